@@ -127,7 +127,7 @@ def _review_grid(tab: Any, root: str, pictures: int) -> float:
         for key in ("ArrowRight", "1", "ArrowDown", "x"):
             tab.keyboard.press(key)
         tab.keyboard.press("Enter")
-        _wait(tab, "#done", f"{100 * screen + left} of {pictures} settled")
+        _wait(tab, "#done", f"{100 * screen + left} of {pictures} resolved")
     return (time.perf_counter() - start) / 60
 
 

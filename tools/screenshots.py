@@ -52,7 +52,7 @@ def _photographs(tab: Any, root: str) -> dict[str, Image.Image]:
     tab.goto(f"{root}/one?status=review")
     tab.wait_for_selector("#frame image")
     tab.keyboard.press("ArrowRight")  # the first one is a blot
-    tab.wait_for_selector("#enter >> text=/Agree: [0-9]/")
+    tab.wait_for_selector("#enter >> text=/Confirm: [0-9]/")
     tab.wait_for_timeout(500)
     made["review-one"] = _photograph(tab)
     tab.goto(f"{root}/grid?state=any")

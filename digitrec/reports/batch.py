@@ -1,4 +1,4 @@
-"""What a batch report is made from, and the numbers in it."""
+"""Input records of a batch report, and the computation of its numbers."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -11,18 +11,18 @@ from digitrec.storage.corrections import Verdict
 from digitrec.types import OutcomeCounts, PageStatus, Reason
 
 Json: TypeAlias = dict[str, Any]
-"""Plain types only, as `json.dumps(..., allow_nan=False)` takes them."""
+"""JSON object without NaN."""
 
 NO_DIGIT = "none"
-"""The label of a page that holds no digit."""
+"""Label of a page without a digit."""
 
 CONFIDENCE_EDGES = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 1.0)
-"""Finer towards 1, where nearly all confidences and every threshold lie."""
+"""Bin edges, finer towards 1, where nearly all confidences and all thresholds lie."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReviewVerdict:
-    """What a person said of one page, as it holds now."""
+    """Current judgement of a reviewer about a page."""
 
     verdict: Verdict
     """Confirmed, corrected or unsure."""
@@ -32,21 +32,21 @@ class ReviewVerdict:
     reviewed_at: str
     """ISO 8601 UTC."""
     is_audit: bool = False
-    """It was drawn for an audit of accepted answers: chosen by chance, not because somebody doubted it."""
+    """Whether the page was drawn at random for an audit of accepted answers."""
 
     @property
     def is_wrong(self) -> bool:
-        """Whether the service had said otherwise."""
+        """Return whether the reviewer corrected the answer."""
         return self.verdict is Verdict.CORRECTED
 
 
 ReviewedPage = tuple[PageStatus, ReviewVerdict]
-"""What the service made of a page, and what a person said of it."""
+"""Status of a page, and the judgement of a reviewer."""
 
 
 @dataclass(frozen=True, slots=True)
 class RowFacts:
-    """One row of the batch's CSV, and a small picture of its page."""
+    """A row of the batch's CSV, with its preview and its review."""
 
     row: int
     file: str
@@ -61,19 +61,19 @@ class RowFacts:
     reason: Reason | None = None
     detail: str = ""
     label: str = ""
-    """The truth; empty if unknown, `none` if there is no digit."""
+    """Ground truth; empty if unknown, `none` if the page has no digit."""
     preview_png: bytes | None = None
-    """No side longer than 96 px; only needed where the page shows it (`report.pictured`)."""
+    """Longest side at most 96 px; needed for the rows of `batch_report.select_pictured_rows` only."""
     duplicate_of: str = ""
     """`<batch_id>/<row>` of the earliest page with the same bytes; empty if this is the first."""
     review: ReviewVerdict | None = None
-    """What a person said of it."""
+    """Judgement of a reviewer; None without one."""
 
     @property
     def is_open(self) -> bool:
-        """Whether a person should look at it, and nobody has settled it yet."""
-        is_settled = self.review is not None and self.review.verdict.is_settled
-        return self.status is PageStatus.REVIEW and not is_settled
+        """Return whether the page needs review and is not resolved yet."""
+        is_resolved = self.review is not None and self.review.verdict.is_settled
+        return self.status is PageStatus.REVIEW and not is_resolved
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class DeferredFacts:
 
 @dataclass(frozen=True, slots=True)
 class BatchFacts:
-    """Everything a batch report says."""
+    """Input of a batch report."""
 
     batch_id: str
     worker: str
@@ -98,19 +98,19 @@ class BatchFacts:
     files: OutcomeCounts
     """Claimed = accepted + review + rejected + deferred."""
     threshold: float | None
-    """A page is accepted if its confidence reaches this."""
+    """Lowest confidence of an accepted page."""
     max_error: float | None
-    """The share of wrong answers among the accepted that the threshold was chosen for; None if unknown."""
+    """Target error rate of the accepted answers; None if unknown."""
     csv: str
-    """The batch's CSV, relative to the folder of the report."""
+    """Path of the batch's CSV, relative to the folder of the report."""
     rows: Sequence[RowFacts] = ()
     deferred: Sequence[DeferredFacts] = ()
     corrected_csv: str = ""
-    """The table after a person's review, relative to the folder of the report; empty while there is none."""
+    """Path of the corrected CSV, relative to the folder of the report; empty if there is none."""
 
 
 def is_correct(row: RowFacts) -> bool:
-    """Whether a labelled page was answered rightly: `text` equal to `label`; for label `none`, not accepted.
+    """Return whether the answer of a labelled page is correct: `text` equals `label`; for label `none`, not accepted.
 
     >>> is_right(RowFacts(1, "a.png", 1, Status.REVIEW, text="7", label="7"))
     True
@@ -123,22 +123,26 @@ def is_correct(row: RowFacts) -> bool:
 
 
 def select_errors(rows: Iterable[RowFacts]) -> list[RowFacts]:
-    """Labelled pages answered wrongly: accepted before held back, the surer the worse."""
-    wrong = [row for row in rows if row.label and not is_correct(row)]
-    return sorted(wrong, key=lambda row: (_GRAVITY.get(row.status, 2), -(row.confidence or 0.0)))
+    """Return the labelled pages with a wrong answer: accepted ones first, then by descending confidence."""
+    return _sort_by_severity(row for row in rows if row.label and not is_correct(row))
 
 
-_GRAVITY = {PageStatus.ACCEPTED: 0, PageStatus.REVIEW: 1}
+_SEVERITY = {PageStatus.ACCEPTED: 0, PageStatus.REVIEW: 1}
 
 
 def select_corrected(rows: Iterable[RowFacts]) -> list[RowFacts]:
-    """Pages that a person corrected or was not sure of: accepted before held back, the surer the worse."""
-    said = [row for row in rows if row.review is not None and row.review.verdict is not Verdict.CONFIRMED]
-    return sorted(said, key=lambda row: (_GRAVITY.get(row.status, 2), -(row.confidence or 0.0)))
+    """Return the pages corrected or marked as not sure: accepted ones first, then by descending confidence."""
+    return _sort_by_severity(
+        row for row in rows if row.review is not None and row.review.verdict is not Verdict.CONFIRMED
+    )
+
+
+def _sort_by_severity(rows: Iterable[RowFacts]) -> list[RowFacts]:
+    return sorted(rows, key=lambda row: (_SEVERITY.get(row.status, 2), -(row.confidence or 0.0)))
 
 
 def summarize_batch(facts: BatchFacts) -> Json:
-    """The content of a batch's `report.json`: the numbers its page shows."""
+    """Return the content of a batch's `report.json`, the numbers of its page."""
     pages = Counter(row.status for row in facts.rows)
     return {
         "kind": "batch",
@@ -152,7 +156,7 @@ def summarize_batch(facts: BatchFacts) -> Json:
         "max_error": facts.max_error,
         "csv": facts.csv,
         "files": {"claimed": facts.files.claimed, **facts.files.to_json()},
-        "pages": {"total": len(facts.rows), **{status.value: pages[status] for status in _SHOWN}},
+        "pages": {"total": len(facts.rows), **{status.value: pages[status] for status in _STATUSES}},
         "duplicates": sum(row.duplicate_of != "" for row in facts.rows),
         "digits": _digits_accepted(facts.rows),
         "confidence": _confidence_bins(facts.rows),
@@ -163,7 +167,7 @@ def summarize_batch(facts: BatchFacts) -> Json:
     }
 
 
-_SHOWN = (PageStatus.ACCEPTED, PageStatus.REVIEW, PageStatus.REJECTED)
+_STATUSES = (PageStatus.ACCEPTED, PageStatus.REVIEW, PageStatus.REJECTED)
 
 
 def _digits_accepted(rows: Iterable[RowFacts]) -> dict[str, int]:
@@ -175,7 +179,7 @@ def _confidence_bins(rows: Iterable[RowFacts]) -> list[dict[str, float | int]]:
     counts: Counter[tuple[int, PageStatus]] = Counter()
     for row in rows:
         if row.confidence is not None:
-            # The last bin takes 1.0 in as well.
+            # The last bin holds 1.0, too.
             index = sum(row.confidence >= edge for edge in CONFIDENCE_EDGES[1:-1])
             counts[index, row.status] += 1
     return [
@@ -202,47 +206,47 @@ def _truth(rows: Iterable[RowFacts]) -> Json | None:
 
 
 def measure_accuracy(rows: Sequence[RowFacts]) -> Proportion:
-    """How many of these labelled pages were answered rightly, with Wilson's 95 % interval."""
+    """Return the share of labelled pages with a correct answer, with Wilson's 95 % interval."""
     return wilson(sum(map(is_correct, rows)), len(rows))
 
 
 def summarize_review(
     rows: Sequence[tuple[PageStatus, ReviewVerdict | None]], corrected_csv: str
 ) -> dict[str, Any] | None:
-    """The numbers of a review, from every page of the batch; None if nobody looked at any.
+    """Return the numbers of a review from all pages of a batch; None if no page was judged.
 
-    `held_back` tells of pages in review, `audit` of accepted ones drawn by chance: only that one says how wrong
-    accepted work is.
+    `held_back` is the error rate of pages in review, `audit` the one of accepted pages drawn at random: only the latter
+    estimates the error rate of accepted answers.
     """
-    judged = [(status, said) for status, said in rows if said is not None]
+    judged = [(status, review) for status, review in rows if review is not None]
     if not judged:
         return None
-    verdicts = Counter(said.verdict for _, said in judged)
+    verdicts = Counter(review.verdict for _, review in judged)
     in_review = sum(status is PageStatus.REVIEW for status, _ in rows)
-    held_back, audited = review_error_rate(judged), audit_error_rate(judged)
+    review_errors, audit_errors = review_error_rate(judged), audit_error_rate(judged)
     return {
         "pages": len(judged),
         "confirmed": verdicts[Verdict.CONFIRMED],
         "corrected": verdicts[Verdict.CORRECTED],
         "unsure": verdicts[Verdict.UNSURE],
-        "open": in_review - held_back.total,
-        "held_back": held_back.to_json(),
-        "accepted_corrected": sum(status is PageStatus.ACCEPTED and said.is_wrong for status, said in judged),
-        "audit": audited.to_json() if audited.total else None,
+        "open": in_review - review_errors.total,
+        "held_back": review_errors.to_json(),
+        "accepted_corrected": sum(status is PageStatus.ACCEPTED and review.is_wrong for status, review in judged),
+        "audit": audit_errors.to_json() if audit_errors.total else None,
         "csv": corrected_csv or None,
     }
 
 
 def review_error_rate(judged: Sequence[ReviewedPage]) -> Proportion:
-    """Of the pages in review that a person settled, those whose best guess was wrong; Wilson's 95 % interval."""
-    settled = [said for status, said in judged if status is PageStatus.REVIEW and said.verdict.is_settled]
-    return wilson(sum(said.is_wrong for said in settled), len(settled))
+    """Return the share of wrong answers among the resolved pages in review, with Wilson's 95 % interval."""
+    resolved = [review for status, review in judged if status is PageStatus.REVIEW and review.verdict.is_settled]
+    return wilson(sum(review.is_wrong for review in resolved), len(resolved))
 
 
 def audit_error_rate(judged: Sequence[ReviewedPage]) -> Proportion:
-    """Of the accepted pages drawn for an audit and settled, those that were wrong; the exact 95 % interval.
+    """Return the share of wrong answers among the resolved pages of an audit, with the exact 95 % interval.
 
-    Pages that somebody corrected without an audit are no sample: they were looked at because they looked wrong.
+    Pages corrected outside an audit are left out: they were selected because they looked wrong.
     """
     drawn = [
         said for status, said in judged if status is PageStatus.ACCEPTED and said.is_audit and said.verdict.is_settled

@@ -1,7 +1,7 @@
-"""Figures as PNG bytes: the only home of matplotlib and seaborn.
+"""Draw figures as PNG bytes; the only module that imports matplotlib and seaborn.
 
-Every function draws on a figure of its own and leaves nothing behind; no display is needed. Colours are
-those of Okabe and Ito, told apart by people who see few colours.
+Every function uses its own figure, without global state or a display. The colors are Okabe and Ito's palette for color
+blindness.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -41,14 +41,15 @@ _STYLE: dict[Any, Any] = {
     "ytick.labelcolor": _TEXT,
     "legend.frameon": False,
 }
-_DOTS_PER_INCH = 150
-_TILES_DOTS_PER_INCH = 110
-"""Enough for pictures of 28 pixels; noisy ones would fill a megabyte otherwise."""
+_DPI = 150
+_TILES_DPI = 110
+"""Resolution for pictures of 28 pixels; at the other one, noisy pictures would take a megabyte."""
 _WIDTH = 5.2
-"""Inches. Half a page on a desk, the whole width of a phone: letters of 11 points are legible on both."""
+"""Inches: half a page on a desktop, the full width of a phone; text of 11 points is legible on both."""
 _TILE = 30
-"""A 28 x 28 picture and the gap to the next."""
-_PER_PAIR = 12
+"""Pixels of a 28 x 28 picture and the gap to the next."""
+_MAX_PER_PAIR = 12
+"""Upper limit of pictures of a confused pair."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +58,11 @@ class Series:
 
     label: str
     points: Sequence[tuple[float | None, tuple[float, float] | None]]
-    """Per period the value and its interval; None where there is none."""
+    """Value and interval of each period; None where there is none."""
 
 
 def draw_confusion_matrix(counts: Sequence[Sequence[int]], columns: Sequence[str], rows: Sequence[str]) -> bytes:
-    """What each digit (row) was read as (column). Shades show the errors; the diagonal would drown them."""
+    """Draw a confusion matrix, row = truth, column = read as; only errors are shaded."""
     import seaborn
     from matplotlib.patches import Rectangle
 
@@ -96,22 +97,23 @@ def draw_confusion_matrix(counts: Sequence[Sequence[int]], columns: Sequence[str
 
 
 def draw_reliability_diagram(bins: Sequence[ReliabilityBin]) -> bytes:
-    """How often answers of each confidence are right: on the line, a confidence means what it says."""
-    filled = [one for one in bins if one.confidence is not None and one.accuracy is not None]
+    """Draw accuracy against confidence, and the count of each bin below."""
+    filled = [item for item in bins if item.confidence is not None and item.accuracy is not None]
     with _figure(_WIDTH, 4.6) as figure:
         upper, lower = figure.subplots(2, 1, height_ratios=[3, 1])
-        upper.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--", label="means what it says")
-        confidence = [one.confidence for one in filled]
-        accuracy = [one.accuracy or 0.0 for one in filled]
-        away = _away(accuracy, [(one.accuracy_low, one.accuracy_high) for one in filled])
-        upper.errorbar(confidence, accuracy, yerr=away, color=BLUE, ecolor=_FAINT, marker="o", label="measured, 95 %")
-        upper.set(ylabel="share right", xlim=(0, 1.02), ylim=(0, 1.05))
+        upper.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--", label="perfectly calibrated")
+        confidence = [item.confidence for item in filled]
+        accuracy = [item.accuracy or 0.0 for item in filled]
+        bars = _error_bars(accuracy, [(item.accuracy_low, item.accuracy_high) for item in filled])
+        upper.errorbar(confidence, accuracy, yerr=bars, color=BLUE, ecolor=_FAINT, marker="o", label="measured, 95 %")
+        upper.set(ylabel="accuracy", xlim=(0, 1.02), ylim=(0, 1.05))
         _legend_above(upper)
-        centres = [(one.low + one.high) / 2 for one in bins]
+        centres = [(item.low + item.high) / 2 for item in bins]
         width = 0.9 * (bins[0].high - bins[0].low)
-        lower.bar(centres, [one.count for one in bins], width=width, color=BLUE)
+        counts = [item.count for item in bins]
+        lower.bar(centres, counts, width=width, color=BLUE)
         lower.set_yscale("symlog", linthresh=1)
-        lower.set_yticks([0, *(10**power for power in range(1, 8, 2) if 10**power <= max(one.count for one in bins))])
+        lower.set_yticks([0, *(10**power for power in range(1, 8, 2) if 10**power <= max(counts))])
         upper.set_xticklabels([])
         lower.set(xlabel="confidence", ylabel="pictures", xlim=(0, 1.02))
         _grid(upper, lower)
@@ -119,14 +121,14 @@ def draw_reliability_diagram(bins: Sequence[ReliabilityBin]) -> bytes:
 
 
 def draw_training_curve(history: Mapping[str, Sequence[float]], name: str) -> bytes:
-    """One measure per epoch, on what was trained with and what was held out; `history` as Keras gives it."""
+    """Draw a metric per epoch on training and validation data; `history` as Keras returns it."""
     from matplotlib.ticker import MaxNLocator
 
     with _figure(_WIDTH, 3.4) as figure:
         axes = figure.subplots()
-        for key, colour, words in ((name, ORANGE, "training"), (f"val_{name}", BLUE, "held out")):
+        for key, color, label in ((name, ORANGE, "training"), (f"val_{name}", BLUE, "validation")):
             if values := history.get(key):
-                axes.plot(range(1, len(values) + 1), values, color=colour, marker=".", label=words)
+                axes.plot(range(1, len(values) + 1), values, color=color, marker=".", label=label)
         axes.set(ylabel=name, xlabel="epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         _legend_above(axes)
@@ -135,36 +137,37 @@ def draw_training_curve(history: Mapping[str, Sequence[float]], name: str) -> by
 
 
 def draw_class_scores(per_class: Sequence[ClassScore]) -> bytes:
-    """Precision and recall of each digit, from just below the lowest up to 1."""
-    drawn = [one for one in per_class if one.precision is not None and one.recall is not None]
+    """Draw precision and recall of each digit, on an axis from just below the lowest value to 1."""
+    present = [score for score in per_class if score.precision is not None and score.recall is not None]
     with _figure(_WIDTH, 4.4) as figure:
         axes = figure.subplots()
-        place = np.arange(len(drawn))
-        # Dots, not bars: the axis does not begin at 0, and a bar's length would lie.
+        x = np.arange(len(present))
+        # Dots, not bars: the axis does not begin at 0, and the length of a bar would mislead.
         lowest = 1.0
-        for offset, colour, marker, name in ((-0.12, BLUE, "o", "precision"), (0.12, ORANGE, "D", "recall")):
-            values = [getattr(one, name) for one in drawn]
+        for offset, color, marker, name in ((-0.12, BLUE, "o", "precision"), (0.12, ORANGE, "D", "recall")):
+            values = [getattr(score, name) for score in present]
             ranges = [
-                getattr(one, f"{name}_range") or Range(value, value) for one, value in zip(drawn, values, strict=True)
+                getattr(score, f"{name}_range") or Range(value, value)
+                for score, value in zip(present, values, strict=True)
             ]
-            away = _away(values, [(one.low, one.high) for one in ranges])
-            axes.errorbar(place + offset, values, yerr=away, fmt=marker, color=colour, ecolor=_FAINT, label=name)
-            lowest = min([lowest, *values, *(one.low for one in ranges)])
+            bars = _error_bars(values, [(interval.low, interval.high) for interval in ranges])
+            axes.errorbar(x + offset, values, yerr=bars, fmt=marker, color=color, ecolor=_FAINT, label=name)
+            lowest = min([lowest, *values, *(interval.low for interval in ranges)])
         span = max(0.002, 1 - lowest)
         axes.set(xlabel="digit", ylim=(1 - 1.15 * span, 1 + 0.08 * span))
-        axes.set_xticks(place, [str(one.digit) for one in drawn])
+        axes.set_xticks(x, [str(score.digit) for score in present])
         _legend_above(axes)
         _grid(axes)
         return _png(figure)
 
 
 def draw_risk_coverage(points: Sequence[RiskPoint], accepted: Proportion, wrong: Proportion) -> bytes:
-    """What share could be accepted at which error, with its 95 % band; the cross is where the threshold stands.
+    """Draw the error rate against the share accepted, with its 95 % band.
 
     Args:
-        points: of the curve.
-        accepted: the share that is.
-        wrong: of those accepted.
+        points: points of the curve.
+        accepted: share accepted at the threshold in use, drawn as a cross.
+        wrong: error rate at that threshold.
     """
     coverage = [point.coverage for point in points]
     with _figure(_WIDTH, 3.6) as figure:
@@ -174,31 +177,31 @@ def draw_risk_coverage(points: Sequence[RiskPoint], accepted: Proportion, wrong:
         axes.plot(coverage, [point.risk for point in points], color=BLUE)
         top = 1.25 * max(point.risk for point in points)
         if accepted.share is not None and wrong.share is not None:
-            away = _away([wrong.share], [(wrong.low, wrong.high)])
-            axes.errorbar([accepted.share], [wrong.share], yerr=away, color=ORANGE, zorder=3, capsize=4)
+            bars = _error_bars([wrong.share], [(wrong.low, wrong.high)])
+            axes.errorbar([accepted.share], [wrong.share], yerr=bars, color=ORANGE, zorder=3, capsize=4)
             axes.scatter(
                 [accepted.share], [wrong.share], marker="X", s=90, color=ORANGE, zorder=4, label="the threshold"
             )
             top = max(top, 1.1 * wrong.high)
         _legend_above(axes)
-        axes.set(xlabel="share accepted", ylabel="share of those wrong", xlim=(0, 1.02))
+        axes.set(xlabel="share accepted", ylabel="error rate", xlim=(0, 1.02))
         axes.set_ylim(0, max(top, 0.001))
         _grid(axes)
         return _png(figure)
 
 
-def draw_confused_pairs(pairs: Sequence[ConfusedPair], mistakes: Sequence[PictureResult], pictures: Picture) -> bytes:
-    """The most confused pairs, each with its surest mistakes; pictures (n, 28, 28), 255 = ink."""
+def draw_confused_pairs(pairs: Sequence[ConfusedPair], errors: Sequence[PictureResult], pictures: Picture) -> bytes:
+    """Draw the most confused pairs, each with its most confident errors; pictures (n, 28, 28), 255 = ink."""
     strips = []
     for pair in pairs:
-        indices = [one.index for one in mistakes if (one.truth, one.read_as) == (pair.truth, pair.read_as)]
-        strips.append([pictures[i] for i in indices[:_PER_PAIR]])
+        indices = [error.index for error in errors if (error.truth, error.read_as) == (pair.truth, pair.read_as)]
+        strips.append([pictures[i] for i in indices[:_MAX_PER_PAIR]])
     labels = [f"{pair.truth} as {pair.read_as}" for pair in pairs]
-    return _tiles(strips, labels, _PER_PAIR)
+    return _tiles(strips, labels, _MAX_PER_PAIR)
 
 
 def draw_examples(pictures: Picture, digits: NDArray[np.integer[Any]], per_digit: int = 14) -> bytes:
-    """Examples of each digit, evenly spread over the data; pictures (n, 28, 28), 255 = ink, digits (n,)."""
+    """Draw examples of each digit, evenly spread over the data; pictures (n, 28, 28), 255 = ink, digits (n,)."""
     strips = []
     for digit in range(10):
         members = np.flatnonzero(digits == digit)
@@ -208,52 +211,46 @@ def draw_examples(pictures: Picture, digits: NDArray[np.integer[Any]], per_digit
 
 
 def draw_mean_and_std(mean: Ink, spread: Ink) -> bytes:
-    """The mean picture of each digit and, below it, where its pictures differ; both (10, 28, 28)."""
+    """Draw mean and standard deviation of the pictures of each digit; both (10, 28, 28)."""
     with _figure(7.0, 1.6) as figure:
         upper, lower = figure.subplots(2, 1)
-        for axes, pictures, colours, words in ((upper, mean, "gray_r", "mean"), (lower, spread, "Blues", "spread")):
-            axes.imshow(_strip(list(pictures), 10), cmap=colours, vmin=0, vmax=1 if axes is upper else 0.5)
-            axes.set_ylabel(words, rotation=0, ha="right", va="center")
-            _bare(axes)
+        for axes, pictures, colors, label in ((upper, mean, "gray_r", "mean"), (lower, spread, "Blues", "spread")):
+            axes.imshow(_strip(list(pictures), 10), cmap=colors, vmin=0, vmax=1 if axes is upper else 0.5)
+            axes.set_ylabel(label, rotation=0, ha="right", va="center")
+            _hide_axes(axes)
         upper.set_xticks([_TILE * i + 14 for i in range(10)], [str(digit) for digit in range(10)])
         upper.xaxis.tick_top()
         return _png(figure)
 
 
 def draw_grouped_bars(
-    places: Sequence[str], groups: Mapping[str, Sequence[float]], *, xlabel: str = "digit", ylabel: str = "pictures"
+    labels: Sequence[str], groups: Mapping[str, Sequence[float]], *, xlabel: str = "digit", ylabel: str = "pictures"
 ) -> bytes:
-    """A bar per place and group: pictures per digit for each split, or shares now and in training."""
+    """Draw a bar for each label and group."""
     with _figure(_WIDTH, 4.4) as figure:
         axes = figure.subplots()
         width = 0.8 / len(groups)
         for i, (name, values) in enumerate(groups.items()):
-            place = np.arange(len(places)) - 0.4 + width * (i + 0.5)
-            axes.bar(place, values, width=0.94 * width, color=(BLUE, ORANGE, GREEN)[i % 3], label=name)
+            x = np.arange(len(labels)) - 0.4 + width * (i + 0.5)
+            axes.bar(x, values, width=0.94 * width, color=(BLUE, ORANGE, GREEN)[i % 3], label=name)
         axes.set(xlabel=xlabel, ylabel=ylabel)
-        axes.set_xticks(range(len(places)), places, fontsize=9.5 if max(map(len, places)) > 2 else None)
+        axes.set_xticks(range(len(labels)), labels, fontsize=9.5 if max(map(len, labels)) > 2 else None)
         _legend_above(axes)
         _grid(axes)
         return _png(figure)
 
 
 def draw_time_series(names: Sequence[str], lines: Sequence[Series], ylabel: str, limit: float | None = None) -> bytes:
-    """Measures of each period, one after the other, with their intervals; a dashed line at the limit."""
+    """Draw series over the periods with their intervals, and a dashed line at the limit."""
     with _figure(2 * _WIDTH, 3.2) as figure:
         axes = figure.subplots()
         for i, line in enumerate(lines):
-            known = [(at, value, within) for at, (value, within) in enumerate(line.points) if value is not None]
-            places, values = [at for at, _, _ in known], [value for _, value, _ in known]
-            away = _away(values, [within or (value, value) for _, value, within in known])
-            colour, marker = ((BLUE, "o"), (ORANGE, "D"), (GREEN, "s"), (PURPLE, "^"))[i % 4]
-            style: dict[str, Any] = {
-                "color": colour,
-                "ecolor": _FAINT,
-                "marker": marker,
-                "markersize": 4,
-                "linewidth": 1,
-            }
-            axes.errorbar(places, values, yerr=away, label=line.label, **style)
+            points = [(x, value, interval) for x, (value, interval) in enumerate(line.points) if value is not None]
+            values = [value for _, value, _ in points]
+            bars = _error_bars(values, [interval or (value, value) for _, value, interval in points])
+            color, marker = ((BLUE, "o"), (ORANGE, "D"), (GREEN, "s"), (PURPLE, "^"))[i % 4]
+            style: dict[str, Any] = {"color": color, "ecolor": _FAINT, "marker": marker, "markersize": 4}
+            axes.errorbar([x for x, _, _ in points], values, yerr=bars, label=line.label, linewidth=1, **style)
         if limit is not None:
             axes.axhline(limit, color=GREY, linestyle="--", linewidth=1)
         step = max(1, -(-len(names) // 10))
@@ -267,7 +264,7 @@ def draw_time_series(names: Sequence[str], lines: Sequence[Series], ylabel: str,
 
 
 def draw_ink_histogram(levels: Sequence[int]) -> bytes:
-    """How dark the pixels are: counts per level, evenly over 0..1."""
+    """Draw the histogram of the pixels; counts over equal bins of 0..1."""
     with _figure(_WIDTH, 3.4) as figure:
         axes = figure.subplots()
         edges = np.linspace(0, 1, len(levels) + 1)
@@ -279,7 +276,7 @@ def draw_ink_histogram(levels: Sequence[int]) -> bytes:
 
 
 def draw_ink_amounts(amounts: NDArray[np.floating[Any]]) -> bytes:
-    """How much ink the pictures have: (n,), the mean over the pixels of each."""
+    """Draw the histogram of the mean ink of the pictures, (n,)."""
     with _figure(_WIDTH, 3.4) as figure:
         axes = figure.subplots()
         axes.hist(amounts, bins=40, color=BLUE)
@@ -290,7 +287,7 @@ def draw_ink_amounts(amounts: NDArray[np.floating[Any]]) -> bytes:
 
 @contextmanager
 def _figure(width: float, height: float) -> "Iterator[Figure]":
-    """A figure in the shared style, in inches; it belongs to no window and no global list."""
+    """Create a figure in the shared style, without pyplot; sizes in inches."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
@@ -298,31 +295,31 @@ def _figure(width: float, height: float) -> "Iterator[Figure]":
         yield Figure(figsize=(width, height), layout="constrained")
 
 
-def _png(figure: "Figure", dots_per_inch: int = _DOTS_PER_INCH) -> bytes:
-    written = BytesIO()
-    # No version in the file: the same numbers give the same bytes.
-    figure.savefig(written, format="png", dpi=dots_per_inch, metadata={"Software": None})
-    return written.getvalue()
+def _png(figure: "Figure", dpi: int = _DPI) -> bytes:
+    buffer = BytesIO()
+    # Without the version in the metadata, equal numbers give equal bytes.
+    figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+    return buffer.getvalue()
 
 
-def _grid(*several: "Axes") -> None:
-    for axes in several:
+def _grid(*all_axes: "Axes") -> None:
+    for axes in all_axes:
         axes.grid(axis="y", linewidth=0.8)
         axes.tick_params(length=0)
 
 
-def _away(values: Sequence[float], ranges: Sequence[tuple[float, float]]) -> NDArray[np.float64]:
-    """How far the ends of the ranges are below and above the values, (2, n), as error bars want it."""
+def _error_bars(values: Sequence[float], ranges: Sequence[tuple[float, float]]) -> NDArray[np.float64]:
+    """Return the lengths of the error bars below and above the values, (2, n)."""
     pairs = zip(values, ranges, strict=True)
     return np.maximum([(value - low, high - value) for value, (low, high) in pairs], 0.0).reshape(-1, 2).T
 
 
 def _legend_above(axes: "Axes") -> None:
-    """Outside the plot, where no line can run through it."""
+    """Place the legend above the plot, where no line crosses it."""
     axes.legend(ncols=3, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2, handletextpad=0.5)
 
 
-def _bare(axes: "Axes") -> None:
+def _hide_axes(axes: "Axes") -> None:
     axes.set(xticks=[], yticks=[])
     axes.tick_params(length=0)
     for spine in axes.spines.values():
@@ -330,7 +327,7 @@ def _bare(axes: "Axes") -> None:
 
 
 def _strip(pictures: "Sequence[NDArray[Any]]", tiles: int) -> NDArray[Any]:
-    """Pictures side by side: (28, tiles * _TILE), paper where there are none."""
+    """Place pictures side by side, (28, tiles * _TILE), padded with paper."""
     strip = np.zeros((28, tiles * _TILE), dtype=np.float32)
     for i, picture in enumerate(pictures):
         strip[:, i * _TILE : i * _TILE + 28] = picture
@@ -338,13 +335,13 @@ def _strip(pictures: "Sequence[NDArray[Any]]", tiles: int) -> NDArray[Any]:
 
 
 def _tiles(strips: "Sequence[Sequence[NDArray[Any]]]", labels: Sequence[str], across: int) -> bytes:
-    """Rows of pictures with a label each."""
+    """Draw rows of pictures, each with a label."""
     canvas = np.zeros((len(strips) * _TILE, across * _TILE), dtype=np.float32)
     for i, pictures in enumerate(strips):
         canvas[i * _TILE : i * _TILE + 28] = _strip(pictures, across)
     with _figure(0.5 * across + 0.16 * max(map(len, labels)) + 0.2, 0.5 * len(strips) + 0.1) as figure:
         axes = figure.subplots()
         axes.imshow(canvas, cmap="gray_r", vmin=0, vmax=255)
-        _bare(axes)
+        _hide_axes(axes)
         axes.set_yticks([_TILE * i + 13.5 for i in range(len(labels))], labels, fontsize=15)
-        return reduce_grays(_png(figure, _TILES_DOTS_PER_INCH))
+        return reduce_grays(_png(figure, _TILES_DPI))

@@ -1,31 +1,31 @@
-"""A confusion matrix whose cells open their pictures: what the template needs to draw it, without a script."""
+"""Prepare a confusion matrix whose cells link to their pictures, for a template without scripts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 MAX_ERRORS_PER_CELL = 12
-"""Pictures shown of a wrong cell, the surest; ..."""
+"""Upper limit of pictures of an off-diagonal cell, highest confidence first."""
 MAX_CORRECT_PER_CELL = 6
-"""... and of one on the diagonal, the least sure."""
-SHADES = 5
-"""Steps of colour, by the share of the row's pictures."""
+"""Upper limit of pictures of a diagonal cell, lowest confidence first."""
+_SHADE_STEPS = (0.001, 0.005, 0.02, 0.1)
+"""Shares of the pictures of a row from which a darker color is used."""
 
 
 @dataclass(frozen=True, slots=True)
 class MatrixPicture:
-    """One picture and its words."""
+    """A picture and its caption."""
 
     png: bytes
-    words: str
-    """Below it: how sure, which file."""
+    caption: str
+    """Confidence and file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """How often `truth` was read as `read_as`."""
+    """A cell of the matrix: number of pictures of `truth` read as `read_as`."""
 
     name: str
-    """Its address in the page."""
+    """Fragment identifier in the page."""
     row: int
     column: int
     truth: str
@@ -33,7 +33,7 @@ class Cell:
     count: int
     is_right: bool
     shade: int
-    """0 for none and for right ones, else 1..SHADES."""
+    """0 for an empty or a diagonal cell, else 1..5."""
     pictures: tuple[MatrixPicture, ...]
 
 
@@ -46,7 +46,7 @@ def build_matrix(
     columns: Sequence[str],
     pictures: Mapping[tuple[int, int], Sequence[MatrixPicture]],
 ) -> Matrix:
-    """The cells, row by row; `pictures` by (row, column), those to be shown first.
+    """Return the cells, row by row; `pictures` are by (row, column), in the order of display.
 
     >>> cells = matrix([[8, 2]], ["7"], ["7", "1"], {})
     >>> [(cell.name, cell.is_right, cell.shade) for cell in cells[0]]
@@ -73,14 +73,5 @@ def build_matrix(
     )
 
 
-def cells_with_pictures(cells: Matrix) -> list[Cell]:
-    """Those with pictures, in order."""
-    return [cell for row in cells for cell in row if cell.pictures]
-
-
 def _shade(count: int, total: int) -> int:
-    """The lightest for less than a thousandth of the row, the darkest from a tenth on."""
-    if count == 0:
-        return 0
-    steps = (0.001, 0.005, 0.02, 0.1)
-    return 1 + sum(count / total >= step for step in steps)
+    return 1 + sum(count / total >= step for step in _SHADE_STEPS) if count else 0

@@ -1,4 +1,4 @@
-"""A look at a data set: `reports/explore/<data>/` with index.html, report.json and the figures."""
+"""Write the report of a data set: `reports/explore/<data>/` with index.html, report.json and the figures."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,26 +15,26 @@ from digitrec.reports.batch import Json
 from digitrec.reports.evaluation_report import write_report
 
 LEVELS = 32
-"""Bins of the pixel histogram over 0..1."""
+"""Number of bins of the pixel histogram over 0..1."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DatasetSplit:
-    """One part of a data set."""
+    """A split of a data set."""
 
     name: str
-    """'train', 'test', ..."""
+    """For example `train` or `test`."""
     pictures: Picture
     """(n, 28, 28) as stored, 0..255."""
     ink: Ink
-    """(n, 28, 28), 0.0 = paper, 1.0 = ink: the same pictures as the network sees them."""
+    """(n, 28, 28), 0.0 = paper, 1.0 = ink: the same pictures as model input."""
     digits: NDArray[np.integer[Any]]
     """(n,), 0..9."""
 
 
 @dataclass(frozen=True, slots=True)
 class DatasetFacts:
-    """Which data set, from where, and when it was looked at."""
+    """Name, source and digest of a data set, and the time of the report."""
 
     data: str
     source: str
@@ -45,9 +45,9 @@ class DatasetFacts:
 
 
 def write_dataset_report(folder: Path, facts: DatasetFacts, splits: Sequence[DatasetSplit]) -> Path:
-    """Write the page, its numbers and its figures; gives the path of the page. Examples come from the first split."""
+    """Write the page, its numbers and its figures; return the path of the page. Examples are from the first split."""
     if not splits or not all(len(split.digits) for split in splits):
-        raise DataError(f"{facts.data} holds no pictures to look at")
+        raise DataError(f"{facts.data} holds no pictures")
     first = splits[0]
     mean, spread = mean_and_std(first.ink, first.digits)
     levels = count_ink_levels(first.ink)
@@ -71,11 +71,11 @@ def write_dataset_report(folder: Path, facts: DatasetFacts, splits: Sequence[Dat
         "splits": [describe_split(split) for split in splits],
         "ink_levels": levels,
     }
-    return write_report(folder, "explore.html.j2", report, figures)
+    return write_report(folder, "dataset.html.j2", report, figures)
 
 
 def describe_split(split: DatasetSplit) -> Json:
-    """Shapes, ranges and counts of one split, as plain types."""
+    """Return shapes, ranges and counts of a split as plain types."""
     amounts = split.ink.mean(axis=(1, 2), dtype=np.float64)  # (n,)
     return {
         "name": split.name,
@@ -97,7 +97,7 @@ def describe_split(split: DatasetSplit) -> Json:
 
 
 def mean_and_std(ink: Ink, digits: NDArray[np.integer[Any]]) -> tuple[Ink, Ink]:
-    """Mean and standard deviation of each digit's pictures, both (10, 28, 28); 0 where a digit has none."""
+    """Return mean and standard deviation of each digit's pictures, both (10, 28, 28); 0 where there are none."""
     mean = np.zeros((10, 28, 28), dtype=np.float32)
     spread = np.zeros((10, 28, 28), dtype=np.float32)
     for digit in range(10):
@@ -109,7 +109,7 @@ def mean_and_std(ink: Ink, digits: NDArray[np.integer[Any]]) -> tuple[Ink, Ink]:
 
 
 def count_ink_levels(ink: Ink) -> list[int]:
-    """Pixels per level of ink: LEVELS counts, evenly over 0..1."""
+    """Return the histogram of the pixels: LEVELS counts over equal bins of 0..1."""
     counts, _ = np.histogram(ink, bins=LEVELS, range=(0.0, 1.0))
     return [int(count) for count in counts]
 

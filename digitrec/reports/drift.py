@@ -24,7 +24,7 @@ _HALF = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """Distance of one distribution from another."""
+    """Population stability index of one distribution against another."""
 
     psi: float | None
     """0 or more; None if there are too few to tell."""

@@ -1,4 +1,4 @@
-"""How good a classifier is: the numbers of an evaluation report, from the truth and the scores alone."""
+"""Evaluate a classifier: accuracy, calibration and errors from the ground truth and the scores."""
 
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -33,113 +33,113 @@ if TYPE_CHECKING:
 
 MAX_CONFUSIONS = 10
 NARROW_PER_DIGIT = 6
-"""Pictures of each digit."""
+"""Number of correct pictures of each digit with the lowest confidence that a report shows."""
 _SCORES = ("precision", "recall", "f1-score")
-_LEAST_PROBABILITY = 1e-12
+_MIN_PROBABILITY = 1e-12
 """float32 scores may be exactly 0; the logarithm must stay finite."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClassScore:
-    """How well one digit is read, as in scikit-learn's classification report."""
+    """Precision, recall and F1 of a digit, as in scikit-learn's classification report."""
 
     digit: int
     support: int
-    """Pictures of it."""
+    """Number of pictures of the digit."""
     precision: float | None
-    """Of those read as this digit, the share that is; None if the data has no picture of it, like the next two."""
+    """Share of correct ones among the pictures read as this digit; None without pictures, like recall and F1."""
     recall: float | None
     f1: float | None
     precision_range: Range | None = None
-    """95 %, Wilson's; None where nothing was read as this digit, or the data has none of it."""
+    """Wilson's 95 % interval; None if no picture was read as this digit, or the data has none of the digit."""
     recall_range: Range | None = None
     f1_range: Range | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Average:
-    """Precision, recall and F1 over the digits that occur."""
+    """Mean precision, recall and F1 of the digits that occur."""
 
     precision: float
     recall: float
     f1: float
     precision_range: Range
-    """95 %, drawn again (bootstrap), like the next two."""
+    """95 % interval by bootstrap, as for recall and F1."""
     recall_range: Range
     f1_range: Range
 
 
 @dataclass(frozen=True, slots=True)
 class ConfusedPair:
-    """One digit taken for another."""
+    """A digit read as another one."""
 
     truth: int
     read_as: int
     count: int
     share: float
-    """Of the pictures of `truth`."""
+    """Share of the pictures of `truth`."""
     range: Range
-    """95 %, Wilson's."""
+    """Wilson's 95 % interval."""
 
 
 @dataclass(frozen=True, slots=True)
 class PictureResult:
-    """A picture read wrongly."""
+    """Result for a picture."""
 
     index: int
-    """Its place in the data."""
+    """Index in the data."""
     truth: int
     read_as: int
-    """The digit, or NO_DIGIT if it was taken for no digit at all."""
+    """The digit, or NO_DIGIT."""
     confidence: float
-    """Of the most probable digit."""
+    """Probability of the most probable digit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Everything measured on one set of pictures."""
+    """Metrics of a classifier on a set of pictures."""
 
     accuracy: Proportion
     """With Wilson's 95 % interval."""
     per_class: tuple[ClassScore, ...]
     """Ten, in order."""
     macro: Average
-    """Every digit counts alike."""
+    """Mean over the digits."""
     weighted: Average
-    """Every picture counts alike."""
+    """Mean over the pictures."""
     confusion: tuple[tuple[int, ...], ...]
-    """(10, 11): row = truth, column = read as; the last column: taken for no digit."""
+    """(10, 11): row = truth, column = read as; the last column: non-digit."""
     top_confusions: tuple[ConfusedPair, ...]
-    """The most frequent confusions, at most MAX_CONFUSIONS."""
+    """Most frequent confusions, at most MAX_CONFUSIONS."""
     reliability: tuple[ReliabilityBin, ...]
     ece: float
     """Expected calibration error, 0..1."""
     ece_range: Range
-    """95 %, drawn again (bootstrap), like the next one."""
+    """95 % interval by bootstrap, as for the log likelihood."""
     nll: float
     """Mean negative log likelihood of the truth, nats."""
     nll_range: Range
     threshold: float
     accepted: Proportion
-    """Confidence at or above the threshold, and not taken for no digit."""
+    """Pictures whose confidence reaches the threshold and that are not read as a non-digit."""
     accepted_wrong: Proportion
     """Errors among the accepted, with the exact (Clopper-Pearson) 95 % interval."""
     risk_coverage: tuple[RiskPoint, ...]
     errors: tuple[PictureResult, ...]
-    """All of them, the surest first."""
+    """All errors, highest confidence first."""
     narrow_correct: tuple[PictureResult, ...]
-    """No mistakes: of each digit the few that were read rightly with the least confidence, least sure first."""
+    """Correct pictures of each digit with the lowest confidence, lowest first."""
 
     def to_json(self) -> Json:
-        """The same as plain types, without NaN; mistakes are counted, not listed."""
+        """Return the metrics as plain types without NaN; errors are counted, not listed."""
         plain: Json = {
             "accuracy": self.accuracy.to_json(),
-            "per_class": [asdict(one) for one in self.per_class],
+            "per_class": [asdict(item) for item in self.per_class],
             "macro": asdict(self.macro),
             "weighted": asdict(self.weighted),
             "confusion": [list(row) for row in self.confusion],
             "confused": [asdict(pair) for pair in self.top_confusions],
-            "reliability": [asdict(one) for one in self.reliability],
+            "reliability": [asdict(item) for item in self.reliability],
             "ece": self.ece,
             "ece_range": asdict(self.ece_range),
             "nll": self.nll,
@@ -168,8 +168,8 @@ def evaluate_scores(truth: NDArray[np.integer[Any]], scores: Scores, threshold: 
     per_class, macro, weighted = _classes(truth, read_as, confusion)
     bins = reliability_bins(confidence, right)
     likelihood = scores[np.arange(len(truth)), truth].astype(np.float64)  # (n,)
-    surprise = -np.log(np.clip(likelihood, _LEAST_PROBABILITY, 1.0))  # (n,)
-    ece_range, nll_range = _drawn_again(confidence, right, surprise)
+    surprise = -np.log(np.clip(likelihood, _MIN_PROBABILITY, 1.0))  # (n,)
+    ece_range, nll_range = _bootstrap_ranges(confidence, right, surprise)
     return Evaluation(
         accuracy=wilson(int(right.sum()), len(truth)),
         per_class=per_class,
@@ -186,8 +186,8 @@ def evaluate_scores(truth: NDArray[np.integer[Any]], scores: Scores, threshold: 
         accepted=wilson(int(accepted.sum()), len(truth)),
         accepted_wrong=clopper_pearson(int((accepted & ~right).sum()), int(accepted.sum())),
         risk_coverage=risk_coverage_curve(confidence, right),
-        errors=_mistakes(truth, read_as, confidence),
-        narrow_correct=_barely(truth, read_as, confidence),
+        errors=_select_errors(truth, read_as, confidence),
+        narrow_correct=_select_narrow_correct(truth, read_as, confidence),
     )
 
 
@@ -197,15 +197,15 @@ def _check(truth: NDArray[np.integer[Any]], scores: Scores) -> None:
     if truth.shape != (len(truth),) or scores.shape != (len(truth), CLASSES):
         raise ValueError(f"truth {truth.shape} and scores {scores.shape} are not (n,) and (n, {CLASSES})")
     if truth.min() < 0 or truth.max() > 9:
-        raise ValueError("the truth holds something other than the digits 0..9")
+        raise ValueError("the truth holds values outside 0..9")
     if not np.isfinite(scores).all() or scores.min() < 0 or scores.max() > 1 + 1e-5:
-        raise ValueError("the scores are no probabilities")
+        raise ValueError("the scores are not probabilities")
 
 
-def _drawn_again(
+def _bootstrap_ranges(
     confidence: NDArray[np.float64], right: NDArray[np.bool_], surprise: NDArray[np.float64]
 ) -> tuple[Range, Range]:
-    """The ranges of the calibration error and of the mean surprise."""
+    """Return the intervals of the calibration error and of the mean negative log likelihood."""
     rows = np.stack([confidence, right.astype(np.float64), surprise], axis=1)  # (n, 3)
     return (
         bootstrap_rows(rows, lambda all_, drawn: calibration_error(all_[drawn, 0], all_[drawn, 1] > 0)),
@@ -232,17 +232,17 @@ def _classes(
 
 
 def average_class_scores(tables: NDArray[np.float64], present: list[int]) -> NDArray[np.float64]:
-    """Mean precision, recall and F1 by digit, then by picture, of confusion tables: (m, 10, 11) in, (m, 6) out."""
+    """Return macro and weighted means of precision, recall and F1 of confusion tables: (m, 10, 11) in, (m, 6) out."""
     right = np.diagonal(tables, axis1=1, axis2=2)[:, present]  # (m, digits)
     support = tables.sum(axis=2)[:, present]
     read = tables.sum(axis=1)[:, present]
-    each = [  # as scikit-learn has it: 0 where nothing was read so
+    scores = [  # as in scikit-learn: 0 where no picture was read as the digit
         right / np.maximum(read, 1),
         right / np.maximum(support, 1),
         2 * right / np.maximum(read + support, 1),
     ]
-    by_digit = [one.mean(axis=1) for one in each]
-    by_picture = [(one * support).sum(axis=1) / support.sum(axis=1) for one in each]
+    by_digit = [score.mean(axis=1) for score in scores]
+    by_picture = [(score * support).sum(axis=1) / support.sum(axis=1) for score in scores]
     return np.stack(by_digit + by_picture, axis=1)
 
 
@@ -250,7 +250,7 @@ def _class(digit: int, row: "Mapping[str, float] | None", confusion: NDArray[np.
     if row is None:
         return ClassScore(digit, 0, None, None, None)
     right, read, support = (
-        int(one) for one in (confusion[digit, digit], confusion[:, digit].sum(), confusion[digit].sum())
+        int(count) for count in (confusion[digit, digit], confusion[:, digit].sum(), confusion[digit].sum())
     )
     precision, recall, f1 = (float(row[key]) for key in _SCORES)
     return ClassScore(
@@ -290,7 +290,7 @@ def _pair(truth: int, read_as: int, count: int, support: int) -> ConfusedPair:
     return ConfusedPair(truth, read_as, count, count / support, _range(wilson(count, support)))
 
 
-def _mistakes(
+def _select_errors(
     truth: NDArray[np.integer[Any]], read_as: NDArray[np.integer[Any]], confidence: NDArray[np.float64]
 ) -> tuple[PictureResult, ...]:
     wrong = np.flatnonzero(truth != read_as)
@@ -298,12 +298,12 @@ def _mistakes(
     return tuple(PictureResult(int(i), int(truth[i]), int(read_as[i]), float(confidence[i])) for i in wrong)
 
 
-def _barely(
+def _select_narrow_correct(
     truth: NDArray[np.integer[Any]], read_as: NDArray[np.integer[Any]], confidence: NDArray[np.float64]
 ) -> tuple[PictureResult, ...]:
-    found = []
+    results = []
     for digit in range(DIGITS):
-        right = np.flatnonzero((truth == digit) & (read_as == digit))
-        least = right[np.argsort(confidence[right], kind="stable")][:NARROW_PER_DIGIT]
-        found += [PictureResult(int(i), digit, digit, float(confidence[i])) for i in least]
-    return tuple(found)
+        correct = np.flatnonzero((truth == digit) & (read_as == digit))
+        narrow = correct[np.argsort(confidence[correct], kind="stable")][:NARROW_PER_DIGIT]
+        results += [PictureResult(int(i), digit, digit, float(confidence[i])) for i in narrow]
+    return tuple(results)

@@ -1,4 +1,4 @@
-"""The evaluation report: `reports/evaluation/<model>/<data>/` with index.html, report.json and the figures."""
+"""Write evaluation reports: `reports/evaluation/<model>/<data>/` with index.html, report.json and the figures."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -18,30 +18,30 @@ from digitrec.reports.svg import build_bar_chart
 from digitrec.reports.thumbnails import encode_thumbnail, shrink_png
 
 MAX_PAGE_ERRORS = 60
-"""Pictures of mistakes on the page of a pipeline evaluation; the rest is counted."""
+"""Upper limit of errors on the page of a pipeline evaluation."""
 MAX_PICTURE_ERRORS = 40
-"""The same on the page of an array set, where they are small."""
+"""Upper limit of errors on the page of an array set."""
 
 _READ_AS = (*READ_AS[:10], "none")
-"""Columns of the confusion of digits."""
+"""Columns of the confusion matrix of digits."""
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluationFacts:
-    """What was measured, on what, and when."""
+    """Model, data set and time of an evaluation."""
 
     model_id: str
     data: str
-    """The data set's name."""
+    """Name of the data set."""
     source: str
-    """Where it came from, in words."""
+    """Origin of the data set."""
     digest: str
-    """Of its content."""
+    """Digest of the content of the data set."""
     app_version: str
     evaluated_at: str
     """ISO 8601 UTC."""
     max_error: float | None = None
-    """The share of wrong answers among the accepted that the threshold was chosen for; None if unknown."""
+    """Target error rate of the accepted answers; None if unknown."""
 
 
 def write_evaluation(
@@ -51,10 +51,14 @@ def write_evaluation(
     pictures: Picture,
     history: Mapping[str, Sequence[float]] | None = None,
 ) -> Path:
-    """Write the report of a classifier on an array set; gives the path of the page.
+    """Write the report of a classifier on an array set; return the path of the page.
 
-    `pictures` (n, 28, 28), 255 = ink, are those that were evaluated, in the same order; `history` is the
-    model's training as Keras gives it (loss, accuracy, val_loss, val_accuracy), where it is known.
+    Args:
+        folder: folder of the report.
+        facts: model, data set and time.
+        evaluation: the metrics.
+        pictures: the evaluated pictures, (n, 28, 28), 255 = ink.
+        history: training history as Keras returns it (loss, accuracy, val_loss, val_accuracy); None if unknown.
     """
     figures = {
         "confusion": charts.draw_confusion_matrix(evaluation.confusion, _READ_AS, READ_AS[:10]),
@@ -77,18 +81,20 @@ def write_evaluation(
         "evaluation.html.j2",
         report,
         figures,
-        matrix=build_matrix(evaluation.confusion, READ_AS[:10], _READ_AS, _shown(evaluation, pictures)),
-        surest=[(one, encode_thumbnail(_paper(pictures[one.index]))) for one in evaluation.errors[:MAX_PICTURE_ERRORS]],
+        matrix=build_matrix(evaluation.confusion, READ_AS[:10], _READ_AS, _cell_pictures(evaluation, pictures)),
+        errors=[
+            (result, encode_thumbnail(_dark_on_light(pictures[result.index])))
+            for result in evaluation.errors[:MAX_PICTURE_ERRORS]
+        ],
     )
 
 
 def write_page_evaluation(folder: Path, facts: EvaluationFacts, evaluation: PageEvaluation) -> Path:
-    """Write the report of the whole pipeline on labelled pages; gives the path of the page."""
+    """Write the report of the full pipeline on labelled pages; return the path of the page."""
     figures = {}
-    if any(one.pages for one in evaluation.digits):
-        figures["confusion"] = charts.draw_confusion_matrix(
-            [one.read_as for one in evaluation.digits], READ_AS, READ_AS[:10]
-        )
+    confusion = [digit.read_as for digit in evaluation.digits]
+    if any(digit.pages for digit in evaluation.digits):
+        figures["confusion"] = charts.draw_confusion_matrix(confusion, READ_AS, READ_AS[:10])
     if evaluation.ece is not None:
         figures["reliability"] = charts.draw_reliability_diagram(evaluation.reliability)
     if evaluation.risk_coverage:
@@ -97,50 +103,49 @@ def write_page_evaluation(folder: Path, facts: EvaluationFacts, evaluation: Page
         )
     report = _report("pages", facts, evaluation.to_json())
     statuses = [
-        (str(one.digit), {"accepted": one.accepted, "review": one.review, "rejected": one.rejected})
-        for one in evaluation.digits
+        (str(digit.digit), {"accepted": digit.accepted, "review": digit.review, "rejected": digit.rejected})
+        for digit in evaluation.digits
     ]
     return write_report(
         folder,
         "page_evaluation.html.j2",
         report,
         figures,
-        matrix=build_matrix([one.read_as for one in evaluation.digits], READ_AS[:10], READ_AS, _previews(evaluation)),
-        chart=build_bar_chart("became", "What became of each digit's pages", statuses),
+        matrix=build_matrix(confusion, READ_AS[:10], READ_AS, _cell_previews(evaluation)),
+        chart=build_bar_chart("became", "Status of the pages by digit", statuses),
         errors=evaluation.errors[:MAX_PAGE_ERRORS],
         reason_words={reason.value: reason.description for reason, _ in evaluation.reasons},
     )
 
 
-def _shown(evaluation: Evaluation, pictures: Picture) -> dict[tuple[int, int], list[MatrixPicture]]:
-    """The pictures of each cell, (digit, column): the surest mistakes, the least sure of what is right."""
-    found: dict[tuple[int, int], list[MatrixPicture]] = {}
-    for one in (*evaluation.errors, *evaluation.narrow_correct):
-        cell = found.setdefault((one.truth, one.read_as), [])
+def _cell_pictures(evaluation: Evaluation, pictures: Picture) -> dict[tuple[int, int], list[MatrixPicture]]:
+    """Return the pictures by (digit, column): errors with the highest, correct ones with the lowest confidence."""
+    cells: dict[tuple[int, int], list[MatrixPicture]] = {}
+    for result in (*evaluation.errors, *evaluation.narrow_correct):
+        cell = cells.setdefault((result.truth, result.read_as), [])
         if len(cell) < MAX_ERRORS_PER_CELL:
-            words = f"{html.format_percent(one.confidence)}, no. {one.index}"
-            cell.append(MatrixPicture(encode_thumbnail(_paper(pictures[one.index])), words))
-    return found
+            caption = f"{html.format_percent(result.confidence)}, no. {result.index}"
+            cell.append(MatrixPicture(encode_thumbnail(_dark_on_light(pictures[result.index])), caption))
+    return cells
 
 
-def _previews(evaluation: PageEvaluation) -> dict[tuple[int, int], list[MatrixPicture]]:
-    found = {}
+def _cell_previews(evaluation: PageEvaluation) -> dict[tuple[int, int], list[MatrixPicture]]:
+    cells = {}
     for cell, rows in evaluation.cells.items():
-        pictured = [(row, row.preview_png) for row in rows if row.preview_png]
-        found[cell] = [
+        previews = [(row, row.preview_png) for row in rows if row.preview_png]
+        cells[cell] = [
             MatrixPicture(shrink_png(png), f"{html.format_percent(row.confidence)}, row {row.row}")
-            for row, png in pictured[:MAX_ERRORS_PER_CELL]
+            for row, png in previews[:MAX_ERRORS_PER_CELL]
         ]
-    return found
+    return cells
 
 
-def _paper(ink: Picture) -> Picture:
-    """As on paper: dark on light; (28, 28), 255 = ink in, 0 = ink out."""
-    return np.asarray(255 - ink, np.uint8)
+def _dark_on_light(ink: Picture) -> Picture:
+    return np.asarray(255 - ink, np.uint8)  # (28, 28), 255 = ink -> 0 = ink
 
 
 def write_report(folder: Path, template: str, report: Json, figures: Mapping[str, bytes], **content: object) -> Path:
-    """Write figures, report.json and the page made of both; what an earlier report left of figures goes."""
+    """Write figures, report.json and the page made of both; remove the figures of an earlier report."""
     files.make_dir(folder)
     for name, png in figures.items():
         files.atomic_write(folder / f"{name}.png", png)

@@ -1,4 +1,4 @@
-"""HTML from the templates: what is data stays data, and a page needs nothing but itself."""
+"""Render self-contained HTML pages from templates; every value is escaped."""
 
 import os
 import sys
@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from jinja2 import BytecodeCache, Environment
 
-_LONGEST_NAME = 160
+_MAX_NAME_LENGTH = 160
 _NARROW = "\u202f"
-"""A space that does not break between a number and its unit."""
+"""Narrow no-break space between a number and its unit."""
 
 _BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
-_UNSEEN = dict.fromkeys(
+_UNPRINTABLE = dict.fromkeys(
     [*range(0x20), *range(0x7F, 0xA0), *map(ord, _BIDI), *range(0xD800, 0xE000)],
     "\N{REPLACEMENT CHARACTER}",
 )
 
 
 def render_template(template: str, package: str = "digitrec.reports", /, **content: Any) -> str:
-    """Fill in a template of a package; every value is escaped."""
+    """Render a template of a package; every value is escaped."""
     return _environment(package).get_template(template).render(**content)
 
 
@@ -53,19 +53,19 @@ def _environment(package: str) -> "Environment":
 
 
 def _compiled() -> "BytecodeCache | None":
-    """Where compiled templates are kept, as Python keeps its modules; to compile them takes a fifth of a short run.
+    """Return the cache of compiled templates in `__pycache__`; compiling takes a fifth of a short run.
 
-    None if Python writes nothing there, or has written nothing: the program's folder is not ours to write to.
+    None if Python writes no bytecode there, as in a read-only installation.
     """
     from jinja2 import FileSystemBytecodeCache
 
     folder = Path(__file__).with_name("__pycache__")
-    is_ours = not sys.dont_write_bytecode and os.access(folder, os.W_OK)
-    return FileSystemBytecodeCache(str(folder), "template-%s.cache") if is_ours else None
+    is_writable = not sys.dont_write_bytecode and os.access(folder, os.W_OK)
+    return FileSystemBytecodeCache(str(folder), "template-%s.cache") if is_writable else None
 
 
 def value_at(report: Any, key: str) -> Any:
-    """The number at `key` of a report: the page and `report.json` cannot say different things.
+    """Return the value of a dotted key in a report, so that the page shows the numbers of `report.json`.
 
     >>> at({"files": [{"claimed": 3}]}, "files.0.claimed")
     3
@@ -76,7 +76,7 @@ def value_at(report: Any, key: str) -> Any:
 
 
 def format_percent(share: float | None, decimals: int = 1) -> str:
-    """A share in words that never rounds up to certainty.
+    """Format a share; a share below 1 is never rounded to 100 %.
 
     >>> percent(0.5), percent(0.99996), percent(1.0), percent(None)
     ('50.0\u202f%', '>99.9\u202f%', '100\u202f%', '–')
@@ -88,16 +88,16 @@ def format_percent(share: float | None, decimals: int = 1) -> str:
     if share in {0.0, 1.0}:
         return f"{share:.0%}".replace("%", f"{_NARROW}%")
     smallest = 0.1**decimals
-    shown = f"{100 * share:.{decimals}f}"
-    if float(shown) >= 100:
-        shown = f">{100 - smallest:.{decimals}f}"
-    elif float(shown) == 0:
-        shown = f"<{smallest:.{decimals}f}"
-    return f"{shown}{_NARROW}%"
+    number = f"{100 * share:.{decimals}f}"
+    if float(number) >= 100:
+        number = f">{100 - smallest:.{decimals}f}"
+    elif float(number) == 0:
+        number = f"<{smallest:.{decimals}f}"
+    return f"{number}{_NARROW}%"
 
 
 def format_count(number: int) -> str:
-    """A whole number with its thousands apart.
+    """Format a whole number with separated thousands.
 
     >>> count(12345)
     '12\u202f345'
@@ -105,36 +105,36 @@ def format_count(number: int) -> str:
     return f"{number:,}".replace(",", _NARROW)
 
 
-def plural(number: int, one: str, many: str = "") -> str:
-    """A number and its noun.
+def plural(number: int, singular: str, many: str = "") -> str:
+    """Format a number with its noun.
 
     >>> plural(1, "file"), plural(2, "file"), plural(0, "entry", "entries")
     ('1 file', '2 files', '0 entries')
     """
-    return f"{format_count(number)} {one if number == 1 else many or one + 's'}"
+    return f"{format_count(number)} {singular if number == 1 else many or singular + 's'}"
 
 
 def to_data_uri(png: bytes) -> str:
-    """A PNG as an address that needs no network."""
+    """Return a PNG as a data URI."""
     return f"data:image/png;base64,{b64encode(png).decode('ascii')}"
 
 
 def replace_unprintable(text: str) -> str:
-    """Text without what cannot be seen or written: control and direction characters, halves of surrogate pairs."""
-    return text.translate(_UNSEEN)
+    """Replace control and bidirectional characters and lone surrogates."""
+    return text.translate(_UNPRINTABLE)
 
 
 def shorten(name: str) -> str:
-    """A name as long as a line or two; start and end of a longer one, for both tell files apart."""
+    """Shorten a long name to its start and end."""
     name = replace_unprintable(name)
-    if len(name) <= _LONGEST_NAME:
+    if len(name) <= _MAX_NAME_LENGTH:
         return name
-    half = _LONGEST_NAME // 2
+    half = _MAX_NAME_LENGTH // 2
     return f"{name[:half]} … {name[-half:]}"
 
 
 def format_time(iso: str) -> str:
-    """A time as people write it.
+    """Format a time of the ledger.
 
     >>> when("2026-01-22T15:13:05Z")
     '2026-01-22 15:13:05 UTC'
@@ -143,7 +143,7 @@ def format_time(iso: str) -> str:
 
 
 def quote_path(path: str) -> str:
-    """A relative path as an address: no name in it can become a scheme, a query or a fragment.
+    """Quote a relative path as an address, so that no name in it becomes a scheme, a query or a fragment.
 
     >>> link("a b/#1?.csv"), link("javascript:alert(1)")
     ('a%20b/%231%3F.csv', 'javascript%3Aalert%281%29')

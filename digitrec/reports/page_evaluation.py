@@ -1,4 +1,4 @@
-"""How good the whole pipeline is: the numbers for labelled pages that went through it as files."""
+"""Evaluate the full pipeline on labelled pages that went through it as files."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,12 +20,12 @@ from digitrec.reports.statistics import Proportion, Range, bootstrap_rows, clopp
 from digitrec.types import PageStatus, Reason
 
 READ_AS = (*"0123456789", "other", "none")
-"""Columns of the confusion of pages: one digit, another text, or no answer."""
+"""Columns of the confusion matrix of pages: one digit, another text, or no answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class DigitOutcomes:
-    """What became of the pages whose truth is one single digit."""
+    """Results of the pages whose label is one digit."""
 
     digit: int
     pages: int
@@ -34,50 +34,50 @@ class DigitOutcomes:
     review: int
     rejected: int
     read_as: tuple[int, ...]
-    """Pages per column of READ_AS."""
+    """Number of pages per column of READ_AS."""
     precision: Proportion
-    """Of all labelled pages read as this digit alone, those that show it."""
+    """Share of correct ones among the labelled pages read as exactly this digit."""
 
 
 @dataclass(frozen=True, slots=True)
 class PageEvaluation:
-    """Everything measured on labelled pages."""
+    """Metrics of the pipeline on labelled pages."""
 
     accuracy: Proportion
-    """`text` equal to the label; for label `none`, not accepted. A rejected page with a number on it is wrong."""
+    """Share of pages with `text` equal to the label; for label `none`, not accepted. A rejected number is an error."""
     unlabelled: int
-    """Pages left out because their truth is not known."""
+    """Number of pages left out because they have no label."""
     accepted: Proportion
-    """Of the labelled pages."""
+    """Share of accepted pages among the labelled ones."""
     accepted_wrong: Proportion
-    """Errors among the accepted, with the exact (Clopper-Pearson) 95 % interval."""
+    """Share of errors among the accepted pages, with the exact (Clopper-Pearson) 95 % interval."""
     numbers: Proportion
-    """Pages with a number on them, read rightly."""
+    """Share of correct answers among the pages with a number."""
     empty: Proportion
-    """Pages labelled `none` that were accepted all the same: the fewer, the better."""
+    """Share of accepted pages among those labelled `none`."""
     rejected_numbers: int
-    """Pages with a number on them that were rejected."""
+    """Number of rejected pages with a number."""
     reasons: tuple[tuple[Reason, int], ...]
-    """How often each reason was given, in the order of the closed list."""
+    """Count of each reason, in the order of the closed list."""
     threshold: float | None
-    """Confidence from which a page was accepted; None if it is not known."""
+    """Lowest confidence of an accepted page; None if unknown."""
     reliability: tuple[ReliabilityBin, ...]
-    """Of the labelled pages with an answer: confidence is the probability that `text` is right."""
+    """Bins of the labelled pages with a confidence."""
     ece: float | None
-    """Expected calibration error of those, 0..1; None if there are none."""
+    """Expected calibration error, 0..1; None if no page has a confidence."""
     ece_range: Range | None
-    """95 %, drawn again (bootstrap)."""
+    """95 % interval by bootstrap."""
     risk_coverage: tuple[RiskPoint, ...]
-    """Of the pages that a lower or higher threshold would accept; coverage counts all labelled ones."""
+    """Curve of the pages that some threshold accepts; coverage is relative to all labelled pages."""
     digits: tuple[DigitOutcomes, ...]
     """Ten, in order."""
     cells: Mapping[tuple[int, int], tuple[RowFacts, ...]]
-    """The pages with one digit by (digit, column of READ_AS): wrong ones surest first, right ones least sure first."""
+    """Pages with one digit by (digit, column of READ_AS): errors by falling, correct ones by rising confidence."""
     errors: tuple[RowFacts, ...]
-    """Accepted ones first, the surest first."""
+    """Pages with a wrong answer: accepted ones first, then by descending confidence."""
 
     def to_json(self) -> Json:
-        """The same as plain types; the mistakes are counted, not listed."""
+        """Return the metrics as plain types; errors are counted, not listed."""
         return {
             "accuracy": self.accuracy.to_json(),
             "unlabelled": self.unlabelled,
@@ -88,25 +88,30 @@ class PageEvaluation:
             "rejected_numbers": self.rejected_numbers,
             "reasons": {reason.value: count for reason, count in self.reasons},
             "threshold": self.threshold,
-            "reliability": [asdict(one) for one in self.reliability],
+            "reliability": [asdict(item) for item in self.reliability],
             "ece": self.ece,
             "ece_range": None if self.ece_range is None else asdict(self.ece_range),
-            "risk_coverage": [asdict(one) for one in self.risk_coverage],
+            "risk_coverage": [asdict(item) for item in self.risk_coverage],
             "digits": [
-                asdict(one)
+                asdict(digit)
                 | {
-                    "accuracy": one.accuracy.to_json(),
-                    "precision": one.precision.to_json(),
-                    "read_as": list(one.read_as),
+                    "accuracy": digit.accuracy.to_json(),
+                    "precision": digit.precision.to_json(),
+                    "read_as": list(digit.read_as),
                 }
-                for one in self.digits
+                for digit in self.digits
             ],
             "mistakes": len(self.errors),
         }
 
 
 def evaluate_pages(rows: Iterable[RowFacts], threshold: float | None = None) -> PageEvaluation:
-    """Measure labelled pages; DataError if none has a label. `threshold` is the one they were accepted with."""
+    """Evaluate labelled pages; raises DataError if no page has a label.
+
+    Args:
+        rows: rows of one or several batches.
+        threshold: lowest confidence of an accepted page.
+    """
     rows = list(rows)
     labelled = [row for row in rows if row.label]
     if not labelled:
@@ -142,24 +147,25 @@ def evaluate_pages(rows: Iterable[RowFacts], threshold: float | None = None) -> 
 def _calibration(
     answered: Sequence[RowFacts],
 ) -> tuple[tuple[ReliabilityBin, ...], float | None, Range | None]:
-    """Whether confidences mean what they say, of pages that have one."""
+    """Return reliability bins and calibration error, with its interval, of pages with a confidence."""
     confidence = np.array([row.confidence for row in answered], np.float64)
     right = np.array([row.text == row.label for row in answered], np.bool_)
     bins = reliability_bins(confidence, right)
     if not answered:
         return bins, None, None
     pairs = np.stack([confidence, right.astype(np.float64)], axis=1)  # (n, 2)
-    within = bootstrap_rows(pairs, lambda all_, drawn: calibration_error(all_[drawn, 0], all_[drawn, 1] > 0))
-    return bins, expected_calibration_error(bins), within
+    ece_range = bootstrap_rows(pairs, lambda rows, drawn: calibration_error(rows[drawn, 0], rows[drawn, 1] > 0))
+    return bins, expected_calibration_error(bins), ece_range
 
 
 def _risk_coverage(labelled: Sequence[RowFacts]) -> tuple[RiskPoint, ...]:
-    # What is in review for another reason than its confidence is accepted at no threshold.
-    may = [row for row in labelled if row.status is PageStatus.ACCEPTED or row.reason is Reason.LOW_CONFIDENCE]
-    if not may:
+    # A page in review for another reason than its confidence is accepted at no threshold.
+    acceptable = [row for row in labelled if row.status is PageStatus.ACCEPTED or row.reason is Reason.LOW_CONFIDENCE]
+    if not acceptable:
         return ()
-    confidence = np.array([row.confidence or 0.0 for row in may], np.float64)
-    return risk_coverage_curve(confidence, np.array([row.text == row.label for row in may], np.bool_), len(labelled))
+    confidence = np.array([row.confidence or 0.0 for row in acceptable], np.float64)
+    right = np.array([row.text == row.label for row in acceptable], np.bool_)
+    return risk_coverage_curve(confidence, right, len(labelled))
 
 
 def _digit(digit: int, labelled: Sequence[RowFacts]) -> DigitOutcomes:

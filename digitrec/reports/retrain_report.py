@@ -1,4 +1,4 @@
-"""The page about what a model learned from corrections: `reports/learning/<model>/` with index.html and report.json."""
+"""Write the report of a training with corrections: `reports/learning/<model>/` with index.html and report.json."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -10,13 +10,14 @@ from digitrec.reports.statistics import Proportion
 from digitrec.reports.thumbnails import shrink_png
 
 MAX_SUSPECTS = 100
-"""Pictures on the page; the rest is counted."""
+"""Upper limit of suspected labels on the page."""
 _SIDE = 96
+"""Longest side of a preview in pixels."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetrainFacts:
-    """Which model, from which, and when."""
+    """Model, base model and data of a training."""
 
     model_id: str
     before_id: str
@@ -28,12 +29,12 @@ class RetrainFacts:
     pages: Mapping[str, int]
     """Counts: `learned`, `held_out`, `confirmed`, `corrected`, `repeated`, `missing`."""
     is_promoted: bool | None
-    """None if it was not to be decided."""
+    """Whether the new model is in use; None if promotion was not requested."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelMetrics:
-    """One model on the held-out corrected pages."""
+    """Results of a model on the held-out corrected pages."""
 
     accuracy: Proportion
     accepted: Proportion
@@ -42,7 +43,7 @@ class ModelMetrics:
 
 @dataclass(frozen=True, slots=True)
 class ComparisonFacts:
-    """Two models on the same things, by McNemar's exact test."""
+    """Comparison of two models on the same items by McNemar's exact test."""
 
     items: str
     pictures: int
@@ -56,14 +57,14 @@ class ComparisonFacts:
 
 @dataclass(frozen=True, slots=True)
 class SuspectedLabel:
-    """A correction that may be a mistake."""
+    """A correction that may be wrong."""
 
     file: str
     page: int
     label: str
-    """What a person said."""
+    """Answer of the reviewer."""
     before: str
-    """What the model in use says."""
+    """Answer of the model in use."""
     before_confidence: float
     after: str
     after_confidence: float
@@ -80,16 +81,16 @@ def write_retrain_report(
     suspects: Sequence[SuspectedLabel],
     won_over: int,
 ) -> Path:
-    """Write the page and its numbers; gives the path of the page.
+    """Write the page and its numbers; return the path of the page.
 
     Args:
-        folder: of this model.
-        facts: about it.
-        before: the model in use, on the held-out corrected pages.
-        after: the new one, on the same.
-        compared: both, on everything they were compared on.
-        suspects: corrections that may be mistakes, the most suspicious first.
-        won_over: corrections that the model in use contradicted confidently, and the new one agrees with.
+        folder: folder of the report.
+        facts: the models and the data.
+        before: results of the model in use on the held-out corrected pages.
+        after: results of the new model on the same pages.
+        compared: comparisons of the two models.
+        suspects: corrections that may be wrong, the most suspicious first.
+        won_over: number of corrections that only the new model agrees with, and the old one contradicted confidently.
     """
     report: Json = {
         "kind": "learning",
@@ -98,15 +99,20 @@ def write_retrain_report(
         "after": _numbers(after),
         "compared": [_comparison_json(comparison) for comparison in compared],
         "suspects_total": len(suspects),
-        "suspects": [{key: value for key, value in asdict(one).items() if key != "preview_png"} for one in suspects],
+        "suspects": [
+            {key: value for key, value in asdict(suspect).items() if key != "preview_png"} for suspect in suspects
+        ],
         "won_over": won_over,
     }
-    shown = [(one, shrink_png(one.preview_png, _SIDE) if one.preview_png else b"") for one in suspects[:MAX_SUSPECTS]]
-    return write_report(folder, "learning.html.j2", report, {}, suspects=shown)
+    pictured = [
+        (suspect, shrink_png(suspect.preview_png, _SIDE) if suspect.preview_png else b"")
+        for suspect in suspects[:MAX_SUSPECTS]
+    ]
+    return write_report(folder, "retrain.html.j2", report, {}, suspects=pictured)
 
 
-def _numbers(one: ModelMetrics) -> Json:
-    shares = {"right": one.accuracy, "accepted": one.accepted, "accepted_wrong": one.accepted_wrong}
+def _numbers(metrics: ModelMetrics) -> Json:
+    shares = {"right": metrics.accuracy, "accepted": metrics.accepted, "accepted_wrong": metrics.accepted_wrong}
     return {name: share.to_json() for name, share in shares.items()}
 
 

@@ -17,7 +17,7 @@ from digitrec.types import PageStatus, Reason
 
 RECENT_DAYS = 30
 MAX_BATCHES, MAX_DAYS = 40, 92
-"""Above these, batches are grouped by day, days by month."""
+"""Above these counts, batches are grouped by day, days by month."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
-"""The page about the time: `reports/trend/` with index.html, report.json and the figures."""
+"""Write the trend report: `reports/trend/` with index.html, report.json and the figures."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,9 @@ from digitrec.reports.evaluation_report import write_report
 from digitrec.reports.trend import BatchStats, summarize_trend
 
 TREND_DIR = "trend"
-"""In the reports."""
-_KEEP = {"batch": slice(4, 13), "day": slice(2, 10), "month": slice(0, 7)}
-"""What of a period's name is told below a figure."""
+"""Folder of the trend report in the reports folder."""
+_LABEL_PART = {"batch": slice(4, 13), "day": slice(2, 10), "month": slice(0, 7)}
+"""Part of the name of a period used as axis label."""
 _SHARES = "share of pages"
 
 
@@ -29,18 +29,17 @@ def write_trend(
     made_at: str,
     app_version: str,
 ) -> Path:
-    """Write the page, its numbers and its figures; gives the path of the page.
+    """Write the page, its numbers and its figures; return the path of the page.
 
     Args:
         folder: `reports/trend`.
-        entries: of all batches.
-        references: what is known of the models, by id.
+        entries: statistics of all batches.
+        references: distributions of each model's training, by model id.
         made_at: ISO 8601 UTC.
-        app_version: of this program.
+        app_version: version of this program.
 
     Raises:
-        OSError: the disk does not take it.
-        MissingPackage: the figures cannot be drawn here.
+        MissingPackage: matplotlib is not installed.
     """
     require_packages("reports/trend", "matplotlib")
     report = summarize_trend(entries, references, made_at=made_at, app_version=app_version)
@@ -52,64 +51,64 @@ def _figures(report: Json) -> dict[str, bytes]:
     periods: list[Json] = report["periods"]
     if not periods:
         return {}
-    names = [_name(one["name"], report["unit"]) for one in periods]
+    labels = [_axis_label(period["name"], report["unit"]) for period in periods]
     figures = {
-        "automation": charts.draw_time_series(names, [_line("accepted", periods, "automation")], _SHARES),
-        **_when(periods, "held_back_wrong", "errors_in_review", names, "best guess wrong, of those settled"),
-        **_when(periods, "audit", "errors_accepted", names, "wrong, of those audited"),
-        "drift": charts.draw_time_series(names, _drift_lines(periods), "PSI", report["drift_threshold"]),
+        "automation": charts.draw_time_series(labels, [_share_series("accepted", periods, "automation")], _SHARES),
+        **_error_figure(periods, "held_back_wrong", "errors_in_review", labels, "wrong, of those resolved"),
+        **_error_figure(periods, "audit", "errors_accepted", labels, "wrong, of those audited"),
+        "drift": charts.draw_time_series(labels, _drift_series(periods), "PSI", report["drift_threshold"]),
     }
-    if any(one["files_per_s"] for one in periods):
-        speed = Series("median of the batches", [(one["files_per_s"], None) for one in periods])
-        figures["speed"] = charts.draw_time_series(names, [speed], "files a second")
-    return figures | _mixes(report)
+    if any(period["files_per_s"] for period in periods):
+        speed = Series("median of the batches", [(period["files_per_s"], None) for period in periods])
+        figures["speed"] = charts.draw_time_series(labels, [speed], "files per second")
+    return figures | _distributions(report)
 
 
-def _name(name: str, unit: str) -> str:
-    """As short as a place on an axis: month and day, and the time of a batch."""
-    kept = name[_KEEP[unit]]
-    return f"{kept[:2]}-{kept[2:4]} {kept[5:7]}:{kept[7:9]}" if unit == "batch" else kept
+def _axis_label(name: str, unit: str) -> str:
+    """Return a short name of a period: month and day, and the time of a batch."""
+    part = name[_LABEL_PART[unit]]
+    return f"{part[:2]}-{part[2:4]} {part[5:7]}:{part[7:9]}" if unit == "batch" else part
 
 
-def _line(words: str, periods: Sequence[Json], key: str) -> Series:
-    return Series(words, [(one[key]["share"], (one[key]["low"], one[key]["high"])) for one in periods])
+def _share_series(label: str, periods: Sequence[Json], key: str) -> Series:
+    shares = [period[key] for period in periods]
+    return Series(label, [(share["share"], (share["low"], share["high"])) for share in shares])
 
 
-def _when(periods: Sequence[Json], key: str, figure: str, names: Sequence[str], words: str) -> dict[str, bytes]:
-    """A figure of a share over time, where anything was counted."""
-    if not any(one[key]["of"] for one in periods):
+def _error_figure(
+    periods: Sequence[Json], key: str, figure: str, labels: Sequence[str], label: str
+) -> dict[str, bytes]:
+    """Draw an error rate over time; no figure without counts."""
+    if not any(period[key]["of"] for period in periods):
         return {}
-    return {figure: charts.draw_time_series(names, [_line(words, periods, key)], "share wrong")}
+    return {figure: charts.draw_time_series(labels, [_share_series(label, periods, key)], "error rate")}
 
 
-def _drift_lines(periods: Sequence[Json]) -> list[Series]:
-    def points(of: Callable[[Json], Json | None]) -> list[tuple[float | None, None]]:
-        return [((of(one) or {}).get("psi"), None) for one in periods]
-
+def _drift_series(periods: Sequence[Json]) -> list[Series]:
     return [
-        Series("confidence against training", points(lambda one: one["drift"]["confidence"])),
-        Series("digits against training", points(lambda one: one["drift"]["digits"])),
-        Series("confidence against before", points(lambda one: one["drift_before"]["confidence"])),
-        Series("digits against before", points(lambda one: one["drift_before"]["digits"])),
+        Series(f"{what} against {against}", [((period[key][what] or {}).get("psi"), None) for period in periods])
+        for key, against in (("drift", "training"), ("drift_before", "before"))
+        for what in ("confidence", "digits")
     ]
 
 
-def _mixes(report: Json) -> dict[str, bytes]:
-    """Digits and confidence now, beside those of the training of the newest model."""
+def _distributions(report: Json) -> dict[str, bytes]:
+    """Draw the recent digits and confidences of the newest model, beside those of its training."""
     newest = report["models"][0]
-    now = newest["recent"] if newest["recent"]["pages"] else newest["all"]
-    words = f"last {report['recent_days']} days" if newest["recent"]["pages"] else "all the time"
-    known = newest["reference"] or {"digits": None, "confidence": None}
-    digits = {words: _shares(now["digits"]), "training": _shares(known["digits"])}
-    sure = {words: _shares(now["confidence"]), known.get("confidence_source") or "": _shares(known["confidence"])}
+    recent = newest["recent"] if newest["recent"]["pages"] else newest["all"]
+    label = f"last {report['recent_days']} days" if newest["recent"]["pages"] else "all the time"
+    reference = newest["reference"] or {"digits": None, "confidence": None}
+    source = reference.get("confidence_source") or ""
+    digits = {label: _shares(recent["digits"]), "training": _shares(reference["digits"])}
+    confidence = {label: _shares(recent["confidence"]), source: _shares(reference["confidence"])}
     edges = [f"{100 * low:.4g}" for low, _ in pairwise(CONFIDENCE_EDGES)]
     return {
         "digits": charts.draw_grouped_bars(
-            list("0123456789"), {name: one for name, one in digits.items() if one}, ylabel="share of digits"
+            list("0123456789"), {name: shares for name, shares in digits.items() if shares}, ylabel="share of digits"
         ),
         "confidence": charts.draw_grouped_bars(
             [*edges, "never"],
-            {name: one for name, one in sure.items() if one},
+            {name: shares for name, shares in confidence.items() if shares},
             xlabel="confidence, % and above",
             ylabel=_SHARES,
         ),

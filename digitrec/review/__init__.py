@@ -1,15 +1,13 @@
-"""A local web page where people look at what was read, and say what is right.
+"""Local web application in which people confirm or correct the answers.
 
-    queue      which answers, in which order: questions to the ledgers
-    originals  an original below the outbox, opened without following links
-    pictures   originals and previews -> what a browser shows, kept in memory
-    wire       records <-> JSON
-    guard      who may come in: Host, Origin, cookie, sizes, headers
-    sessions   one-time links, and who is there
-    desk       the work itself: questions, judgements, undo, corrected tables
-    tryout     reads a picture that nobody keeps
-    connections  limits on connections, and on the time of a request header
-    server     addresses -> the above; templates/ and static/ are what a browser gets
+    queries      select and order answers in the ledgers
+    page_images  open originals, and cut, scale and cache the images that a browser shows
+    json_api     convert records to JSON and check incoming JSON
+    auth         one-time links, sessions, checks of Host, Origin and cookie, security headers
+    service      list answers, save and undo judgements, write corrected tables
+    tryout       read an uploaded picture without storing it
+    connections  limit connections and the time of a request header
+    server       routes; templates/ and static/ hold the pages
 
-Nothing here starts a server or picks a model: `reviewing.py` does.
+`digitrec.app.review` starts the server and chooses the model.
 """

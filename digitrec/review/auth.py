@@ -1,7 +1,7 @@
-"""Who may come in: every request passes here before anything else looks at it.
+"""Authenticate every request before it reaches a route, and set the security headers of every response.
 
-Host against rebound names, a cookie against other people, Origin and Sec-Fetch-Site against other pages, sizes against
-floods; and the headers that tell a browser to trust nothing but this server.
+The Host header is checked against DNS rebinding, a cookie keeps out other people, Origin and Sec-Fetch-Site keep out
+other web pages, and bodies have a size limit.
 """
 
 import hashlib
@@ -16,43 +16,43 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from digitrec.storage.corrections import normalize_reviewer
 
-_MOST_LINKS = 50
-"""Invitations nobody has used; the oldest goes."""
+_MAX_LINKS = 50
+"""Upper limit of unused invitations; a new one replaces the oldest."""
 
 
 @dataclass(slots=True)
 class Session:
-    """A person at a browser."""
+    """A reviewer with a browser."""
 
     reviewer: str
-    """Their name as they gave it."""
+    """Name as entered."""
     judged: int = 0
-    """Answers judged, less those undone."""
+    """Number of answers judged, without those undone."""
 
     @property
     def name(self) -> str:
-        """The name as it is shown, and kept with every judgement."""
+        """Return the name as it is shown and stored with every judgement."""
         return normalize_reviewer(self.reviewer)
 
 
 @dataclass(slots=True)
 class Sessions:
-    """Links and sessions, by the digest of what is secret: to look one up tells nothing about the others."""
+    """Links and sessions by the digest of their secret, so that the time of a lookup reveals nothing about a secret."""
 
     _links: dict[bytes, str] = field(default_factory=dict)
     _open: dict[bytes, Session] = field(default_factory=dict)
 
     def invite(self, who: str) -> str:
-        """A secret that lets `who` in, once; UsageError if that is no name."""
+        """Return the secret of a new one-time link for a reviewer; raises UsageError if the name is invalid."""
         normalize_reviewer(who)
         secret = secrets.token_urlsafe(32)
-        while len(self._links) >= _MOST_LINKS:
+        while len(self._links) >= _MAX_LINKS:
             del self._links[next(iter(self._links))]
         self._links[_digest(secret)] = who
         return secret
 
     def enter(self, secret: str) -> str | None:
-        """Use a link up; gives the secret of the new session, for the cookie. None if there is no such link."""
+        """Redeem a link; return the secret of the new session for the cookie, or None if there is no such link."""
         who = self._links.pop(_digest(secret), None)
         if who is None:
             return None
@@ -61,7 +61,7 @@ class Sessions:
         return cookie
 
     def find(self, cookie: str) -> Session | None:
-        """The session of a cookie."""
+        """Return the session of a cookie, or None."""
         return self._open.get(_digest(cookie))
 
 
@@ -84,28 +84,28 @@ _HEADERS = {
     "Cache-Control": "no-store",
 }
 PUBLIC_PATHS = ("/enter", "/static/")
-"""The door itself, and what it looks like: nothing there is anybody's data."""
+"""Paths that need no session: the login and the static files, which hold no data of anyone."""
 
 
 class BodyTooLarge(Exception):
-    """A body is larger than this address takes; the rest of it was not read."""
+    """The body is larger than this route accepts; the rest of the body was not read."""
 
 
 @dataclass(frozen=True, slots=True)
 class AuthMiddleware:
-    """Stands before the application."""
+    """ASGI middleware: refuse requests without a session or from other pages, and add the security headers."""
 
     app: ASGIApp
     sessions: Sessions
     hosts: frozenset[str]
-    """What the Host header may say: `127.0.0.1:PORT`, `localhost:PORT`."""
+    """Accepted values of the Host header: `127.0.0.1:PORT`, `localhost:PORT`."""
     cookie: str
-    """Its name: cookies of one host are shared by its ports."""
+    """Name of the cookie, which holds the port: the ports of one host share their cookies."""
     unauthorized: Callable[[Request], Response]
-    """What somebody without a session is shown."""
+    """Make the response to a request without a session."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, or pass on."""
+        """Refuse a request or pass it on."""
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
@@ -120,16 +120,16 @@ class AuthMiddleware:
                     headers.setdefault(name, value)
             await send(message)
 
-        refused = self._refused(scope)
-        await (refused or self.app)(scope, receive, send_with_headers)
+        await (self._refuse(scope) or self.app)(scope, receive, send_with_headers)
 
-    def _refused(self, scope: Scope) -> Response | None:
+    def _refuse(self, scope: Scope) -> Response | None:
+        """Return the response that refuses a request, or None; an accepted request gets its session."""
         headers, method = Headers(scope=scope), scope["method"]
         hosts = headers.getlist("host")
         if len(hosts) != 1 or hosts[0].lower() not in self.hosts:
-            return PlainTextResponse("This is not the server of that name.", 421)
-        if not _is_ours(headers, hosts[0], method):
-            return PlainTextResponse("Only this server's own pages may ask for that.", 403)
+            return PlainTextResponse("This server does not answer to that host name.", 421)
+        if not _is_same_origin(headers, hosts[0], method):
+            return PlainTextResponse("Only pages of this server may send this request.", 403)
         if scope["path"].startswith(PUBLIC_PATHS):
             return None
         session = self.sessions.find(cookie_parser(headers.get("cookie", "")).get(self.cookie, ""))
@@ -139,32 +139,32 @@ class AuthMiddleware:
         return None
 
 
-def _is_ours(headers: Headers, host: str, method: str) -> bool:
-    """Whether one of our own pages asks, or a person who typed or followed a link.
+def _is_same_origin(headers: Headers, host: str, method: str) -> bool:
+    """Return whether a page of this server, or a person who typed or followed a link, sends the request.
 
-    A browser always says where a POST comes from. A GET without those headers is no browser's, or an old one's.
+    A browser always sends the origin of a POST. A GET without these headers comes from no browser or from an old one.
     """
     origin, site = headers.get("origin"), headers.get("sec-fetch-site")
     if origin is not None and origin.lower() != f"http://{host.lower()}":
         return False
     if method not in {"GET", "HEAD"}:
         return site in {None, "same-origin"} and (origin is not None or site is not None)
-    # To follow a link here from anywhere is no harm: it changes nothing, and other pages cannot see what comes.
+    # Following a link from another site is harmless: a GET changes nothing, and that site cannot read the response.
     return site in {None, "same-origin", "none"} or headers.get("sec-fetch-mode") == "navigate"
 
 
-async def read_body(request: Request, most_bytes: int) -> bytes:
-    """The body of a request, at most so large; the rest of a larger one is not read.
+async def read_body(request: Request, max_bytes: int) -> bytes:
+    """Read the body of a request.
 
     Raises:
-        TooLarge: it is larger, or says that it is.
+        BodyTooLarge: the body, or the length in its header, exceeds the limit; the rest is not read.
     """
-    told = request.headers.get("content-length", "")
-    if told.isascii() and told.isdecimal() and (len(told) > len(str(most_bytes)) or int(told) > most_bytes):
+    length = request.headers.get("content-length", "")
+    if length.isascii() and length.isdecimal() and (len(length) > len(str(max_bytes)) or int(length) > max_bytes):
         raise BodyTooLarge
-    found = bytearray()
+    body = bytearray()
     async for chunk in request.stream():
-        found += chunk
-        if len(found) > most_bytes:
+        body += chunk
+        if len(body) > max_bytes:
             raise BodyTooLarge
-    return bytes(found)
+    return bytes(body)

@@ -1,8 +1,8 @@
-"""Limits on connections that uvicorn lacks: how many there are, and how long a request header may take.
+"""Limits that uvicorn lacks: the number of connections, and the time of a request header.
 
 A connection is waiting from its start, or from the first byte of a further request, until a request header is complete.
-At the limit a new connection replaces the oldest waiting one, else one that is idle between two requests: a person who
-asks for a page is answered although hundreds of connections say nothing.
+At the limit a new connection replaces the oldest waiting one, else one that is idle between two requests, so that
+hundreds of silent connections cannot block the page.
 """
 
 import asyncio
@@ -18,109 +18,111 @@ from digitrec import logs
 HEADER_TIMEOUT_S = 10.0
 MAX_CONNECTIONS = 200
 BACKLOG = 128
-"""Connections the kernel keeps until they are accepted; asyncio accepts as many at once before any can be closed."""
+"""Listen backlog; asyncio accepts up to this many connections at once before any can be closed."""
 
-_MOST_OPEN_FILES = 4096
+_MAX_OPEN_FILES = 4096
 _OTHER_FILES = 120
-"""Ledgers, pictures and libraries: at most 40 requests at a time, most of which open one ledger (three files)."""
-_FEWEST_CONNECTIONS = 16
-_SILENT_S = 600.0
-"""No second line about the same trouble before that."""
+"""Files for ledgers, pictures and libraries: up to 40 concurrent requests, most of which open one ledger (3 files)."""
+_MIN_CONNECTIONS = 16
+_WARNING_INTERVAL_S = 600.0
+"""Shortest interval between two warnings about too many connections."""
 _BUSY = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
 def raise_open_files() -> int:
-    """Raise the soft limit of open files to the hard one, at most to 4096; return the limit that holds now."""
+    """Raise the soft limit of open files to the hard limit, at most to 4096; return the resulting limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _MOST_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_OPEN_FILES)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-        soft = wanted
-    return _MOST_OPEN_FILES if soft == resource.RLIM_INFINITY else soft
+    target = _MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _MAX_OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < target:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (target, hard))
+        soft = target
+    return _MAX_OPEN_FILES if soft == resource.RLIM_INFINITY else soft
 
 
 def max_connections(open_files: int) -> int:
-    """Return how many connections a limit of open files leaves room for.
+    """Return the number of connections that a limit of open files allows.
 
     >>> room_for(1024), room_for(300), room_for(100)
     (200, 52, 16)
     """
-    return max(_FEWEST_CONNECTIONS, min(MAX_CONNECTIONS, open_files - BACKLOG - _OTHER_FILES))
+    return max(_MIN_CONNECTIONS, min(MAX_CONNECTIONS, open_files - BACKLOG - _OTHER_FILES))
 
 
 class ConnectionLimits:
-    """The connections of one server, and which of them still owe a request header."""
+    """Connections of one server, and the timers of those without a complete request header."""
 
     def __init__(self, most: int = MAX_CONNECTIONS, headers_s: float = HEADER_TIMEOUT_S) -> None:
-        self._most = most
-        self._headers_s = headers_s
+        self._max = most
+        self._header_timeout_s = headers_s
         self._waiting: dict[Connection, asyncio.TimerHandle] = {}  # the oldest first
-        self._silent_until_s = 0.0
+        self._next_warning_s = 0.0
 
-    def protocol(self, **given: Any) -> "Connection":
-        """Make the protocol of a new connection, as uvicorn asks for it."""
-        return Connection(self, **given)
+    def protocol(self, **kwargs: Any) -> "Connection":
+        """Create the protocol of a new connection; uvicorn calls this."""
+        return Connection(self, **kwargs)
 
     def admit(self, new: "Connection") -> None:
-        """Wait for the header of a new connection, and close another one, or the new one, if there are too many."""
+        """Start the header timer of a new connection; above the limit close another connection, or the new one."""
         self.await_header(new)
-        if len(new.connections) <= self._most:
+        if len(new.connections) <= self._max:
             return
-        waiting = (one for one in self._waiting if one is not new)
-        idle = (one for one in new.connections if isinstance(one, Connection) and one.is_idle and one is not new)
+        waiting = (other for other in self._waiting if other is not new)
+        idle = (
+            other for other in new.connections if isinstance(other, Connection) and other.is_idle and other is not new
+        )
         closed = next(chain(waiting, idle), new)
         if closed is new:
             new.transport.write(_BUSY)
         closed.end()
-        if time.monotonic() >= self._silent_until_s:
-            self._silent_until_s = time.monotonic() + _SILENT_S
-            logs.warning("too many connections to the review page: those without a request are closed", most=self._most)
+        if time.monotonic() >= self._next_warning_s:
+            self._next_warning_s = time.monotonic() + _WARNING_INTERVAL_S
+            logs.warning("too many connections to the review page: those without a request are closed", most=self._max)
 
-    def await_header(self, one: "Connection") -> None:
-        """Give a connection `headers_s` for its next request header, unless that time is running already."""
-        if one not in self._waiting:
-            self._waiting[one] = one.loop.call_later(self._headers_s, one.end)
+    def await_header(self, connection: "Connection") -> None:
+        """Start the timer for the next request header of a connection, unless it is running."""
+        if connection not in self._waiting:
+            self._waiting[connection] = connection.loop.call_later(self._header_timeout_s, connection.end)
 
-    def forget(self, one: "Connection") -> None:
-        """Stop waiting for a header: it is there, or the connection is gone."""
-        if (timer := self._waiting.pop(one, None)) is not None:
+    def stop_timer(self, connection: "Connection") -> None:
+        """Stop the header timer: the header is complete or the connection is lost."""
+        if (timer := self._waiting.pop(connection, None)) is not None:
             timer.cancel()
 
 
 class Connection(H11Protocol):
-    """A connection that is closed if it keeps its request header back."""
+    """Connection that is closed if its request header does not arrive in time."""
 
-    def __init__(self, limits: ConnectionLimits, **given: Any) -> None:
-        super().__init__(**given)
+    def __init__(self, limits: ConnectionLimits, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
         self._limits = limits
 
     @property
     def is_idle(self) -> bool:
-        """True if no request is being answered."""
+        """Return whether no request is being answered."""
         cycle = self.cycle
         return cycle is None or cycle.response_complete  # type: ignore[redundant-expr]  # uvicorn begins with None
 
     def end(self) -> None:
-        """Close the connection, and count it no more."""
-        self._limits.forget(self)
+        """Close the connection and remove it from the count."""
+        self._limits.stop_timer(self)
         self.connections.discard(self)
         self.transport.close()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take a connection in."""
+        """Register a new connection."""
         super().connection_made(transport)
         self._limits.admit(self)
 
     def data_received(self, data: bytes) -> None:
-        """Take a piece of a request."""
+        """Handle bytes of a request."""
         if self.is_idle:
             self._limits.await_header(self)
         before = self.cycle
         super().data_received(data)
         if self.cycle is not before:
-            self._limits.forget(self)
+            self._limits.stop_timer(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Notice that the other side is gone."""
-        self._limits.forget(self)
+        """Stop the timer of a closed connection."""
+        self._limits.stop_timer(self)
         super().connection_lost(exc)

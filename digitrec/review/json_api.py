@@ -1,4 +1,4 @@
-"""Records <-> JSON, as the pages and their scripts say it. What comes in is checked to the last field."""
+"""Convert records to the JSON of the pages' scripts, and parse and check incoming JSON and query parameters."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
@@ -14,17 +14,17 @@ from digitrec.types import Box, PageStatus
 Json: TypeAlias = dict[str, Any]
 
 MAX_JUDGEMENTS = 500
-_LARGEST_ROW = 2**31
-_LONGEST_FILE = 400
-_LONGEST_TEXT = 1000
+_MAX_ROW = 2**31
+_MAX_FILE_LENGTH = 400
+_MAX_TEXT_LENGTH = 1000
 _HOWS = [ReviewMethod.ONE, ReviewMethod.GRID, ReviewMethod.AUDIT]
-"""A list: what comes in may have no hash."""
+"""A list, not a set: an incoming value may be unhashable."""
 
 
 def entry_to_json(entry: Entry) -> Json:
-    """An answer for a page; names are escaped as in the CSV, and are still data."""
+    """Return an answer as JSON; names are escaped as in the CSV."""
     row, read = entry.row, entry.row.reading
-    part = find_zoom_box(row)
+    zoom_box = find_zoom_box(row)
     return {
         "batch": row.batch_id,
         "row": row.row,
@@ -39,8 +39,8 @@ def entry_to_json(entry: Entry) -> Json:
         "why": escape(read.detail or (read.reason.description if read.reason else "")),
         "width": read.width,
         "height": read.height,
-        "boxes": [[*_box(one.box), one.digit, round(one.confidence, 6)] for one in read.digits],
-        "near": _box(part) if part else None,
+        "boxes": [[*box_to_json(digit.box), digit.digit, round(digit.confidence, 6)] for digit in read.digits],
+        "near": box_to_json(zoom_box) if zoom_box else None,
         "label": escape(row.label),
         "duplicate_of": row.duplicate_of,
         "seen": entry.newest.id if entry.newest else 0,
@@ -48,84 +48,86 @@ def entry_to_json(entry: Entry) -> Json:
     }
 
 
-def correction_to_json(said: Correction | None) -> Json | None:
-    """What a person said of an answer; None if nobody did, or it was withdrawn."""
-    if said is None or said.verdict is Verdict.WITHDRAWN:
+def correction_to_json(correction: Correction | None) -> Json | None:
+    """Return a judgement as JSON; None if there is none or it was withdrawn."""
+    if correction is None or correction.verdict is Verdict.WITHDRAWN:
         return None
-    return {"who": said.reviewer, "at": said.reviewed_at, "verdict": said.verdict, "new": said.new}
+    return {
+        "who": correction.reviewer,
+        "at": correction.reviewed_at,
+        "verdict": correction.verdict,
+        "new": correction.new,
+    }
 
 
-def row_state_to_json(batch_id: str, row: int, said: Correction | None) -> Json:
-    """What holds of a row now."""
-    return {"batch": batch_id, "row": row, "seen": said.id if said else 0, "said": correction_to_json(said)}
+def row_state_to_json(batch_id: str, row: int, correction: Correction | None) -> Json:
+    """Return the current judgement of a row as JSON."""
+    seen = correction.id if correction else 0
+    return {"batch": batch_id, "row": row, "seen": seen, "said": correction_to_json(correction)}
 
 
-def parse_filter(asked: Mapping[str, str]) -> Filter:
-    """The filter in the query of an address; UsageError if it makes no sense."""
-    status, text, batch = asked.get("status", ""), asked.get("text", ""), asked.get("batch", "").strip()
-    state, file = asked.get("state", State.OPEN), asked.get("file", "").strip()
+def parse_filter(query: Mapping[str, str]) -> Filter:
+    """Parse the filter in the query of an address; raises UsageError for an invalid value."""
+    status, text, batch = query.get("status", ""), query.get("text", ""), query.get("batch", "").strip()
+    state, file = query.get("state", State.OPEN), query.get("file", "").strip()
     if status not in {"", "accepted", "review", "rejected"}:
         raise UsageError("status is accepted, review or rejected")
     if state not in set(State):
         raise UsageError(f"state is one of {', '.join(State)}")
     if text not in {queries.NUMBERS, queries.NO_DIGIT, queries.NOTHING} and not (text == "" or is_digits(text)):
-        raise UsageError("text is made of digits")
+        raise UsageError("text may hold digits only")
     if batch and not BATCH_ID.fullmatch(batch):
-        raise UsageError("this is no batch")
-    if len(file) > _LONGEST_FILE:
-        raise UsageError("no file has such a name")
+        raise UsageError("batch is not a batch id")
+    if len(file) > _MAX_FILE_LENGTH:
+        raise UsageError("the file name is too long")
     return Filter(PageStatus(status) if status else None, State(state), text, batch, file)
 
 
 def parse_key(text: str) -> Key:
-    """Where a page of a list begins, as `format_key` wrote it; the start for an empty text."""
+    """Parse the position in a list that `format_key` wrote; an empty text is the start.
+
+    >>> parse_key(format_key((0.1 + 0.2, "20260102T030405Z-0a1b2c3d", 7)))
+    (0.30000000000000004, '20260102T030405Z-0a1b2c3d', 7)
+    """
     if not text:
         return START
-    sureness, _, rest = text.partition(",")
+    confidence, _, rest = text.partition(",")
     batch_id, _, row = rest.partition(",")
     try:
-        key = float(sureness), batch_id, int(row)
+        key = float(confidence), batch_id, int(row)
     except ValueError:
-        raise UsageError("this list has no such place") from None
-    if not BATCH_ID.fullmatch(batch_id) or not 0 <= key[0] <= 2 or not 0 <= key[2] < _LARGEST_ROW:
-        raise UsageError("this list has no such place")
+        raise UsageError("this list has no such position") from None
+    if not BATCH_ID.fullmatch(batch_id) or not 0 <= key[0] <= 2 or not 0 <= key[2] < _MAX_ROW:
+        raise UsageError("this list has no such position")
     return key
 
 
 def format_key(key: Key) -> str:
-    """The place of an answer in a list.
-
-    >>> key_from(key_text((0.1 + 0.2, "20260102T030405Z-0a1b2c3d", 7)))
-    (0.30000000000000004, '20260102T030405Z-0a1b2c3d', 7)
-    """
+    """Format the position of an answer in a list."""
     return f"{key[0]!r},{key[1]},{key[2]}"
 
 
 def parse_judgements(body: object) -> tuple[ReviewMethod, list[Judgement]]:
-    """What a person said, and where: {"how": "one", "judgements": [{"batch", "row", "new", "seen"}]}.
-
-    Raises:
-        UsageError: it is anything else.
-    """
+    """Parse {"how": "one", "judgements": [{"batch", "row", "new", "seen"}]}; raises UsageError for anything else."""
     if not isinstance(body, dict) or set(body) != {"how", "judgements"} or body["how"] not in _HOWS:
-        raise UsageError("judgements say how they were made: one, grid or audit")
-    return ReviewMethod(body["how"]), [_judgement(one) for one in _list(body["judgements"])]
+        raise UsageError("the request needs judgements, and how: one, grid or audit")
+    return ReviewMethod(body["how"]), [_parse_judgement(item) for item in _check_list(body["judgements"])]
 
 
 def parse_undo(body: object) -> list[tuple[str, int, int]]:
-    """Batch, row and entry of what is to be undone: {"entries": [{"batch", "row", "seen"}]}."""
+    """Parse {"entries": [{"batch", "row", "seen"}]}, the judgements to undo; raises UsageError for anything else."""
     if not isinstance(body, dict) or set(body) != {"entries"}:
-        raise UsageError("name the entries")
-    return [_place(one, {"batch", "row", "seen"}) for one in _list(body["entries"])]
+        raise UsageError("the request needs entries")
+    return [_parse_row(item, {"batch", "row", "seen"}) for item in _check_list(body["entries"])]
 
 
 def is_row_id(batch_id: str, row: int) -> bool:
-    """True for what may name a row."""
-    return BATCH_ID.fullmatch(batch_id) is not None and 1 <= row < _LARGEST_ROW
+    """Return whether batch id and row number are valid."""
+    return BATCH_ID.fullmatch(batch_id) is not None and 1 <= row < _MAX_ROW
 
 
 def parse_whole_number(text: str) -> int | None:
-    """Return the whole number that a text writes with at most nine digits; None if it does not.
+    """Parse a whole number of at most nine digits; None for any other text.
 
     >>> whole("007"), whole("-1"), whole("9" * 5000)
     (7, None, None)
@@ -134,24 +136,29 @@ def parse_whole_number(text: str) -> int | None:
 
 
 def is_digits(text: str) -> bool:
-    """True for digits, and not endlessly many."""
-    return text.isascii() and text.isdecimal() and len(text) <= _LONGEST_TEXT
+    """Return whether a text holds digits only, up to the length limit."""
+    return text.isascii() and text.isdecimal() and len(text) <= _MAX_TEXT_LENGTH
 
 
-def _judgement(one: object) -> Judgement:
-    batch_id, row, seen = _place(one, {"batch", "row", "new", "seen"})
-    assert isinstance(one, dict)
-    new = one["new"]
+def box_to_json(box: Box) -> list[int]:
+    """Return x, y, width and height."""
+    return [box.x, box.y, box.width, box.height]
+
+
+def _parse_judgement(item: object) -> Judgement:
+    batch_id, row, seen = _parse_row(item, {"batch", "row", "new", "seen"})
+    assert isinstance(item, dict)
+    new = item["new"]
     if not (new is None or (isinstance(new, str) and (new == NONE or is_digits(new)))):
-        raise UsageError("what is there is digits, 'none', or null for not sure")
+        raise UsageError("new holds digits, 'none', or null for not sure")
     return Judgement(batch_id, row, new, seen)
 
 
-def _place(one: object, fields: set[str]) -> tuple[str, int, int]:
-    if not isinstance(one, dict) or set(one) != fields:
-        raise UsageError(f"each has {', '.join(sorted(fields))}")
-    batch_id, row, seen = one["batch"], one["row"], one["seen"]
-    # type(): a bool is an int, but no number.
+def _parse_row(item: object, fields: set[str]) -> tuple[str, int, int]:
+    if not isinstance(item, dict) or set(item) != fields:
+        raise UsageError(f"each item needs the keys {', '.join(sorted(fields))}")
+    batch_id, row, seen = item["batch"], item["row"], item["seen"]
+    # type(): a bool is an instance of int.
     if not isinstance(batch_id, str) or type(row) is not int or type(seen) is not int:
         raise UsageError("batch is a text, row and seen are whole numbers")
     if not is_row_id(batch_id, row) or not 0 <= seen < 2**63:
@@ -159,11 +166,7 @@ def _place(one: object, fields: set[str]) -> tuple[str, int, int]:
     return batch_id, row, seen
 
 
-def _list(found: object) -> Iterable[object]:
-    if not isinstance(found, list) or not 1 <= len(found) <= MAX_JUDGEMENTS:
-        raise UsageError(f"1 to {MAX_JUDGEMENTS} at a time")
-    return found
-
-
-def _box(box: Box) -> list[int]:
-    return [box.x, box.y, box.width, box.height]
+def _check_list(items: object) -> Iterable[object]:
+    if not isinstance(items, list) or not 1 <= len(items) <= MAX_JUDGEMENTS:
+        raise UsageError(f"a request holds 1 to {MAX_JUDGEMENTS} items")
+    return items

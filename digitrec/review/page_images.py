@@ -1,6 +1,7 @@
-"""Originals -> what a browser shows: the page, the part of it where the digits are, a small copy. Kept in memory.
+"""Open originals, and make the images that a browser shows: whole page, zoom on the digits, thumbnail.
 
-A page is decoded once, at most two at a time, and kept with at most `_PAGE_PX`; what is shown is made from that.
+A page is decoded once, at most two pages at a time, and cached in memory with a longest side of `_PAGE_PX`; every
+image is made from the cached page.
 """
 
 import hashlib
@@ -26,39 +27,40 @@ _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class OriginalMissing(Exception):
-    """There is no such original any more, or another file has its name; says which."""
+    """The original is gone, or another file has its name; the message says which."""
 
 
-def read_original(outbox: Path, place: str, sha256: str, most_bytes: int) -> bytes:
-    """The bytes of an original.
+def read_original(outbox: Path, location: str, sha256: str, max_bytes: int) -> bytes:
+    """Read an original without following links below the outbox.
 
     Args:
-        outbox: may be a link itself: that is the owner's business.
-        place: where the ledger says it lies, under the workspace.
-        sha256: of the bytes that were read.
-        most_bytes: a larger one is not read.
+        outbox: folder of the archive; may itself be a link.
+        location: path of the original in the ledger, relative to the workspace.
+        sha256: digest of the bytes that were recognised.
+        max_bytes: a larger file is not read.
 
     Raises:
-        Gone: it was pruned, requeued, replaced or changed, or never filed away.
+        OriginalMissing: the original was pruned, requeued, replaced or changed, or is not archived yet.
     """
-    top, *parts = place.split("/")
+    top, *parts = location.split("/")
     if top != outbox.name or not parts or any(part in {"", ".", ".."} for part in parts):
-        raise OriginalMissing("the original was not filed away")
+        raise OriginalMissing("the original is not archived")
     try:
-        descriptor = _opened(outbox, parts)
+        descriptor = _open(outbox, parts)
     except OSError as why:
         raise OriginalMissing(f"the original cannot be opened: {os.strerror(why.errno or 0)}") from why
     with os.fdopen(descriptor, "rb") as file:
         state = os.fstat(descriptor)
-        if not stat.S_ISREG(state.st_mode) or state.st_size > most_bytes:
-            raise OriginalMissing("what lies there is no picture file, or is too large")
-        data = file.read(most_bytes)
+        if not stat.S_ISREG(state.st_mode) or state.st_size > max_bytes:
+            raise OriginalMissing("the original is not a regular file, or is too large")
+        data = file.read(max_bytes)
     if hashlib.sha256(data).hexdigest() != sha256:
         raise OriginalMissing("another file has the name of the original")
     return data
 
 
-def _opened(outbox: Path, parts: list[str]) -> int:
+def _open(outbox: Path, parts: list[str]) -> int:
+    """Open a file folder by folder; return its descriptor."""
     folder = os.open(outbox, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         for part in parts[:-1]:
@@ -71,18 +73,18 @@ def _opened(outbox: Path, parts: list[str]) -> int:
 
 
 _PAGE_PX = 2400
-_SHARP_PIXELS = 250_000
-"""Up to so many, PNG; more as JPEG: a tenth of the bytes and of the time."""
-_QUALITY = 92
-_MOST_BYTES = 256_000_000
-_AT_ONCE = 2
+_MAX_PNG_PIXELS = 250_000
+"""Larger images are sent as JPEG: a tenth of the bytes and of the time."""
+_JPEG_QUALITY = 92
+_CACHE_BYTES = 256_000_000
+_MAX_DECODERS = 2
 
 _SMALL_DIGIT = 0.16
-"""Digits that are lower than this share of the page's longest side are shown near."""
+"""Digits lower than this share of the longest side of the page are shown enlarged (`View.NEAR`)."""
 
 
 class View(StrEnum):
-    """What is shown of a page."""
+    """Part and size of a page that is shown; the value is part of addresses."""
 
     WHOLE = "whole"
     NEAR = "near"
@@ -94,96 +96,93 @@ _LONGEST_PX = {View.WHOLE: 1000, View.NEAR: 800, View.SMALL: 176}
 
 @dataclass(frozen=True, slots=True)
 class PageImage:
-    """A picture for a browser."""
+    """An image for a browser."""
 
     data: bytes
     is_original: bool
-    """False for the small copy that the ledger kept: the original is gone."""
+    """False for the preview from the ledger, used if the original is gone."""
 
     @property
     def media_type(self) -> str:
-        """What a browser calls it."""
+        """Return the media type of the response."""
         return "image/png" if self.data.startswith(b"\x89PNG") else "image/jpeg"
 
 
 class ImageUnavailable(Exception):
-    """Neither the original nor a small copy of it can be shown; says why."""
+    """Neither the original nor a preview can be shown; the message holds the cause."""
 
 
 class PageImages:
-    """Pictures of answers; for several threads at once."""
+    """Images of answers, with a cache; thread-safe."""
 
     def __init__(self, outbox: Path, limits: Limits) -> None:
         self._outbox = outbox
         self._limits = limits
-        self._decoding = threading.BoundedSemaphore(_AT_ONCE)
-        self._kept = _Kept(_MOST_BYTES)
+        self._decoding = threading.BoundedSemaphore(_MAX_DECODERS)
+        self._cache = _Cache(_CACHE_BYTES)
 
-    def render(self, row: TableRow, place: str, preview: bytes | None, view: View) -> PageImage:
-        """The picture of an answer.
+    def render(self, row: TableRow, location: str, preview: bytes | None, view: View) -> PageImage:
+        """Return the image of an answer.
 
         Args:
-            row: with its digits.
-            place: where the original lies, under the workspace.
-            preview: what the ledger kept of it, PNG.
-            view: how much of it.
+            row: the row, with its digits.
+            location: path of the original, relative to the workspace.
+            preview: PNG from the ledger, if there is one.
+            view: part and size of the page.
 
         Raises:
-            NoPicture: there is none.
+            ImageUnavailable: there is neither an original nor a preview.
         """
-        part = find_zoom_box(row) if view is not View.WHOLE else None
-        # The boxes belong to the answer, not to the bytes: two models may have cut the same picture differently.
-        key = (row.sha256, row.reading.page, view.value, part)
-
-        def drawn() -> bytes:
-            # A hundred small ones are asked for at once, and hardly one of them large afterwards.
-            page = self._page(row, place, is_small=view is View.SMALL and part is None)
-            return _encoded(downscale(_cut(page, part, row), _LONGEST_PX[view]))
-
+        zoom_box = find_zoom_box(row) if view is not View.WHOLE else None
+        # The key holds the box: two models may have found different digits in the same bytes.
+        key = (row.sha256, row.reading.page, view.value, zoom_box)
         try:
-            data = self._kept.find(key)
-            if data is None:  # two threads may draw the same: that is rare, and no harm
-                self._kept.keep(key, data := drawn())
+            data = self._cache.get(key)
+            if data is None:  # two threads may rarely do the same work, which is harmless
+                # The page is not cached for thumbnails: a grid requests a hundred, and few are opened afterwards.
+                page = self._read_page(row, location, is_small=view is View.SMALL and zoom_box is None)
+                data = _encode(downscale(_crop(page, zoom_box, row), _LONGEST_PX[view]))
+                self._cache.put(key, data)
             return PageImage(data, is_original=True)
         except (OriginalMissing, RejectedImage) as why:
             if preview is None:
                 raise ImageUnavailable(str(why)) from why
             return PageImage(preview, is_original=False)
 
-    def _page(self, row: TableRow, place: str, *, is_small: bool) -> Picture:
+    def _read_page(self, row: TableRow, location: str, *, is_small: bool) -> Picture:
         key = (row.sha256, row.reading.page, "page", None)
         with self._decoding:
-            data = self._kept.find(key)
+            data = self._cache.get(key)
             if data is not None:
-                return _decoded(data)
-            original = read_original(self._outbox, place, row.sha256, self._limits.max_bytes)
-            sheet = decode.decode_page(original, self._limits, row.reading.page)
-            picture = sheet.at_least_px(_LONGEST_PX[View.SMALL]) if is_small else sheet.full_detail()
+                return _decode(data)
+            original = read_original(self._outbox, location, row.sha256, self._limits.max_bytes)
+            decoded = decode.decode_page(original, self._limits, row.reading.page)
+            picture = decoded.at_least_px(_LONGEST_PX[View.SMALL]) if is_small else decoded.full_detail()
             if isinstance(picture, RejectedImage):
                 raise picture
             page = downscale(picture, _PAGE_PX)
             if not is_small:
-                self._kept.keep(key, _encoded(page))
+                self._cache.put(key, _encode(page))
             return page
 
 
-def draw_preview(outbox: Path, limits: Limits, row: TableRow, place: str) -> bytes:
-    """Draw the small grey picture of an answer, PNG, as the ledger keeps it of answers that people look at.
+def draw_preview(outbox: Path, limits: Limits, row: TableRow, location: str) -> bytes:
+    """Draw the gray thumbnail of an answer (PNG), equal to the preview that the ledger stores.
 
     Raises:
-        Gone: the original is not there any more.
-        RejectedImage: it cannot be decoded.
+        OriginalMissing: the original is gone.
+        RejectedImage: the original cannot be decoded.
     """
-    sheet = decode.decode_page(read_original(outbox, place, row.sha256, limits.max_bytes), limits, row.reading.page)
-    picture = sheet.at_least_px(SMALL_PX)
+    original = read_original(outbox, location, row.sha256, limits.max_bytes)
+    picture = decode.decode_page(original, limits, row.reading.page).at_least_px(SMALL_PX)
     if isinstance(picture, RejectedImage):
         raise picture
-    return _encoded(Thumbnail.of(picture, SMALL_PX).preview)
+    return _encode(Thumbnail.of(picture, SMALL_PX).preview)
 
 
 def find_zoom_box(row: TableRow) -> Box | None:
-    """Small digits with their surroundings, in pixels of the page; None if they are seen well on the whole page."""
-    boxes = [one.box for one in row.reading.digits]
+    """Return the box around small digits with a margin, in pixels of the page; None if the digits are large enough."""
+    boxes = [digit.box for digit in row.reading.digits]
     width, height = row.reading.width or 0, row.reading.height or 0
     margin = max((box.height for box in boxes), default=0)
     if not 0 < margin < _SMALL_DIGIT * max(width, height):
@@ -195,51 +194,53 @@ def find_zoom_box(row: TableRow) -> Box | None:
     return Box(left, top, right - left, bottom - top)
 
 
-class _Kept:
-    """What was made lately, up to so many bytes."""
+class _Cache:
+    """Least-recently-used cache with a limit in bytes; thread-safe."""
 
-    def __init__(self, most_bytes: int) -> None:
-        self._most_bytes = most_bytes
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
         self._lock = threading.Lock()
-        self._made: OrderedDict[object, bytes] = OrderedDict()
+        self._items: OrderedDict[object, bytes] = OrderedDict()
         self._bytes = 0
 
-    def find(self, key: object) -> bytes | None:
+    def get(self, key: object) -> bytes | None:
         with self._lock:
-            if key in self._made:
-                self._made.move_to_end(key)
-            return self._made.get(key)
+            if key in self._items:
+                self._items.move_to_end(key)
+            return self._items.get(key)
 
-    def keep(self, key: object, data: bytes) -> None:
+    def put(self, key: object, data: bytes) -> None:
         with self._lock:
-            self._bytes += len(data) - len(self._made.pop(key, b""))
-            self._made[key] = data
-            while self._bytes > self._most_bytes:
-                self._bytes -= len(self._made.popitem(last=False)[1])
+            self._bytes += len(data) - len(self._items.pop(key, b""))
+            self._items[key] = data
+            while self._bytes > self._max_bytes:
+                self._bytes -= len(self._items.popitem(last=False)[1])
 
 
-def _cut(page: Picture, part: Box | None, row: TableRow) -> Picture:
-    """A part given in pixels of the page as a person sees it; `page` may be smaller."""
+def _crop(page: Picture, box: Box | None, row: TableRow) -> Picture:
+    """Crop a box given in pixels of the original page; `page` may be a downscaled copy."""
     width, height = row.reading.width, row.reading.height
-    if part is None or not width or not height:
+    if box is None or not width or not height:
         return page
-    down, across = page.shape[0] / height, page.shape[1] / width
-    top, left = int(part.y * down), int(part.x * across)
-    bottom, right = round((part.y + part.height) * down), round((part.x + part.width) * across)
+    y_scale, x_scale = page.shape[0] / height, page.shape[1] / width
+    top, left = int(box.y * y_scale), int(box.x * x_scale)
+    bottom, right = round((box.y + box.height) * y_scale), round((box.x + box.width) * x_scale)
     return page[top : max(bottom, top + 1), left : max(right, left + 1)]
 
 
-def _decoded(data: bytes) -> Picture:
+def _decode(data: bytes) -> Picture:
     page = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    assert page is not None  # it was encoded here
+    assert page is not None  # `_encode` made these bytes
     return np.asarray(cv2.cvtColor(page, cv2.COLOR_BGR2RGB) if page.ndim == 3 else page, np.uint8)
 
 
-def _encoded(picture: Picture) -> bytes:
-    colours = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR) if picture.ndim == 3 else picture
-    is_sharp = picture.shape[0] * picture.shape[1] <= _SHARP_PIXELS
-    how = (".png", [cv2.IMWRITE_PNG_COMPRESSION, 3]) if is_sharp else (".jpg", [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
-    done, data = cv2.imencode(how[0], colours, how[1])
-    if not done:
-        raise ValueError(f"no picture of shape {picture.shape}")
+def _encode(picture: Picture) -> bytes:
+    """Encode a picture as PNG, or as JPEG above `_MAX_PNG_PIXELS`."""
+    colors = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR) if picture.ndim == 3 else picture
+    if picture.shape[0] * picture.shape[1] <= _MAX_PNG_PIXELS:
+        is_encoded, data = cv2.imencode(".png", colors, [cv2.IMWRITE_PNG_COMPRESSION, 3])
+    else:
+        is_encoded, data = cv2.imencode(".jpg", colors, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    if not is_encoded:
+        raise ValueError(f"cannot encode a picture of shape {picture.shape}")
     return data.tobytes()

@@ -1,6 +1,6 @@
-"""Which answers a person looks at, and in which order: the least sure first, by key, so that every page costs the same.
+"""Select answers for review from closed batches, lowest confidence first, with keyset pagination.
 
-Only batches that are closed: before that, an original may still be on its way.
+Batches that are not closed are left out: their originals may not be archived yet.
 """
 
 import hashlib
@@ -17,16 +17,16 @@ from digitrec.text import unescape_cell
 from digitrec.types import Digit, PageStatus, TableRow
 
 Key = tuple[float, str, int]
-"""How sure (2 where there is no answer), batch and row: the order of every list here."""
+"""Confidence (2 if there is no answer), batch and row: the sort key of every list."""
 RowId = tuple[str, int]
 """Batch and row."""
 
 START: Key = (-1.0, "", 0)
-"""Before every key."""
+"""A key before all others."""
 
-_SURENESS = "ifnull(readings.confidence, 2)"
+_CONFIDENCE = "ifnull(readings.confidence, 2)"
 _CLOSED = "readings.batch_id NOT IN (SELECT batch_id FROM batches WHERE stage <> 'closed')"
-_KEYS = f"SELECT {_SURENESS}, readings.batch_id, readings.row FROM readings"
+_KEYS = f"SELECT {_CONFIDENCE}, readings.batch_id, readings.row FROM readings"
 _HOLDS = (
     "ifnull((SELECT verdict FROM corrections WHERE corrections.batch_id = readings.batch_id "
     "AND corrections.row = readings.row ORDER BY id DESC LIMIT 1), 'withdrawn')"
@@ -38,7 +38,7 @@ _NEWEST = (
 
 
 class State(StrEnum):
-    """What people have said so far."""
+    """State of the review of an answer; the value is part of addresses."""
 
     OPEN = "open"
     UNSURE = "unsure"
@@ -49,64 +49,68 @@ class State(StrEnum):
 _STATES = {State.OPEN: "('withdrawn')", State.UNSURE: "('unsure')", State.RESOLVED: "('confirmed', 'corrected')"}
 
 NUMBERS = "numbers"
-"""Instead of a text: more than one digit."""
+"""Filter text for answers with more than one digit."""
 NO_DIGIT = "none"
-"""Instead of a text: it does not look like a digit, whatever was read; the word that `labels.csv` has for it."""
+"""Filter text for answers with the reason `not_a_digit`; the same word as in `labels.csv`."""
 NOTHING = "nothing"
-"""Instead of a text: none was read."""
+"""Filter text for answers without a text."""
 
-# The status first: that is in the index, the reason is not.
+# The status comes first because the index holds it, and not the reason.
 _IS_NO_DIGIT = "readings.status = 'review' AND readings.reason = 'not_a_digit'"
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which answers are meant; what is empty does not matter."""
+    """Conditions on answers; an empty field matches all."""
 
     status: PageStatus | None = None
     state: State = State.OPEN
     text: str = ""
-    """Digits that were read, exactly; or `NUMBERS`, `NO_DIGIT`, `NOTHING`. An answer is among one of them only."""
+    """The exact digits, or `NUMBERS`, `NO_DIGIT`, `NOTHING`, which exclude one another."""
     batch: str = ""
     file: str = ""
-    """A part of the path, upper and lower case alike; or of the path as the CSV writes it."""
+    """Part of the path, or of the path as escaped in the CSV; case does not matter."""
 
     def sql_conditions(self) -> tuple[str, list[object]]:
-        """What SQL asks for it, without the state, and the values in that."""
-        asked: list[tuple[str, list[object]]] = [(_CLOSED, [])]
+        """Return the SQL condition of all fields but the state, and its values."""
+        conditions: list[str] = [_CLOSED]
+        values: list[object] = []
         if self.status is not None:
-            asked.append(("readings.status = ?", [self.status]))
+            conditions.append("readings.status = ?")
+            values.append(self.status)
         if self.text == NO_DIGIT:
-            asked.append((_IS_NO_DIGIT, []))
+            conditions.append(_IS_NO_DIGIT)
         elif self.text == NUMBERS:
-            asked.append((f"length(readings.text) > 1 AND NOT ({_IS_NO_DIGIT})", []))
+            conditions.append(f"length(readings.text) > 1 AND NOT ({_IS_NO_DIGIT})")
         elif self.text:
-            text = "" if self.text == NOTHING else self.text
-            asked.append((f"readings.text = ? AND NOT ({_IS_NO_DIGIT})", [text]))
+            conditions.append(f"readings.text = ? AND NOT ({_IS_NO_DIGIT})")
+            values.append("" if self.text == NOTHING else self.text)
         if self.batch:
-            asked.append(("readings.batch_id = ?", [self.batch]))
+            conditions.append("readings.batch_id = ?")
+            values.append(self.batch)
         if self.file:
-            spelt = sorted({self.file, unescape_cell(self.file)})
-            one = "instr(lower(CAST(readings.path AS TEXT)), lower(CAST(? AS TEXT))) > 0"
-            asked.append((f"({' OR '.join([one] * len(spelt))})", [os.fsencode(each) for each in spelt]))
-        return " AND ".join(condition for condition, _ in asked), [value for _, values in asked for value in values]
+            spellings = sorted({self.file, unescape_cell(self.file)})
+            contains = "instr(lower(CAST(readings.path AS TEXT)), lower(CAST(? AS TEXT))) > 0"
+            conditions.append(f"({' OR '.join([contains] * len(spellings))})")
+            values += map(os.fsencode, spellings)
+        return " AND ".join(conditions), values
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One answer, and what people said of it."""
+    """An answer and its newest judgement."""
 
     row: TableRow
-    """With its digits."""
+    """The row, with its digits."""
     location: str
-    """Where its original was filed away, under the workspace."""
+    """Path of the archived original, relative to the workspace."""
     newest: Correction | None
-    """The newest entry of the log, a withdrawn one too."""
+    """Newest entry of the corrections log, also if it withdraws a judgement."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReviewProgress:
-    """How far a review is."""
+    """Number of answers in each review state."""
 
     open: int = 0
     unsure: int = 0
@@ -120,81 +124,80 @@ class ReviewProgress:
 
 
 def list_keys(ledgers: Iterable[Ledger], chosen: Filter, after: Key, most: int) -> list[Key]:
-    """The next answers, the least sure first, over all ledgers."""
+    """Return the keys of the next answers of all ledgers, lowest confidence first."""
     return list(heapq.merge(*(_keys(ledger, chosen, after, most) for ledger in ledgers)))[:most]
 
 
 def read_entry(ledger: Ledger, batch_id: str, number: int) -> Entry | None:
-    """One answer; None if this ledger has no such row."""
+    """Return an answer; None if this ledger has no such row."""
     row = ledger.row(batch_id, number)
     if row is None:
         return None
     ask = "SELECT place FROM claims WHERE batch_id = ? AND path = ?"
-    found = ledger.query(ask, (batch_id, os.fsencode(row.path))).fetchone()
-    said = read_history(ledger, batch_id, number)
+    claim = ledger.query(ask, (batch_id, os.fsencode(row.path))).fetchone()
+    corrections = read_history(ledger, batch_id, number)
     row = _with_digits(row, _digits(ledger, batch_id, number))
-    return Entry(row, os.fsdecode(found[0]) if found else "", said[-1] if said else None)
+    return Entry(row, os.fsdecode(claim[0]) if claim else "", corrections[-1] if corrections else None)
 
 
 def read_preview(ledger: Ledger, batch_id: str, number: int) -> bytes | None:
-    """The small picture (PNG) that was kept of a page; None if none was."""
+    """Return the preview (PNG) of a page; None if the ledger holds none."""
     ask = "SELECT preview FROM readings WHERE batch_id = ? AND row = ?"
-    found = ledger.query(ask, (batch_id, number)).fetchone()
-    return found[0] if found else None
+    record = ledger.query(ask, (batch_id, number)).fetchone()
+    return record[0] if record else None
 
 
 def count_answers(ledger: Ledger, chosen: Filter) -> ReviewProgress:
-    """How many of the answers that are meant are in each state; the filter's own state does not matter."""
+    """Count the answers of a filter by state; the state of the filter itself is ignored."""
     where, values = chosen.sql_conditions()
     (total,) = ledger.query(f"SELECT COUNT(*) FROM readings WHERE {where}", values).fetchone()
-    said = dict(ledger.query(f"SELECT verdict, COUNT(*) {_NEWEST} AND {where} GROUP BY verdict", values))
-    settled, unsure = said.get("confirmed", 0) + said.get("corrected", 0), said.get("unsure", 0)
-    return ReviewProgress(total - settled - unsure, unsure, settled)
+    verdicts = dict(ledger.query(f"SELECT verdict, COUNT(*) {_NEWEST} AND {where} GROUP BY verdict", values))
+    resolved, unsure = verdicts.get("confirmed", 0) + verdicts.get("corrected", 0), verdicts.get("unsure", 0)
+    return ReviewProgress(total - resolved - unsure, unsure, resolved)
 
 
 def count_answers_by(ledger: Ledger, column: str, chosen: Filter) -> dict[str, ReviewProgress]:
-    """The same for each batch (`batch_id`), or for each text that was read (`text`)."""
+    """Count the answers of a filter by state, for each value of a column (`batch_id` or `text`)."""
     where, values = chosen.sql_conditions()
-    asked = f"SELECT readings.{column}, COUNT(*) FROM readings WHERE {where} GROUP BY readings.{column}"
-    found = {each: ReviewProgress(open=total) for each, total in ledger.query(asked, values)}
-    asked = f"SELECT readings.{column}, verdict, COUNT(*) {_NEWEST} AND {where} GROUP BY readings.{column}, verdict"
-    for each, said, number in ledger.query(asked, values):
-        verdict = Verdict(said)
-        if verdict is Verdict.UNSURE:
-            found[each] += ReviewProgress(-number, number, 0)
-        elif verdict.is_settled:
-            found[each] += ReviewProgress(-number, 0, number)
-    return found
+    ask = f"SELECT readings.{column}, COUNT(*) FROM readings WHERE {where} GROUP BY readings.{column}"
+    counts = {value: ReviewProgress(open=total) for value, total in ledger.query(ask, values)}
+    ask = f"SELECT readings.{column}, verdict, COUNT(*) {_NEWEST} AND {where} GROUP BY readings.{column}, verdict"
+    for value, verdict, number in ledger.query(ask, values):
+        if Verdict(verdict) is Verdict.UNSURE:
+            counts[value] += ReviewProgress(-number, number, 0)
+        elif Verdict(verdict).is_settled:
+            counts[value] += ReviewProgress(-number, 0, number)
+    return counts
 
 
 def draw_sample(ledgers: Iterable[Ledger], size: int, seed: int) -> list[RowId]:
-    """Draw accepted answers for an audit: those a draw with this seed takes first, wherever the ledgers stand.
+    """Draw accepted answers for an audit: those with the smallest hash of seed, batch and row.
 
-    What was looked at in another way is left out; what the audit itself looked at stays, so that a sample that was
-    begun is the same at the next start.
+    Answers that were judged outside an audit are left out; those judged in an audit stay, so that the next start
+    draws the same sample.
     """
-    drawn = ((_lot(seed, place), place) for ledger in ledgers for place in _auditable(ledger))
-    return [place for _, place in heapq.nsmallest(size, drawn)]
+    hashes = ((_hash(seed, row_id), row_id) for ledger in ledgers for row_id in _auditable(ledger))
+    return [row_id for _, row_id in heapq.nsmallest(size, hashes)]
 
 
 def _auditable(ledger: Ledger) -> Iterator[RowId]:
     ask = f"SELECT readings.batch_id, readings.row {_NEWEST} AND verdict <> 'withdrawn' AND how <> ?"
-    seen = set(ledger.query(ask, (ReviewMethod.AUDIT,)))
-    for place in ledger.query(f"SELECT batch_id, row FROM readings WHERE status = 'accepted' AND {_CLOSED}"):
-        if place not in seen:
-            yield place
+    judged = set(ledger.query(ask, (ReviewMethod.AUDIT,)))
+    for row_id in ledger.query(f"SELECT batch_id, row FROM readings WHERE status = 'accepted' AND {_CLOSED}"):
+        if row_id not in judged:
+            yield row_id
 
 
-def _lot(seed: int, place: RowId) -> bytes:
-    return hashlib.sha256(f"{seed}/{place[0]}/{place[1]}".encode()).digest()
+def _hash(seed: int, row_id: RowId) -> bytes:
+    return hashlib.sha256(f"{seed}/{row_id[0]}/{row_id[1]}".encode()).digest()
 
 
 def _keys(ledger: Ledger, chosen: Filter, after: Key, most: int) -> list[Key]:
     where, values = chosen.sql_conditions()
     if chosen.state is not State.ANY:
         where += f" AND {_HOLDS} IN {_STATES[chosen.state]}"
-    # The first of the two is what the index is entered by.
-    where += f" AND {_SURENESS} >= ? AND ({_SURENESS}, readings.batch_id, readings.row) > (?, ?, ?)"
+    # The first of the two conditions selects the range of the index.
+    where += f" AND {_CONFIDENCE} >= ? AND ({_CONFIDENCE}, readings.batch_id, readings.row) > (?, ?, ?)"
     ask = f"{_KEYS} WHERE {where} ORDER BY 1, 2, 3 LIMIT ?"
     return ledger.query(ask, (*values, after[0], *after, most)).fetchall()
 
@@ -202,7 +205,7 @@ def _keys(ledger: Ledger, chosen: Filter, after: Key, most: int) -> list[Key]:
 def _digits(ledger: Ledger, batch_id: str, number: int) -> tuple[Digit, ...]:
     columns = ", ".join(("x", "y", "width", "height", *(f"p{digit}" for digit in range(10))))
     ask = f"SELECT {columns} FROM digits WHERE batch_id = ? AND row = ? ORDER BY place"
-    return tuple(schema.decode_digit(one) for one in ledger.query(ask, (batch_id, number)))
+    return tuple(schema.decode_digit(record) for record in ledger.query(ask, (batch_id, number)))
 
 
 def _with_digits(row: TableRow, digits: tuple[Digit, ...]) -> TableRow:

@@ -1,8 +1,8 @@
-"""Addresses -> questions to the desk. Asynchronous on the outside, threads for everything that takes time."""
+"""Route requests to the review service; blocking work runs in threads."""
 
 import json
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib.resources import files
 from typing import Any
@@ -26,26 +26,24 @@ from digitrec.review.service import ResultPage, ReviewService, SaveResult
 from digitrec.review.tryout import TryOut
 from digitrec.text import escape
 
-_MOST_JSON_BYTES = 300_000
-_MOST_LISTED = 100
-_COUNTED = {"status", "state", "text", "batch", "file"}
-
-Answer = Callable[[Request], Awaitable[Response]]
+_MAX_JSON_BYTES = 300_000
+_MAX_LISTED = 100
+_FILTER_KEYS = {"status", "state", "text", "batch", "file"}
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """The pages of one desk."""
+    """Web application of a review service."""
 
     service: ReviewService
     tryout: TryOut
     sessions: Sessions
     port: int
     max_bytes: int
-    """Of a picture that is tried."""
+    """Upper limit of a picture that is tried."""
 
     def app(self) -> ASGIApp:
-        """The application, with the guard before it."""
+        """Return the application behind its authentication."""
         routes = [
             Route("/", self.overview),
             Route("/one", self.one),
@@ -53,8 +51,8 @@ class Site:
             Route("/try", self.try_page),
             Route("/enter", self.enter, methods=["GET"]),
             Route("/picture/{view}/{batch}/{row}", self.picture),
-            Route("/api/list", self.listed),
-            Route("/api/audit", self.audit),
+            Route("/api/list", self.list_answers),
+            Route("/api/audit", self.list_audit),
             Route("/api/entry/{batch}/{row}", self.entry),
             Route("/api/judge", self.judge, methods=["POST"]),
             Route("/api/undo", self.undo, methods=["POST"]),
@@ -63,146 +61,147 @@ class Site:
             Mount("/static", StaticFiles(directory=str(files("digitrec.review") / "static"))),
         ]
         handlers: dict[Any, Any] = {
-            BodyTooLarge: _told("larger than is taken here", 413),
-            UsageError: _of_error(400),
-            EnvironmentFailure: _of_error(503),
-            DigitrecError: _of_error(503),
-            sqlite3.Error: _told("the ledger cannot be used now; nothing that was saved is lost", 503),
-            OSError: lambda request, why: _of_error(503)(request, wrap_os_error(why)),
+            BodyTooLarge: _fixed_problem("the request is too large", 413),
+            UsageError: _problem_of_error(400),
+            EnvironmentFailure: _problem_of_error(503),
+            DigitrecError: _problem_of_error(503),
+            sqlite3.Error: _fixed_problem("the ledger cannot be used now; nothing that was saved is lost", 503),
+            OSError: lambda request, why: _problem_of_error(503)(request, wrap_os_error(why)),
         }
         hosts = frozenset(f"{name}:{self.port}" for name in ("127.0.0.1", "localhost"))
         app = Starlette(routes=routes, exception_handlers=handlers)
-        return AuthMiddleware(app, self.sessions, hosts, self._cookie, _stranger)
+        return AuthMiddleware(app, self.sessions, hosts, self._cookie, _refuse_entry)
 
     @property
     def _cookie(self) -> str:
         return f"digitrec_review_{self.port}"
 
-    # The door.
+    # Login.
 
     async def enter(self, request: Request) -> Response:
-        """Use a link up: a cookie for it, and on to the pages."""
-        if request.method != "GET":  # HEAD: whoever looks whether a link is good must not use it up
+        """Redeem a one-time link: set the cookie and go to the pages."""
+        if request.method != "GET":  # a HEAD request, as a link checker sends, must not redeem the link
             return Response(status_code=405)
         cookie = self.sessions.enter(request.query_params.get("token", ""))
         if cookie is None:
-            return _html("stranger", 403, is_used=True)
-        # A strict cookie is not sent along a redirect that began on another site, as in a mail read in a browser.
+            return _html("refused", 403, is_used=True)
+        # A strict cookie is not sent along a redirect that began on another site, such as a web mailer.
         if request.headers.get("sec-fetch-site") in {"cross-site", "same-site"}:
-            response: Response = _html("entered")
+            response: Response = _html("welcome")
         else:
             response = RedirectResponse("/", 303)
         response.set_cookie(self._cookie, cookie, path="/", httponly=True, samesite="strict")
         return response
 
     async def invite(self, request: Request) -> Response:
-        """A link for another person: {"who": NAME}."""
-        asked = await _json(request)
-        if not isinstance(asked, dict) or set(asked) != {"who"} or not isinstance(asked["who"], str):
-            raise UsageError("say who it is for")
-        token = self.sessions.invite(asked["who"])
+        """Make a one-time link for another reviewer: {"who": NAME}."""
+        fields = await _json(request)
+        if not isinstance(fields, dict) or set(fields) != {"who"} or not isinstance(fields["who"], str):
+            raise UsageError("the name of the reviewer is missing")
+        token = self.sessions.invite(fields["who"])
         return JSONResponse({"link": f"http://{request.headers['host']}/enter?{urlencode({'token': token})}"})
 
     # Pages.
 
     async def overview(self, request: Request) -> Response:
-        """What waits."""
-        found = await run_sync(self.service.build_dashboard)
-        return self._page(request, "overview", found=found)
+        """Show the progress of the review."""
+        dashboard = await run_sync(self.service.build_dashboard)
+        return self._page(request, "overview", dashboard=dashboard)
 
     async def one(self, request: Request) -> Response:
-        """One by one."""
+        """Show answers one by one."""
         is_audit = "audit" in request.query_params
         return self._page(request, "one", chosen=_filter(request), is_audit=is_audit)
 
     async def grid(self, request: Request) -> Response:
-        """By digit."""
+        """Show answers with the same digit in a grid."""
         return self._page(request, "grid", chosen=_filter(request))
 
     async def try_page(self, request: Request) -> Response:
-        """Try it."""
+        """Show the page on which a picture can be tried."""
         return self._page(request, "try", max_bytes=self.max_bytes)
 
     def _page(self, request: Request, name: str, **content: Any) -> Response:
         content |= {"page": name, "session": _session(request), "has_audit": bool(self.service.audit_sample)}
         return _html(name, **content)
 
-    # What the pages' scripts ask.
+    # JSON for the scripts of the pages.
 
-    async def listed(self, request: Request) -> Response:
-        """The next answers of a filter."""
-        asked = request.query_params
-        chosen, after, most = _filter(request), json_api.parse_key(asked.get("after", "")), _most(asked.get("most", ""))
-        found = await run_sync(self.service.list_answers, chosen, after, most)
-        return _listed(request, found)
+    async def list_answers(self, request: Request) -> Response:
+        """Return the next answers of a filter."""
+        query = request.query_params
+        after, limit = json_api.parse_key(query.get("after", "")), _limit(query.get("most", ""))
+        return _list(request, await run_sync(self.service.list_answers, _filter(request), after, limit))
 
-    async def audit(self, request: Request) -> Response:
-        """The next answers of the audit."""
-        after = json_api.parse_whole_number(request.query_params.get("after", "") or "0")
+    async def list_audit(self, request: Request) -> Response:
+        """Return the next answers of the audit."""
+        query = request.query_params
+        after = json_api.parse_whole_number(query.get("after", "") or "0")
         if after is None:
-            raise UsageError("this list has no such place")
-        found = await run_sync(self.service.list_audit, after, _most(request.query_params.get("most", "")))
-        return _listed(request, found)
+            raise UsageError("this list has no such position")
+        return _list(request, await run_sync(self.service.list_audit, after, _limit(query.get("most", ""))))
 
     async def entry(self, request: Request) -> Response:
-        """One answer."""
-        batch_id, row = _place(request)
-        found = await run_sync(self.service.read_entry, batch_id, row) if json_api.is_row_id(batch_id, row) else None
-        return JSONResponse(json_api.entry_to_json(found)) if found else _problem("there is no such answer", 404)
+        """Return an answer."""
+        batch_id, row = _row_id(request)
+        entry = await run_sync(self.service.read_entry, batch_id, row) if json_api.is_row_id(batch_id, row) else None
+        return JSONResponse(json_api.entry_to_json(entry)) if entry else _problem("there is no such answer", 404)
 
     async def picture(self, request: Request) -> Response:
-        """What is shown of an answer."""
-        batch_id, row = _place(request)
+        """Return the image of an answer."""
+        batch_id, row = _row_id(request)
         view = request.path_params["view"]
         if view not in set(View) or not json_api.is_row_id(batch_id, row):
             return _problem("there is no such picture", 404)
         try:
-            shown = await run_sync(self.service.render_page, batch_id, row, View(view))
+            image = await run_sync(self.service.render_page, batch_id, row, View(view))
         except ImageUnavailable as why:
             return _problem(escape(str(why)), 404)
-        if shown is None:
+        if image is None:
             return _problem("there is no such picture", 404)
-        return Response(shown.data, media_type=shown.media_type, headers={"X-Original": str(int(shown.is_original))})
+        return Response(image.data, media_type=image.media_type, headers={"X-Original": str(int(image.is_original))})
 
     async def judge(self, request: Request) -> Response:
-        """Keep what a person says."""
+        """Save judgements."""
         how, judgements = json_api.parse_judgements(await _json(request))
         session = _session(request)
-        saved = await run_sync(lambda: self.service.judge(judgements, who=session.reviewer, how=how))
-        session.judged += len(saved.done)
-        return self._saved(session, saved)
+        result = await run_sync(lambda: self.service.judge(judgements, who=session.reviewer, how=how))
+        session.judged += len(result.saved)
+        return self._save_result(session, result)
 
     async def undo(self, request: Request) -> Response:
-        """Take back what a person said."""
+        """Undo judgements."""
         entries = json_api.parse_undo(await _json(request))
         session = _session(request)
-        saved = await run_sync(lambda: self.service.undo(entries, who=session.reviewer))
-        session.judged = max(0, session.judged - len(saved.done))
-        return self._saved(session, saved)
+        result = await run_sync(lambda: self.service.undo(entries, who=session.reviewer))
+        session.judged = max(0, session.judged - len(result.saved))
+        return self._save_result(session, result)
 
     async def try_it(self, request: Request) -> Response:
-        """Read a picture; it is kept nowhere."""
+        """Read a picture without storing it."""
         data = await read_body(request, self.max_bytes)
         return JSONResponse(await run_sync(self.tryout.read, data))
 
-    def _saved(self, session: Session, saved: SaveResult) -> Response:
+    def _save_result(self, session: Session, result: SaveResult) -> Response:
         root = self.service.outbox.parent
-        answer = {
-            "done": [json_api.row_state_to_json(one.batch_id, one.row, one) for one in saved.done],
-            "conflicts": [json_api.row_state_to_json(one.batch_id, one.row, one.newest) for one in saved.conflicts],
-            "finished": {each: escape(str(path.relative_to(root))) for each, path in saved.finished.items()},
-            "late": escape(saved.late),
+        content = {
+            "done": [json_api.row_state_to_json(item.batch_id, item.row, item) for item in result.saved],
+            "conflicts": [
+                json_api.row_state_to_json(item.batch_id, item.row, item.newest) for item in result.conflicts
+            ],
+            "finished": {batch_id: escape(str(path.relative_to(root))) for batch_id, path in result.finished.items()},
+            "late": escape(result.table_error),
             "by_you": session.judged,
         }
-        return JSONResponse(answer, 409 if saved.conflicts else 200)
+        return JSONResponse(content, 409 if result.conflicts else 200)
 
 
 def _html(name: str, status: int = 200, **content: Any) -> Response:
     return HTMLResponse(html.render_template(f"{name}.html.j2", "digitrec.review", **content), status)
 
 
-def _stranger(_: Request) -> Response:
-    return _html("stranger", 403, is_used=False)
+def _refuse_entry(_: Request) -> Response:
+    return _html("refused", 403, is_used=False)
 
 
 def _session(request: Request) -> Session:
@@ -211,26 +210,26 @@ def _session(request: Request) -> Session:
 
 
 def _filter(request: Request) -> Filter:
-    return json_api.parse_filter({name: value for name, value in request.query_params.items() if name in _COUNTED})
+    return json_api.parse_filter({name: value for name, value in request.query_params.items() if name in _FILTER_KEYS})
 
 
-def _place(request: Request) -> tuple[str, int]:
-    """Return batch and row of an address; row 0, which none has, for what is no number."""
+def _row_id(request: Request) -> tuple[str, int]:
+    """Return batch and row of an address; row 0, which does not exist, if the row is not a number."""
     return request.path_params["batch"], json_api.parse_whole_number(request.path_params["row"]) or 0
 
 
-def _most(text: str) -> int:
-    most = json_api.parse_whole_number(text)
-    return _MOST_LISTED if most is None else min(max(most, 1), _MOST_LISTED)
+def _limit(text: str) -> int:
+    limit = json_api.parse_whole_number(text)
+    return _MAX_LISTED if limit is None else min(max(limit, 1), _MAX_LISTED)
 
 
-def _listed(request: Request, found: ResultPage) -> Response:
-    after = json_api.format_key(found.next) if isinstance(found.next, tuple) else found.next
+def _list(request: Request, page: ResultPage) -> Response:
+    after = json_api.format_key(page.next) if isinstance(page.next, tuple) else page.next
     return JSONResponse(
         {
-            "entries": [json_api.entry_to_json(each) for each in found.entries],
+            "entries": [json_api.entry_to_json(entry) for entry in page.entries],
             "next": None if after is None else str(after),
-            "count": asdict(found.count),
+            "count": asdict(page.count),
             "by_you": _session(request).judged,
         }
     )
@@ -238,22 +237,22 @@ def _listed(request: Request, found: ResultPage) -> Response:
 
 async def _json(request: Request) -> object:
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-        raise UsageError("this takes JSON")
+        raise UsageError("the content type must be application/json")
     try:
-        found = json.loads(await read_body(request, _MOST_JSON_BYTES))
-        json.dumps(found, ensure_ascii=False).encode()  # half of a surrogate pair is no text: UnicodeEncodeError
-        return found
+        content = json.loads(await read_body(request, _MAX_JSON_BYTES))
+        json.dumps(content, ensure_ascii=False).encode()  # a lone surrogate raises UnicodeEncodeError
+        return content
     except (ValueError, RecursionError):
-        raise UsageError("this is no JSON") from None
+        raise UsageError("the request is not valid JSON") from None
 
 
-def _problem(words: str, status: int, hint: str = "") -> Response:
-    return JSONResponse({"problem": words, "hint": hint}, status)
+def _problem(message: str, status: int, hint: str = "") -> Response:
+    return JSONResponse({"problem": message, "hint": hint}, status)
 
 
-def _told(words: str, status: int) -> Callable[[Request, Exception], Response]:
-    return lambda _request, _why: _problem(words, status)
+def _fixed_problem(message: str, status: int) -> Callable[[Request, Exception], Response]:
+    return lambda _request, _why: _problem(message, status)
 
 
-def _of_error(status: int) -> Callable[[Request, DigitrecError], Response]:
+def _problem_of_error(status: int) -> Callable[[Request, DigitrecError], Response]:
     return lambda _request, why: _problem(escape(str(why)), status, escape(why.hint))

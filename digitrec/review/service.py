@@ -1,4 +1,4 @@
-"""The work itself: what waits, what it looks like, what people say of it. Each question opens the ledgers anew."""
+"""List answers for review, save and undo judgements, and write corrected tables; every call opens the ledgers."""
 
 import sqlite3
 from collections import Counter
@@ -18,22 +18,23 @@ from digitrec.storage.corrections import Conflict, Correction, Judgement, Review
 from digitrec.storage.ledger import Ledger
 from digitrec.types import PageStatus
 
-_NEWEST_BATCHES = 200
+_MAX_BATCHES = 200
+"""Upper limit of batches on the dashboard."""
 
 
 @dataclass(frozen=True, slots=True)
 class ResultPage:
-    """A piece of a list of answers."""
+    """A page of a list of answers."""
 
     entries: tuple[Entry, ...]
     next: Key | int | None
-    """Where the next piece begins; None if there is none."""
+    """Start of the next page; None at the end of the list."""
     count: ReviewProgress
 
 
 @dataclass(frozen=True, slots=True)
 class ConflictInfo:
-    """A row that somebody else has judged since it was looked at, and what they said."""
+    """A row that another reviewer judged after it was loaded, with that judgement."""
 
     batch_id: str
     row: int
@@ -42,83 +43,85 @@ class ConflictInfo:
 
 @dataclass(frozen=True, slots=True)
 class SaveResult:
-    """What became of what a person said."""
+    """Result of saving judgements."""
 
-    done: tuple[Correction, ...] = ()
+    saved: tuple[Correction, ...] = ()
     conflicts: tuple[ConflictInfo, ...] = ()
-    """Where somebody else was faster: of these nothing was kept, nor of what came with them for the same worker."""
+    """Rows that another reviewer judged meanwhile; no judgement of this request is saved for the same worker."""
     finished: Mapping[str, Path] = field(default_factory=dict)
-    """The corrected tables of the batches whose last open row this settled, by batch."""
-    late: str = ""
-    """Why such a table could not be written; it is made by the next run."""
+    """Corrected tables, by batch, of the batches whose last open row this request resolved."""
+    table_error: str = ""
+    """Why a corrected table could not be written; the next run writes that table."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dashboard:
-    """Where there is something to do."""
+    """Progress of the review."""
 
     review: ReviewProgress
-    """Of what the service put up for review."""
+    """Answers with the status `review`."""
     batches: Mapping[str, ReviewProgress]
-    """The newest that have something to review, and how far they are."""
+    """The newest batches with such answers."""
     digits: Mapping[str, ReviewProgress]
-    """By the digit that was read, all answers of one digit."""
+    """All answers with one digit, by that digit."""
     no_digit: ReviewProgress
-    """Of those that do not look like a digit."""
-    list_audit: ReviewProgress
+    """Answers with the reason `not_a_digit`."""
+    audit: ReviewProgress
+    """Answers of the audit sample."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReviewService:
-    """What the pages ask; for several threads at once."""
+    """Operations of the review pages; thread-safe."""
 
     outbox: Path
     ledgers: Callable[[], Mapping[str, Path]]
-    """Of all workers, by name."""
+    """Return the paths of the ledgers of all workers, by worker."""
     pictures: PageImages
     audit_sample: Sequence[RowId]
-    """The audit's; empty if there is none."""
+    """Empty without an audit."""
     now: Callable[[], str]
+    """Clock; ISO 8601 UTC."""
 
     def list_answers(self, chosen: Filter, after: Key, most: int) -> ResultPage:
-        """The next answers of a filter, the least sure first."""
+        """Return the next answers of a filter, lowest confidence first."""
         with self._open() as ledgers:
-            found = queries.list_keys(ledgers, chosen, after, most)
-            entries = [self._entry(ledgers, batch_id, row) for _, batch_id, row in found]
+            keys = queries.list_keys(ledgers, chosen, after, most)
+            entries = [self._entry(ledgers, batch_id, row) for _, batch_id, row in keys]
             counts = [queries.count_answers(ledger, chosen) for ledger in ledgers]
-        return ResultPage(tuple(entries), found[-1] if len(found) == most else None, sum(counts, ReviewProgress()))
+        return ResultPage(tuple(entries), keys[-1] if len(keys) == most else None, sum(counts, ReviewProgress()))
 
     def list_audit(self, after: int, most: int) -> ResultPage:
-        """The next answers of the sample that nobody has judged, from place `after` on."""
+        """Return the next answers of the audit sample without a judgement, from index `after` on."""
         with self._open() as ledgers:
-            count = self._audited(ledgers)
+            progress = self._count_audited(ledgers)
             entries = []
-            for at, (batch_id, row) in enumerate(self.audit_sample[after:], start=after + 1):
-                one = self._entry(ledgers, batch_id, row)
-                if one.newest is None or one.newest.verdict is Verdict.WITHDRAWN:
-                    entries.append(one)
+            for index, (batch_id, row) in enumerate(self.audit_sample[after:], start=after + 1):
+                entry = self._entry(ledgers, batch_id, row)
+                if entry.newest is None or entry.newest.verdict is Verdict.WITHDRAWN:
+                    entries.append(entry)
                 if len(entries) == most:
-                    return ResultPage(tuple(entries), at, count)
-        return ResultPage(tuple(entries), None, count)
+                    return ResultPage(tuple(entries), index, progress)
+        return ResultPage(tuple(entries), None, progress)
 
     def read_entry(self, batch_id: str, row: int) -> Entry | None:
-        """One answer; None if there is none."""
+        """Return an answer; None if there is none."""
         with self._open() as ledgers:
-            return _found(ledgers, batch_id, row)
+            return _find_entry(ledgers, batch_id, row)
 
     def render_page(self, batch_id: str, row: int, view: View) -> PageImage | None:
-        """What is shown of an answer; None if there is no such answer. NoPicture if it cannot be shown."""
+        """Return the image of an answer, or None if there is no such answer; raises ImageUnavailable."""
         with self._open() as ledgers:
-            one = _found(ledgers, batch_id, row)
-            kept = [queries.read_preview(ledger, batch_id, row) for ledger in ledgers]
-        if one is None:
+            entry = _find_entry(ledgers, batch_id, row)
+            previews = [queries.read_preview(ledger, batch_id, row) for ledger in ledgers]
+        if entry is None:
             return None
-        if not one.row.sha256:
+        if not entry.row.sha256:
             raise ImageUnavailable("the file could not be read")
-        return self.pictures.render(one.row, one.location, next(filter(None, kept), None), view)
+        return self.pictures.render(entry.row, entry.location, next(filter(None, previews), None), view)
 
     def build_dashboard(self) -> Dashboard:
-        """What waits, and how far it is."""
+        """Count the answers by state."""
         review = Filter(status=PageStatus.REVIEW)
         batches: dict[str, ReviewProgress] = {}
         digits = {str(digit): ReviewProgress() for digit in range(10)}
@@ -126,28 +129,24 @@ class ReviewService:
         with self._open() as ledgers:
             for ledger in ledgers:
                 batches |= queries.count_answers_by(ledger, "batch_id", review)
-                for text, each in queries.count_answers_by(ledger, "text", Filter()).items():
+                for text, progress in queries.count_answers_by(ledger, "text", Filter()).items():
                     if text in digits:
-                        digits[text] += each
-                for text, each in queries.count_answers_by(ledger, "text", Filter(text=queries.NO_DIGIT)).items():
-                    no_digit += each
+                        digits[text] += progress
+                for text, progress in queries.count_answers_by(ledger, "text", Filter(text=queries.NO_DIGIT)).items():
+                    no_digit += progress
                     if text in digits:
-                        digits[text] -= each
-            audit = self._audited(ledgers)
-        newest = sorted(batches, reverse=True)[:_NEWEST_BATCHES]
+                        digits[text] -= progress
+            audit = self._count_audited(ledgers)
+        newest = sorted(batches, reverse=True)[:_MAX_BATCHES]
         total = sum(batches.values(), ReviewProgress())
-        return Dashboard(total, {each: batches[each] for each in newest}, digits, no_digit, audit)
+        return Dashboard(total, {batch_id: batches[batch_id] for batch_id in newest}, digits, no_digit, audit)
 
     def judge(self, judgements: Sequence[Judgement], *, who: str, how: ReviewMethod) -> SaveResult:
-        """Keep what a person says of some answers.
-
-        Raises:
-            UsageError: there is no such answer, or the audit has not drawn it.
-        """
-        if how is ReviewMethod.AUDIT and not {(one.batch_id, one.row) for one in judgements} <= {*self.audit_sample}:
+        """Save judgements; raises UsageError if an answer does not exist or is not in the audit sample."""
+        if how is ReviewMethod.AUDIT and not {(item.batch_id, item.row) for item in judgements} <= {*self.audit_sample}:
             raise UsageError("the audit has not drawn this")
         with self._open() as ledgers:
-            return self._saved(
+            return self._save(
                 ledgers,
                 judgements,
                 lambda ledger, own: corrections.record_judgements(
@@ -156,107 +155,110 @@ class ReviewService:
             )
 
     def undo(self, entries: Sequence[tuple[str, int, int]], *, who: str) -> SaveResult:
-        """Take entries back, the last one first: each is batch, row, and the id of the entry."""
-        given = [Judgement(batch_id, row, None, seen) for batch_id, row, seen in entries]
+        """Undo judgements given as (batch, row, id of the correction), the last one first."""
+        judgements = [Judgement(batch_id, row, None, seen) for batch_id, row, seen in entries]
 
-        def undone(ledger: Ledger, own: Sequence[Judgement]) -> list[Correction]:
+        def undo_all(ledger: Ledger, own: Sequence[Judgement]) -> list[Correction]:
             return [
                 corrections.undo_correction(
-                    ledger, one.batch_id, one.row, seen_id=one.seen_id, reviewer=who, reviewed_at=self.now()
+                    ledger, item.batch_id, item.row, seen_id=item.seen_id, reviewer=who, reviewed_at=self.now()
                 )
-                for one in reversed(own)
+                for item in reversed(own)
             ]
 
         with self._open() as ledgers:
-            return self._saved(ledgers, given, undone)
+            return self._save(ledgers, judgements, undo_all)
 
-    def _saved(
+    def _save(
         self,
         ledgers: Sequence[Ledger],
         judgements: Sequence[Judgement],
         save: Callable[[Ledger, Sequence[Judgement]], list[Correction]],
     ) -> SaveResult:
-        done: list[Correction] = []
+        """Save the judgements of each ledger in one transaction, then write the corrected tables of its batches."""
+        saved: list[Correction] = []
         conflicts: list[ConflictInfo] = []
         finished: dict[str, Path] = {}
-        late = ""
-        for ledger, own in _by_ledger(ledgers, judgements):
-            conflicts += (clash := _conflicts(ledger, own))
-            if clash:
+        table_error = ""
+        for ledger, own in _group_by_ledger(ledgers, judgements):
+            if own_conflicts := _find_conflicts(ledger, own):
+                conflicts += own_conflicts
                 continue
-            batch_ids = {one.batch_id for one in own}
-            before = {one for one in batch_ids if has_final_table(self.outbox, ledger, one)}
+            batch_ids = {item.batch_id for item in own}
+            complete_before = {batch_id for batch_id in batch_ids if has_final_table(self.outbox, ledger, batch_id)}
             try:
-                done += save(ledger, own)
-            except Conflict:  # since the look just now
-                conflicts += _conflicts(ledger, own)
+                saved += save(ledger, own)
+            except Conflict:  # judged by another reviewer since the check above
+                conflicts += _find_conflicts(ledger, own)
                 continue
             for batch_id in batch_ids:
                 try:
                     path = write_corrected_table(self.outbox, ledger, batch_id)
-                except (OSError, EnvironmentFailure, sqlite3.OperationalError) as why:  # what was said is kept
+                except (OSError, EnvironmentFailure, sqlite3.OperationalError) as why:  # the judgement is saved
                     logs.warning("a corrected table could not be written now", batch=batch_id, why=why)
-                    late = str(why)
+                    table_error = str(why)
                 else:
-                    is_new = batch_id not in before and has_final_table(self.outbox, ledger, batch_id)
+                    is_new = batch_id not in complete_before and has_final_table(self.outbox, ledger, batch_id)
                     finished |= {batch_id: path} if path and is_new else {}
-        return SaveResult(tuple(done), tuple(conflicts), finished, late)
+        return SaveResult(tuple(saved), tuple(conflicts), finished, table_error)
 
-    def _audited(self, ledgers: Sequence[Ledger]) -> ReviewProgress:
-        counts = Counter(_holds(ledgers, batch_id, row) for batch_id, row in self.audit_sample)
+    def _count_audited(self, ledgers: Sequence[Ledger]) -> ReviewProgress:
+        counts = Counter(_newest_verdict(ledgers, batch_id, row) for batch_id, row in self.audit_sample)
         return ReviewProgress(
             counts[Verdict.WITHDRAWN], counts[Verdict.UNSURE], counts[Verdict.CONFIRMED] + counts[Verdict.CORRECTED]
         )
 
     def _entry(self, ledgers: Sequence[Ledger], batch_id: str, row: int) -> Entry:
-        found = _found(ledgers, batch_id, row)
-        if found is None:
+        entry = _find_entry(ledgers, batch_id, row)
+        if entry is None:
             raise EnvironmentFailure(f"row {row} of batch {batch_id} is in no ledger any more")
-        return found
+        return entry
 
     @contextmanager
     def _open(self) -> Iterator[list[Ledger]]:
-        """The ledgers of all workers: a connection of its own for each request, as SQLite likes it."""
+        """Open the ledgers of all workers: one SQLite connection per request and ledger."""
         with ExitStack() as stack:
-            found = []
+            ledgers = []
             for path in self.ledgers().values():
                 try:
                     ledger = Ledger.open_shared(path)
                 except EnvironmentFailure:
-                    continue  # of another version: told once, at the start
+                    continue  # of another version: logged once, at the start
                 stack.callback(ledger.close)
-                found.append(ledger)
-            yield found
+                ledgers.append(ledger)
+            yield ledgers
 
 
-def _found(ledgers: Sequence[Ledger], batch_id: str, row: int) -> Entry | None:
+def _find_entry(ledgers: Sequence[Ledger], batch_id: str, row: int) -> Entry | None:
     return next(filter(None, (queries.read_entry(ledger, batch_id, row) for ledger in ledgers)), None)
 
 
-def _holds(ledgers: Sequence[Ledger], batch_id: str, row: int) -> Verdict:
-    """What was said of a row last; withdrawn if nothing was."""
-    said = [one for ledger in ledgers for one in read_history(ledger, batch_id, row)]
-    return said[-1].verdict if said else Verdict.WITHDRAWN
+def _newest_verdict(ledgers: Sequence[Ledger], batch_id: str, row: int) -> Verdict:
+    """Return the newest verdict about a row; `withdrawn` if there is none."""
+    entries = [correction for ledger in ledgers for correction in read_history(ledger, batch_id, row)]
+    return entries[-1].verdict if entries else Verdict.WITHDRAWN
 
 
-def _by_ledger(
+def _group_by_ledger(
     ledgers: Sequence[Ledger], judgements: Sequence[Judgement]
 ) -> Iterator[tuple[Ledger, Sequence[Judgement]]]:
-    """What concerns each ledger; UsageError, before anything is kept, if something concerns none."""
-    known = {one.batch_id: next((each for each in ledgers if each.batch(one.batch_id)), None) for one in judgements}
-    if None in known.values():
+    """Yield each ledger with its judgements; raises UsageError at the start if a batch is in no ledger."""
+    owners = {
+        item.batch_id: next((ledger for ledger in ledgers if ledger.batch(item.batch_id)), None) for item in judgements
+    }
+    if None in owners.values():
         raise UsageError("there is no such batch")
     for ledger in ledgers:
-        own = [one for one in judgements if known[one.batch_id] is ledger]
+        own = [item for item in judgements if owners[item.batch_id] is ledger]
         if own:
             yield ledger, own
 
 
-def _conflicts(ledger: Ledger, judgements: Sequence[Judgement]) -> list[ConflictInfo]:
-    """All rows that somebody judged since they were looked at."""
-    found = []
-    for one in judgements:
-        said = read_history(ledger, one.batch_id, one.row)
-        if (said[-1].id if said else 0) != one.seen_id:
-            found.append(ConflictInfo(one.batch_id, one.row, said[-1] if said else None))
-    return found
+def _find_conflicts(ledger: Ledger, judgements: Sequence[Judgement]) -> list[ConflictInfo]:
+    """Return the rows that were judged after the reviewer loaded them."""
+    conflicts = []
+    for item in judgements:
+        entries = read_history(ledger, item.batch_id, item.row)
+        if (entries[-1].id if entries else 0) != item.seen_id:
+            conflicts.append(ConflictInfo(item.batch_id, item.row, entries[-1] if entries else None))
+    return conflicts

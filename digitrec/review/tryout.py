@@ -1,4 +1,4 @@
-"""Try it: a picture that nobody keeps, read as the service would, with what the network saw."""
+"""Read an uploaded picture as the service does, without storing it, and return the inputs of the networks."""
 
 import threading
 from base64 import b64encode
@@ -16,18 +16,18 @@ from digitrec.images.decode import DecodedPage
 from digitrec.recognition import decision, visualize
 from digitrec.recognition.preprocess import downscale
 from digitrec.recognition.reader import PageReader
-from digitrec.review.json_api import Json
+from digitrec.review.json_api import Json, box_to_json
 from digitrec.types import Limits, PageStatus
 
 MAX_PAGES = 8
 _LONGEST_PX = 800
 
 LoadedReader = tuple[PageReader, float]
-"""What reads, and from which confidence on an answer is accepted."""
+"""Page reader, and the lowest accepted confidence."""
 
 
 class TryOut:
-    """Reads with the model in use, which is loaded when it is first asked; for several threads, one after another."""
+    """Read pictures with the model in use, which is loaded at the first call; thread-safe, one picture at a time."""
 
     def __init__(self, load: Callable[[], LoadedReader], limits: Limits) -> None:
         self._load = load
@@ -36,11 +36,7 @@ class TryOut:
         self._loaded: LoadedReader | None = None
 
     def read(self, data: bytes) -> Json:
-        """What the bytes of a file say, for the page.
-
-        Raises:
-            ModelError: there is no usable model.
-        """
+        """Return the result for the bytes of a file as JSON; raises ModelError if there is no usable model."""
         with self._lock:
             self._loaded = self._loaded or self._load()
             reader, threshold = self._loaded
@@ -59,13 +55,13 @@ def _page(reader: PageReader, threshold: float, format_name: str, sheet: Decoded
     read = decision.decide(page, threshold)
     digits = [
         {
-            "box": [one.box.x, one.box.y, one.box.width, one.box.height],
-            "digit": one.digit,
-            "confidence": one.confidence,
-            "probabilities": [*one.probabilities, max(0.0, 1.0 - sum(one.probabilities))],
+            "box": box_to_json(digit.box),
+            "digit": digit.digit,
+            "confidence": digit.confidence,
+            "probabilities": [*digit.probabilities, max(0.0, 1.0 - sum(digit.probabilities))],
             "ink": _uri(visualize.ink_to_image(ink)),
         }
-        for one, ink in zip(read.digits, page.ink, strict=True)
+        for digit, ink in zip(read.digits, page.ink, strict=True)
     ]
     picture = sheet.full_detail()
     return {

@@ -56,10 +56,10 @@ def test_the_report_names_the_next_step_and_remedies(tmp_path, make_facts, mixed
     words = read_page(html).words
 
     assert "3 of 6 files accepted" in words
-    assert "1 file to look at" in words
-    assert "1 file to put right" in words
+    assert "1 file needs review" in words
+    assert "1 file rejected" in words
     assert "1 file deferred" in words
-    assert "1 page not as labelled" in words
+    assert "1 page differs from its label" in words
     assert FIXES[Reason.TRUNCATED] in words
     assert "ends after 3,120 bytes" in words
     assert "still changing" in words
@@ -69,9 +69,9 @@ def test_the_report_names_the_next_step_and_remedies(tmp_path, make_facts, mixed
 def test_accuracy_is_shown_with_its_interval(tmp_path, make_facts, mixed, read_page):
     html, _ = written(tmp_path, make_facts(mixed))
 
-    assert "50.00\u202f% 1 of 2 right; 9.45\u202f% to 90.55\u202f%" in read_page(html).text.replace("\n", " ").replace(
-        "  ", " "
-    )
+    assert "50.00\u202f% 1 of 2 correct; 9.45\u202f% to 90.55\u202f%" in read_page(html).text.replace(
+        "\n", " "
+    ).replace("  ", " ")
 
 
 def test_what_is_to_be_looked_at_has_its_picture(tmp_path, make_facts, mixed, read_page):
@@ -156,14 +156,14 @@ def test_a_batch_without_truth_says_nothing_about_accuracy(tmp_path, make_facts,
     html, report = written(tmp_path, make_facts([RowFacts(1, "a.png", 1, PageStatus.ACCEPTED, "7", 0.999)]))
 
     assert report["truth"] is None
-    assert "How right it was" not in read_page(html).words
+    assert "Accuracy" not in read_page(html).words
     assert "1 file, all read and accepted" in read_page(html).words
 
 
 def test_a_threshold_without_a_known_error_rate_is_shown_alone(tmp_path, make_facts, mixed, read_page):
     html, _ = written(tmp_path, make_facts(mixed, max_error=None))
 
-    assert "accepted is what reaches 98\u202f%. The originals" in read_page(html).text.replace("\n", " ")
+    assert "Pages are accepted from a confidence of 98\u202f%. The originals" in read_page(html).text.replace("\n", " ")
 
 
 @pytest.mark.slow
@@ -181,7 +181,7 @@ def test_the_first_hundred_of_a_thousand_rows_are_shown_the_rest_counted(tmp_pat
 
     page = read_page(html)
     assert report["pages"]["review"] == 1000
-    assert len(page.tags("img")) == 200, "a hundred to look at, a hundred mistakes"
+    assert len(page.tags("img")) == 200, "a hundred in review, a hundred errors"
     assert page.words.count("The first 100 of 1 000 are shown") == 2
     assert len(html.encode()) < 3_000_000
 

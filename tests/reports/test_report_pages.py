@@ -100,7 +100,7 @@ def test_every_chart_file_is_beside_its_page(tmp_path, read_page, measured, pict
     ]  # fmt: skip
     assert {picture["alt"] for picture in page.tags("img")} >= {
         "Reliability diagram",
-        "Share wrong against share accepted",
+        "Error rate against share accepted",
     }
     assert all(picture["alt"] for picture in page.tags("img"))
 
@@ -151,7 +151,7 @@ def test_measured_again_without_history_the_old_curves_are_gone(tmp_path, read_p
 
     page, report = read(tmp_path, read_page)
     assert not list(tmp_path.glob("training*.png"))
-    assert "How it was trained" not in page.words
+    assert "Training" not in page.words
     assert "history" not in report
 
 
@@ -162,7 +162,7 @@ def test_a_model_without_a_mistake_has_a_page(tmp_path, read_page, pictures):
     write_evaluation(tmp_path, FACTS, perfect, pictures)
 
     page, _ = read(tmp_path, read_page)
-    assert "No digit was taken for another." in page.words
+    assert "No digit was read as another one." in page.words
     assert not (tmp_path / "pairs.png").exists()
 
 

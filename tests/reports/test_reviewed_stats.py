@@ -98,8 +98,8 @@ def test_the_page_shows_what_people_found_and_the_same_numbers(tmp_path, make_fa
         shown.numbers
     )
     assert {"href": "../../outbox/corrected/b.csv"} in shown.tags("a")
-    assert "estimated for the accepted answers of this batch that nobody had looked at" in shown.words
-    assert "2 pages still to look at" in shown.words
+    assert "estimated for the accepted answers of this batch without another review" in shown.words
+    assert "2 pages still need review" in shown.words
 
 
 def test_what_is_settled_is_not_to_be_looked_at_any_more(tmp_path, make_facts, read_page):
@@ -108,8 +108,8 @@ def test_what_is_settled_is_not_to_be_looked_at_any_more(tmp_path, make_facts, r
     html = write_batch_report(tmp_path, make_facts(rows)).read_text(encoding="utf-8")
 
     shown = read_page(html)
-    assert "To look at" not in [heading.strip() for heading in shown.text.split("\n")]
-    assert "All that was to be looked at is settled" in shown.words
+    assert "Needs review" not in [heading.strip() for heading in shown.text.split("\n")]
+    assert "All pages that needed review are resolved" in shown.words
     assert {"href": "#reviewed"} in shown.tags("a")
 
 
@@ -137,5 +137,5 @@ def test_every_row_of_every_list_has_its_picture(tmp_path, make_facts, read_page
     html = write_batch_report(tmp_path, make_facts(rows)).read_text(encoding="utf-8")
 
     shown = read_page(html)
-    assert len(shown.tags("img")) == 300, "a hundred to look at, not as labelled, and corrected"
+    assert len(shown.tags("img")) == 300, "a hundred in review, mismatches and corrections"
     assert "nopicture" not in shown.text.replace("\n", "")

@@ -62,7 +62,7 @@ def test_what_the_ledger_has_not_kept_is_drawn_from_the_original(tmp_path: Path)
 
     page = page_of(settings)
 
-    assert sorted(pictured(page)) == sorted([*range(111, 131), 131, *range(12, 111)]), "to look at, and corrected"
+    assert sorted(pictured(page)) == sorted([*range(111, 131), 131, *range(12, 111)]), "in review, and corrected"
     assert "nopicture" not in page.text.replace("\n", "")
 
 

@@ -198,14 +198,14 @@ def test_the_page_shows_the_numbers_of_report_json(tmp_path, read_page, days):
 def test_nothing_read_yet_is_a_page_too(tmp_path, read_page):
     page, report = shown(tmp_path / "trend", [], read_page)
 
-    assert "Nothing was read yet" in page.words
+    assert "No batch was processed yet" in page.words
     assert report["periods"] == []
 
 
 def test_a_model_nothing_is_known_of_is_shown_without_training(tmp_path, read_page):
     page, _ = shown(tmp_path / "trend", season(2), read_page)
 
-    assert "not told" in page.words
+    assert "unknown" in page.words
     assert not page.tags("script")
 
 

@@ -116,7 +116,7 @@ def test_sixty_uncertain_pictures_are_reviewed_by_keyboard_alone(tab: Any, works
     assert found[BATCH, 7] == ("none", "one")
     assert found[BATCH, 1] == ("0", "one")
     assert (workspace / "outbox" / "corrected" / f"{BATCH}.csv").exists()
-    assert "That was the last one." in tab.inner_text("#empty")
+    assert "That was the last answer." in tab.inner_text("#empty")
 
 
 def test_undo_unsure_and_moving_about(tab: Any, workspace: Path) -> None:
@@ -125,9 +125,9 @@ def test_undo_unsure_and_moving_about(tab: Any, workspace: Path) -> None:
     tab.keyboard.press("u")
     tab.keyboard.press("3")
     tab.keyboard.press("Enter")
-    progress(tab, "^1 of 60 settled, 1 not sure")
+    progress(tab, "^1 of 60 resolved, 1 not sure")
     tab.keyboard.press("z")
-    progress(tab, "^0 of 60 settled, 1 not sure")
+    progress(tab, "^0 of 60 resolved, 1 not sure")
     assert said(workspace) == {(BATCH, 1): ("", "one")}
     assert tab.inner_text("#file") == "scan-00002.png", "what was undone is shown"
     for key, name in (("ArrowRight", "00003"), ("ArrowLeft", "00002"), ("ArrowLeft", "00001")):
@@ -135,7 +135,7 @@ def test_undo_unsure_and_moving_about(tab: Any, workspace: Path) -> None:
         expect(tab.locator("#file")).to_have_text(f"scan-{name}.png")
     assert "Anna: not sure" in tab.inner_text("#said")
     tab.keyboard.press("?")
-    assert tab.is_visible("dialog[open] >> text=there is no digit")
+    assert tab.is_visible("dialog[open] >> text=clear the typed digits")
     tab.keyboard.press("Escape")
     assert not tab.is_visible("dialog[open]")
 
@@ -199,7 +199,7 @@ def test_two_tabs_at_once_do_not_overwrite_each_other(tab: Any, chromium: Any, w
     assert said(workspace)[BATCH, 1][0] == "2", "Ben knew, and decided"
 
     tab.keyboard.press("z")
-    tab.wait_for_selector(".note >> text=Ben has said")
+    tab.wait_for_selector(".note >> text=Ben has changed")
     assert said(workspace)[BATCH, 1][0] == "2"
     context.close()
 
@@ -270,7 +270,7 @@ def test_on_a_phone_it_works_by_touch(chromium: Any, address: str, workspace: Pa
 
     for key in ("1", "2", "Backspace", "Enter", "x", "u"):
         tab.tap(f"#work [data-key='{key}']")
-    progress(tab, "^2 of 60 settled, 1 not sure · 3 by you")
+    progress(tab, "^2 of 60 resolved, 1 not sure · 3 by you")
 
     assert [new for new, _ in said(workspace).values()] == ["1", "none", ""]
     for key in ("Enter", "0", "9", "x", "ArrowRight"):
@@ -282,7 +282,7 @@ def test_on_a_phone_it_works_by_touch(chromium: Any, address: str, workspace: Pa
 
 def test_an_error_is_shown_and_unsaved_input_not_taken_for_saved(tab: Any, workspace: Path) -> None:
     go(tab, "/one?status=rejected")
-    tab.wait_for_selector("#empty >> text=nothing here to look at")
+    tab.wait_for_selector("#empty >> text=no answers to review here")
     (workspace / "outbox" / "done" / BATCH / "scan-00001.png").unlink()
     go(tab, "/one?status=review")
     tab.wait_for_selector("#frame >> text=No picture")
@@ -295,7 +295,7 @@ def test_an_error_is_shown_and_unsaved_input_not_taken_for_saved(tab: Any, works
     assert tab.inner_text("#file") == "scan-00001.png"
     tab.unroute("**/api/judge")
     tab.keyboard.press("Enter")
-    progress(tab, "^1 of 60 settled · 1 by you")
+    progress(tab, "^1 of 60 resolved · 1 by you")
     assert list(said(workspace)) == [(BATCH, 1)]
 
 
@@ -306,7 +306,7 @@ def test_blank_pages_are_confirmed_as_such(chromium: Any, tmp_path: Path) -> Non
         tab = chromium.new_page()
         tab.goto(address)
         go(tab, "/one?status=rejected")
-        tab.wait_for_selector("#enter >> text=Agree: no digit")
+        tab.wait_for_selector("#enter >> text=Confirm: no digit")
         tab.keyboard.press("Enter")
         progress(tab, "^1 of 1")
         tab.close()

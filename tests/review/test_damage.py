@@ -91,7 +91,7 @@ def test_enter_keeps_the_existing_correction(chromium: Any, settings: Settings) 
         expect(tab.locator("#enter")).to_have_text("Keep: 1Enter")
         tab.keyboard.press("Enter")
         expect(tab.locator("#file")).to_have_text("scan-00002.png")
-        expect(tab.locator("#enter")).to_have_text("Agree: 7Enter")
+        expect(tab.locator("#enter")).to_have_text("Confirm: 7Enter")
         tab.keyboard.press("Enter")
         progress(tab, "^2 of 3")
 
@@ -123,7 +123,7 @@ def test_enter_keeps_what_is_still_being_saved(chromium: Any, settings: Settings
 def test_enter_says_no_digit_where_it_looks_like_none(chromium: Any, settings: Settings) -> None:
     fill(settings, BATCH, JUNK[:1])
     with opened(chromium, settings, "/one?status=review") as tab:
-        expect(tab.locator("#enter")).to_have_text("Agree: no digitEnter")
+        expect(tab.locator("#enter")).to_have_text("Confirm: no digitEnter")
         assert tab.inner_text("#reads") == "No digit"
         tab.keyboard.press("Enter")
         progress(tab, "^1 of 1")
@@ -140,7 +140,7 @@ def test_a_page_of_which_nothing_was_read(
         go(tab, "/one?status=review&file=00001")
         tab.wait_for_selector("#frame svg")
         assert tab.inner_text("#reads") == "Nothing read"
-        expect(tab.locator("#enter")).to_have_text(f"{'Agree: no digit' if offers else 'Type what is there'}Enter")
+        expect(tab.locator("#enter")).to_have_text(f"{'Confirm: no digit' if offers else 'Type the digits'}Enter")
         tab.keyboard.press("Enter")
         if offers is None:
             for key in ("4", "2", "Enter"):
@@ -180,7 +180,7 @@ def test_a_key_applies_to_all_that_are_marked(chromium: Any, settings: Settings)
         marked = tiles(tab, 12)
         for at in (1, 4, 6):
             marked.nth(at).click()
-        expect(tab.locator("#marked")).to_have_text("3 marked are really")
+        expect(tab.locator("#marked")).to_have_text("3 marked, correct to")
         tab.keyboard.press("1")
         tab.keyboard.press("2")
         tab.keyboard.press("Backspace")
@@ -227,7 +227,7 @@ def test_undo_is_there_after_all_was_confirmed_at_once(chromium: Any, settings: 
         tiles(tab, 12)
         assert not tab.is_enabled("#undo")
         tab.click("#enter")
-        tab.wait_for_selector("#empty >> text=Nothing is left here")
+        tab.wait_for_selector("#empty >> text=No answers are left here")
         assert len(texts(settings)) == 12
         tab.click("#undo")
         tiles(tab, 12)
@@ -240,7 +240,7 @@ def test_undo_is_there_on_the_page_of_another_digit(chromium: Any, settings: Set
     with opened(chromium, settings, "/grid?text=7") as tab:
         tiles(tab, 12)
         tab.keyboard.press("Enter")
-        tab.wait_for_selector("#empty >> text=Nothing is left here")
+        tab.wait_for_selector("#empty >> text=No answers are left here")
         tab.click(".tabs >> text=3")
         tiles(tab, 1)
         tab.keyboard.press("z")
@@ -255,7 +255,7 @@ def test_undo_is_there_after_the_last_one(chromium: Any, settings: Settings) -> 
     fill(settings, BATCH, SEVENS[:1])
     with opened(chromium, settings, "/one?status=review") as tab:
         tab.click("#enter")
-        tab.wait_for_selector("#empty >> text=That was the last one")
+        tab.wait_for_selector("#empty >> text=That was the last answer")
         tab.click("#undo")
         progress(tab, "^0 of 1")
         expect(tab.locator("#frame svg")).to_be_visible()

@@ -94,7 +94,7 @@ def test_a_place_outside_the_outbox_is_never_opened(opened: Opens, place: str) -
     answer = pages.person().get(f"/picture/whole/{BATCH}/1")
 
     assert answer.status_code == 404
-    assert answer.json()["problem"] == "the original was not filed away"
+    assert answer.json()["problem"] == "the original is not archived"
 
 
 def test_what_cannot_be_decoded_says_why(opened: Opens) -> None:

@@ -71,8 +71,8 @@ def test_the_overview_counts_what_each_tab_of_the_grid_shows(opened: Opens) -> N
 
     words = person.get("/").text
 
-    assert "Read as 7: 1 not looked at" in words
-    assert re.search(r"Taken for no digit\s*<span>3</span>", words)
+    assert "Read as 7: 1 not reviewed" in words
+    assert re.search(r"Read as no digit\s*<span>3</span>", words)
 
 
 @pytest.mark.parametrize("name", ["100%.png", "a'b\"c.png", "ä/Ö.png", "x\n.png", "_%_.png"])

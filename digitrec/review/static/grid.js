@@ -1,50 +1,50 @@
-// By digit: a hundred that were read alike; the odd ones are marked and corrected, Enter confirms the rest.
-// A key applies to all marked tiles that have no answer yet; where there are none, to those of the key before, else to the current one.
+// By digit: a hundred answers with the same digit; mark and correct the wrong ones, Enter confirms the rest.
+// A key applies to all marked tiles without a correction, else to those of the key before, else to the current tile.
 
-import { get, picture } from "./net.js";
-import { save, takeBack } from "./saving.js";
-import { announce, helpDialog, note, progress } from "./talk.js";
-import { byId, el, held, offered, percent, saying } from "./words.js";
+import { get, picture } from "./api.js";
+import { save, undoJudgements } from "./save_queue.js";
+import { announce, helpDialog, note, progress } from "./notices.js";
+import { byId, el, judgedAnswer, suggestedAnswer, percent, answerText } from "./text.js";
 
-const SCREEN = 100;
+const PAGE_SIZE = 100;
 const UNSET = "";
-const MOST_UNDONE = 10;
+const MAX_UNDO = 10;
 
 const grid = byId("grid");
 const help = helpDialog();
 const query = new URLSearchParams(location.search);
 
-/** On the screen: {entry, tile, new: undefined while it is taken to be right, picture: "loading", "there" or "none"}. */
-let shown = [];
-let typing = []; // on the screen: what the last key changed, and the next one goes on with
-let anchor = null; // where a range begins
-let ranged = null; // what the range marked so far; null if none is being drawn
+/** Tiles: {entry, tile, new: the correction, undefined if not marked, picture: "loading", "there" or "none"}. */
+let tiles = [];
+let typing = []; // tiles that the last key changed; the next key continues with them
+let anchor = null; // start of a range
+let ranged = null; // tiles that the range marked so far; null without a range
 const STORE = `undo ${document.querySelector(".who").textContent}`;
 const saved = JSON.parse(sessionStorage.getItem(STORE) ?? "[]"); // {query, entries} of each Enter in this tab, the last at the end
 let next = "";
 let count = { open: 0, unsure: 0, resolved: 0 };
 let byYou = 0;
 let isBusy = false;
-let work = Promise.resolve(); // one thing after another: a second Enter, or an undo, waits for the first
-let ahead = null; // the piece after this one, asked for while a person looks
+let work = Promise.resolve(); // queue: a second Enter or an undo waits for the first
+let ahead = null; // the next page, requested in advance
 
 const trouble = (problem) => note(problem.message, { kind: "warn" });
 
 function ask(after) {
-  const asked = new URLSearchParams(query);
-  asked.set("after", after);
-  asked.set("most", SCREEN);
-  return get(`/api/list?${asked}`);
+  const params = new URLSearchParams(query);
+  params.set("after", after);
+  params.set("most", PAGE_SIZE);
+  return get(`/api/list?${params}`);
 }
 
 async function more(room) {
   if (next === null || room <= 0) return;
-  const found = await (ahead ?? ask(next));
+  const page = await (ahead ?? ask(next));
   ahead = null;
-  next = found.next;
-  ({ count, by_you: byYou } = found);
-  const known = new Set(shown.map(({ entry }) => `${entry.batch}/${entry.row}`));
-  for (const entry of found.entries) if (!known.has(`${entry.batch}/${entry.row}`)) add(entry);
+  next = page.next;
+  ({ count, by_you: byYou } = page);
+  const loaded = new Set(tiles.map(({ entry }) => `${entry.batch}/${entry.row}`));
+  for (const entry of page.entries) if (!loaded.has(`${entry.batch}/${entry.row}`)) add(entry);
 }
 
 function add(entry) {
@@ -58,53 +58,53 @@ function add(entry) {
   }, () => {
     place.textContent = "no picture";
     one.picture = "none";
-  }).finally(() => { tell(one); tellAll(); });
-  shown.push(one);
+  }).finally(() => { updateTile(one); updateAll(); });
+  tiles.push(one);
   grid.append(tile);
-  tell(one);
+  updateTile(one);
 }
 
 const isMarked = (one) => one.new !== undefined;
-const isSaid = (one) => isMarked(one) && one.new !== UNSET;
+const isCorrected = (one) => isMarked(one) && one.new !== UNSET;
 
-/** What Enter confirms of an entry that is not marked; undefined for nothing. */
-const confirmed = (entry) => (entry.status === "rejected" ? undefined : offered(entry));
+/** Return the answer that Enter confirms for an unmarked entry; undefined without one. */
+const confirmable = (entry) => (entry.status === "rejected" ? undefined : suggestedAnswer(entry));
 
-/** Taken to be right as it was read: it can be seen, nobody has said anything, and there is something to confirm. */
-const isRight = (one) => !isMarked(one) && one.picture === "there" && !one.entry.said && confirmed(one.entry) !== undefined;
+/** Return whether Enter confirms a tile: its picture is loaded, nobody judged it, and it has an answer. */
+const isConfirmed = (one) => !isMarked(one) && one.picture === "there" && !one.entry.said && confirmable(one.entry) !== undefined;
 
-function tell(one) {
+function updateTile(one) {
   const { entry, tile } = one;
   tile.setAttribute("aria-pressed", String(isMarked(one)));
   tile.dataset.new = !isMarked(one) ? "" : one.new === UNSET ? "?" : one.new === null ? "unsure" : one.new === "none" ? "×" : one.new;
   const isNoDigit = entry.reason === "not_a_digit";
   const [caption, sure] = tile.querySelectorAll("small > *");
-  caption.textContent = saying(held(entry) ?? confirmed(entry) ?? "–");
-  sure.textContent = held(entry) ? "said" : isNoDigit ? entry.text && `${entry.text}?` : entry.confidence === null ? "" : percent(entry.confidence);
-  const said = entry.said ? `, ${entry.said.who} said ${saying(entry.said.new)}` : "";
-  const odd = !isMarked(one) ? "" : one.new === UNSET ? ", marked" : `, marked: ${saying(one.new)}`;
+  caption.textContent = answerText(judgedAnswer(entry) ?? confirmable(entry) ?? "–");
+  sure.textContent = judgedAnswer(entry) ? "saved" : isNoDigit ? entry.text && `${entry.text}?` : entry.confidence === null ? "" : percent(entry.confidence);
+  const said = entry.said ? `, ${entry.said.who}: ${answerText(entry.said.new)}` : "";
+  const odd = !isMarked(one) ? "" : one.new === UNSET ? ", marked" : `, marked: ${answerText(one.new)}`;
   const unseen = one.picture === "none" ? ", no picture" : "";
-  const read = isNoDigit ? `no digit, or else ${entry.text || "nothing"}` : `read as ${entry.text || "nothing"}`;
-  tile.ariaLabel = `${entry.file}: ${read}, ${percent(entry.confidence)} sure${said}${unseen}${odd}`;
+  const read = isNoDigit ? `no digit, runner-up ${entry.text || "nothing"}` : `read as ${entry.text || "nothing"}`;
+  tile.ariaLabel = `${entry.file}: ${read}, confidence ${percent(entry.confidence)}${said}${unseen}${odd}`;
   tile.title = `${entry.file}${said}`;
 }
 
-function tellAll() {
+function updateAll() {
   progress(count, byYou);
-  const isEmpty = shown.length === 0;
+  const isEmpty = tiles.length === 0;
   byId("empty").hidden = !isEmpty;
-  byId("bottom").hidden = isEmpty && !saved.length; // what was done last can be undone, also if it was all
+  byId("bottom").hidden = isEmpty && !saved.length; // the last save can be undone on an empty page, too
   for (const id of ["how", "enter", "skip"]) byId(id).hidden = isEmpty;
   byId("undo").disabled = isBusy || !saved.length;
   if (isEmpty) {
     byId("correct").hidden = true;
-    byId("empty").replaceChildren("Nothing is left here. Choose another digit above, or go ", el("a", { href: "/", textContent: "to the overview" }), ".");
+    byId("empty").replaceChildren("No answers are left here. Choose another digit above, or go ", el("a", { href: "/", textContent: "to the overview" }), ".");
     return;
   }
-  const loading = shown.filter((one) => one.picture === "loading").length;
-  const right = shown.filter(isRight);
-  const isNone = right.every((one) => confirmed(one.entry) === "none");
-  const odd = shown.filter(isSaid).length;
+  const loading = tiles.filter((one) => one.picture === "loading").length;
+  const right = tiles.filter(isConfirmed);
+  const isNone = right.every((one) => confirmable(one.entry) === "none");
+  const odd = tiles.filter(isCorrected).length;
   const button = byId("enter");
   const words = [right.length ? `confirm ${right.length}${isNone ? " as no digit" : ""}` : "", odd ? `correct ${odd}` : ""].filter(Boolean).join(", ");
   const label = loading ? `${loading} still loading` : words || "Nothing to save";
@@ -113,20 +113,20 @@ function tellAll() {
   byId("skip").disabled = next === null;
   const ones = targets().filter(isMarked);
   byId("correct").hidden = !ones.length;
-  byId("marked").textContent = ones.length > 1 ? `${ones.length} marked are really` : ones.length ? `${ones[0].entry.text || "This"} is really` : "";
-  for (const one of shown) one.tile.classList.toggle("typing", typing.length > 1 && typing.includes(one));
+  byId("marked").textContent = ones.length > 1 ? `${ones.length} marked, correct to` : ones.length ? `${ones[0].entry.text || "This"}: correct to` : "";
+  for (const one of tiles) one.tile.classList.toggle("typing", typing.length > 1 && typing.includes(one));
 }
 
-/** What a key applies to. */
+/** Return the tiles that a key applies to. */
 function targets() {
-  const open = shown.filter((one) => one.new === UNSET);
+  const open = tiles.filter((one) => one.new === UNSET);
   if (open.length) return open;
   const one = current();
   return typing.includes(one) ? typing : one ? [one] : [];
 }
 
 function current() {
-  return shown.find(({ tile }) => tile.tabIndex === 0);
+  return tiles.find(({ tile }) => tile.tabIndex === 0);
 }
 
 function focus(one, isQuiet = false) {
@@ -137,25 +137,25 @@ function focus(one, isQuiet = false) {
   if (!isQuiet) one.tile.focus();
 }
 
-/** Give some tiles a mark each; `change` makes the new one of the one before. */
+/** Change the mark of tiles; `change` maps the old mark to the new one. */
 function set(ones, change) {
   for (const one of ones) {
     one.new = change(one.new);
-    tell(one);
+    updateTile(one);
   }
-  tellAll();
+  updateAll();
   if (!ones.length) return;
   const what = ones[0].new;
-  const words = what === undefined ? "Not marked." : what === UNSET ? "Marked: type what is right." : `Marked: ${saying(what)}.`;
+  const words = what === undefined ? "Not marked." : what === UNSET ? "Marked: type the correct digits." : `Marked: ${answerText(what)}.`;
   announce(ones.length > 1 ? `${ones.length} tiles. ${words}` : words);
 }
 
-/** What is right about all that a key applies to. */
+/** Change the correction of the tiles that a key applies to. */
 function answer(change) {
   const ones = targets();
   set(ones, change);
   typing = ones;
-  tellAll();
+  updateAll();
 }
 
 function toggle(one) {
@@ -164,11 +164,11 @@ function toggle(one) {
   set([one], (what) => (what === undefined ? UNSET : undefined));
 }
 
-/** Mark all between the anchor and a tile; what this range marked before, and no longer holds, is not marked any more. */
+/** Mark all tiles between the anchor and a tile; unmark those that this range marked before and no longer holds. */
 function range(to) {
-  if (!shown.includes(anchor)) anchor = current() ?? to;
-  const ends = [shown.indexOf(anchor), shown.indexOf(to)];
-  const within = shown.slice(Math.min(...ends), Math.max(...ends) + 1);
+  if (!tiles.includes(anchor)) anchor = current() ?? to;
+  const ends = [tiles.indexOf(anchor), tiles.indexOf(to)];
+  const within = tiles.slice(Math.min(...ends), Math.max(...ends) + 1);
   const before = ranged ?? [];
   const fresh = within.filter((one) => !isMarked(one));
   for (const one of before) if (!within.includes(one) && one.new === UNSET) set([one], () => undefined);
@@ -178,67 +178,67 @@ function range(to) {
   set(fresh, () => UNSET);
 }
 
-/** The next key begins anew. */
+/** End the current range and the current typing. */
 function leave() {
   typing = [];
   ranged = null;
 }
 
 async function fill() {
-  await more(SCREEN - shown.length);
-  if (!current() && shown.length) focus(shown[0], document.activeElement !== document.body);
-  tellAll();
+  await more(PAGE_SIZE - tiles.length);
+  if (!current() && tiles.length) focus(tiles[0], document.activeElement !== document.body);
+  updateAll();
   if (next !== null && !ahead) {
     ahead = ask(next);
     ahead.then(({ entries }) => entries.forEach((entry) => picture("small", entry).catch(() => {})), () => { ahead = null; });
   }
 }
 
-/** Do it when what was asked for before is done. */
-function inTurn(job) {
+/** Run a job after all jobs queued before it. */
+function enqueue(job) {
   work = work.then(async () => {
     isBusy = true;
-    tellAll();
+    updateAll();
     try {
       await job();
     } catch (problem) {
       trouble(problem);
     } finally {
       isBusy = false;
-      tellAll();
+      updateAll();
     }
   });
 }
 
 async function confirm() {
   leave();
-  if (shown.some((one) => one.picture === "loading")) { announce("Pictures are still loading."); return; }
-  const chosen = shown.filter((one) => isRight(one) || isSaid(one));
-  if (!chosen.length) { announce("There is nothing to save: type what the marked ones are."); return; }
-  const { done } = await save("grid", chosen.map((one) => ({ entry: one.entry, new: isSaid(one) ? one.new : confirmed(one.entry) })));
+  if (tiles.some((one) => one.picture === "loading")) { announce("Pictures are still loading."); return; }
+  const chosen = tiles.filter((one) => isConfirmed(one) || isCorrected(one));
+  if (!chosen.length) { announce("There is nothing to save: type the correct digits of the marked answers."); return; }
+  const { done } = await save("grid", chosen.map((one) => ({ entry: one.entry, new: isCorrected(one) ? one.new : confirmable(one.entry) })));
   if (done.length) saved.push({ query: location.search, entries: done });
   remember();
   const gone = new Set(chosen);
   chosen.forEach(({ tile }) => tile.remove());
-  shown = shown.filter((one) => !gone.has(one));
-  const left = shown.length;
+  tiles = tiles.filter((one) => !gone.has(one));
+  const left = tiles.length;
   await fill();
   await refresh();
   announce(`${done.length} saved. ${left ? `${left} left here.` : ""}`);
-  focus(current() ?? shown[0]);
+  focus(current() ?? tiles[0]);
   if (!left) window.scrollTo({ top: 0 });
 }
 
-/** How far it is now: the piece that was asked for ahead was counted before. */
+/** Reload the counts: those of the page requested in advance are older. */
 async function refresh() {
-  const asked = new URLSearchParams(query);
-  asked.set("most", 1);
-  ({ count, by_you: byYou } = await get(`/api/list?${asked}`));
+  const params = new URLSearchParams(query);
+  params.set("most", 1);
+  ({ count, by_you: byYou } = await get(`/api/list?${params}`));
 }
 
-/** Another digit is another page: what was done before it can be undone there, too. */
+/** Store the undo list: another digit is another page, and undo works across pages. */
 function remember() {
-  sessionStorage.setItem(STORE, JSON.stringify(saved.slice(-MOST_UNDONE)));
+  sessionStorage.setItem(STORE, JSON.stringify(saved.slice(-MAX_UNDO)));
 }
 
 async function undo() {
@@ -247,9 +247,9 @@ async function undo() {
   const { entries, query: where } = last;
   let undone;
   try {
-    ({ undone } = await takeBack(entries));
+    ({ undone } = await undoJudgements(entries));
   } catch (problem) {
-    if (problem.status !== 400) saved.push(last); // 400: these answers are none of this server's
+    if (problem.status !== 400) saved.push(last); // 400: these answers belong to another server
     throw problem;
   } finally {
     remember();
@@ -257,60 +257,60 @@ async function undo() {
   if (where !== location.search) { location.assign(`/grid${where}`); return; }
   leave();
   if (undone) {
-    const rest = shown;
+    const rest = tiles;
     rest.forEach(({ tile }) => tile.remove());
-    shown = [];
+    tiles = [];
     entries.forEach(add);
-    rest.forEach((one) => { shown.push(one); grid.append(one.tile); });
-    focus(shown[0]);
+    rest.forEach((one) => { tiles.push(one); grid.append(one.tile); });
+    focus(tiles[0]);
     note(`${undone} undone.`, { seconds: 4 });
   }
   await refresh();
 }
 
 async function skip() {
-  if (next === null) { announce("There are no more."); return; }
+  if (next === null) { announce("There are no more answers."); return; }
   leave();
-  shown.forEach(({ tile }) => tile.remove());
-  shown = [];
+  tiles.forEach(({ tile }) => tile.remove());
+  tiles = [];
   await fill();
   window.scrollTo({ top: 0 });
-  focus(shown[0]);
-  announce(`The next ${shown.length}.`);
+  focus(tiles[0]);
+  announce(`The next ${tiles.length}.`);
 }
 
 function step(key, isRange) {
-  const at = shown.indexOf(current());
-  const tops = shown.map(({ tile }) => tile.offsetTop);
+  const at = tiles.indexOf(current());
+  const tops = tiles.map(({ tile }) => tile.offsetTop);
   const across = Math.max(1, tops.lastIndexOf(tops[0]) + 1);
-  const by = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -across, ArrowDown: across, Home: -at, End: shown.length - 1 - at }[key];
+  const by = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -across, ArrowDown: across, Home: -at, End: tiles.length - 1 - at }[key];
   const to = at + by;
-  if (to >= 0 && to < shown.length) {
+  if (to >= 0 && to < tiles.length) {
     if (isRange) {
-      if (!ranged) anchor = shown[at];
-      range(shown[to]);
+      if (!ranged) anchor = tiles[at];
+      range(tiles[to]);
     } else {
       leave();
-      focus(shown[to]);
+      focus(tiles[to]);
     }
   }
-  tellAll();
+  updateAll();
 }
 
 const isDigits = (what) => /^[0-9]+$/.test(what ?? "");
 
 function press(key, isShift = false) {
   const one = current();
-  if (key === "Enter") inTurn(confirm);
-  else if (key === "z") inTurn(undo);
-  else if (key === "n") inTurn(skip);
+  if (key === "Enter") enqueue(confirm);
+  else if (key === "z") enqueue(undo);
+  else if (key === "n") enqueue(skip);
   else if (key === "?") help();
   else if (!one) return false;
   else if (/^(Arrow|Home$|End$)/.test(key)) step(key, isShift);
   else if (key === " ") (isShift ? range : toggle)(one);
   else if (/^[0-9]$/.test(key)) answer((what) => (isDigits(what) ? what : "") + key);
   else if (key === "Backspace") answer((what) => (isDigits(what) && what.length > 1 ? what.slice(0, -1) : what === undefined ? what : UNSET));
-  else if (key === "Escape") set(shown.filter((each) => each.new === UNSET), () => undefined);
+  else if (key === "Escape") set(tiles.filter((one) => one.new === UNSET), () => undefined);
   else if (key === "x") answer(() => "none");
   else if (key === "u") answer(() => null);
   else if (key === "o") location.assign(`/one?state=any&at=${one.entry.batch}/${one.entry.row}`);
@@ -327,22 +327,22 @@ document.addEventListener("keydown", (event) => {
   if (press(event.key.length === 1 ? event.key.toLowerCase() : event.key, event.shiftKey)) event.preventDefault();
 });
 grid.addEventListener("click", (event) => {
-  const one = shown.find(({ tile }) => tile === event.target.closest(".tile"));
+  const one = tiles.find(({ tile }) => tile === event.target.closest(".tile"));
   if (!one) return;
   if (event.shiftKey) { range(one); return; }
   focus(one);
   toggle(one);
 });
 grid.addEventListener("focusin", (event) => {
-  const one = shown.find(({ tile }) => tile === event.target);
-  if (one && one !== current()) { typing = []; focus(one, true); tellAll(); }
+  const one = tiles.find(({ tile }) => tile === event.target);
+  if (one && one !== current()) { typing = []; focus(one, true); updateAll(); }
 });
 byId("bottom").addEventListener("click", (event) => {
   const key = event.target.closest("[data-key]")?.dataset.key;
   if (key) press(key);
 });
 for (const [id, job] of [["enter", confirm], ["undo", undo], ["skip", skip]]) {
-  byId(id).addEventListener("click", () => inTurn(job));
+  byId(id).addEventListener("click", () => enqueue(job));
 }
 
-inTurn(fill);
+enqueue(fill);

@@ -1,12 +1,12 @@
-// One by one: the least sure first.
+// One by one: lowest confidence first.
 
-import { show, weakest } from "./frame.js";
-import { get, picture } from "./net.js";
-import { inTurn, save, takeBack } from "./saving.js";
-import { announce, helpDialog, note, progress } from "./talk.js";
-import { byId, el, held, offered, percent, saying } from "./words.js";
+import { show, leastConfident } from "./page_view.js";
+import { get, picture } from "./api.js";
+import { enqueue, save, undoJudgements } from "./save_queue.js";
+import { announce, helpDialog, note, progress } from "./notices.js";
+import { byId, el, judgedAnswer, suggestedAnswer, percent, answerText } from "./text.js";
 
-const PIECE = 24;
+const PAGE_SIZE = 24;
 const AHEAD = 6;
 const LONG = 9;
 
@@ -17,13 +17,13 @@ const how = isAudit ? "audit" : "one";
 const help = helpDialog();
 
 const entries = [];
-const saved = []; // what can be undone, the last one at the end
+const saved = []; // entries that can be undone, the last one at the end
 let at = 0;
 let next = "";
 let isWhole = false;
-let count = { open: 0, unsure: 0, resolved: 0 }; // as the server told, and what was saved since
-const waiting = new Set(); // {before, after} of what is not saved yet
-let changes = 0; // of `count`, or on the way there
+let count = { open: 0, unsure: 0, resolved: 0 }; // of the server, updated by later saves
+const waiting = new Set(); // {before, after} of judgements that are being saved
+let changes = 0; // of `count`, finished or in progress
 let byYou = 0;
 let loading = null;
 
@@ -32,20 +32,20 @@ const start = query.get("at");
 
 async function more() {
   if (next === null) return;
-  const asked = new URLSearchParams(query);
-  asked.set("after", next);
-  asked.set("most", PIECE);
+  const params = new URLSearchParams(query);
+  params.set("after", next);
+  params.set("most", PAGE_SIZE);
   const before = changes;
-  const found = await get(`${isAudit ? "/api/audit" : "/api/list"}?${asked}`);
-  next = found.next;
-  const known = new Set(entries.map(({ batch, row }) => `${batch}/${row}`));
-  entries.push(...found.entries.filter(({ batch, row }) => !known.has(`${batch}/${row}`)));
-  // What was saved meanwhile may be in the server's count or not: then ours is the better one.
-  if (before === changes && !waiting.size) ({ count, by_you: byYou } = found);
+  const page = await get(`${isAudit ? "/api/audit" : "/api/list"}?${params}`);
+  next = page.next;
+  const loaded = new Set(entries.map(({ batch, row }) => `${batch}/${row}`));
+  entries.push(...page.entries.filter(({ batch, row }) => !loaded.has(`${batch}/${row}`)));
+  // If a judgement was saved meanwhile, the count of the server may lack it: keep the own count.
+  if (before === changes && !waiting.size) ({ count, by_you: byYou } = page);
 }
 
 function ensure() {
-  if (next !== null && at + PIECE / 2 > entries.length && !loading) {
+  if (next !== null && at + PAGE_SIZE / 2 > entries.length && !loading) {
     loading = more().catch(trouble).finally(() => { loading = null; });
   }
   return loading;
@@ -56,101 +56,101 @@ function trouble(problem) {
 }
 
 async function go(to, words = "") {
-  if (to < 0) { announce("This is the first one."); return; }
-  // At once: what is pressed while more is on its way must not meet the one before.
+  if (to < 0) { announce("This is the first answer."); return; }
+  // Move at once: a key pressed while more entries load must not judge the entry before.
   at = Math.min(to, entries.length);
   isWhole = false;
   typed.value = "";
   if (at === entries.length && next !== null) {
-    const mine = at;
+    const target = at;
     await ensure();
-    if (at !== mine) return;
+    if (at !== target) return;
   }
   render(words);
   ensure();
-  for (const one of entries.slice(at + 1, at + 1 + AHEAD)) {
-    for (const view of one.near ? ["near", "whole"] : ["whole"]) picture(view, one).catch(() => {});
+  for (const entry of entries.slice(at + 1, at + 1 + AHEAD)) {
+    for (const view of entry.near ? ["near", "whole"] : ["whole"]) picture(view, entry).catch(() => {});
   }
 }
 
 function render(words = "") {
-  tellProgress();
+  updateProgress();
   const entry = entries[at];
   const isOver = entry === undefined;
   byId("empty").hidden = !isOver;
   byId("work").hidden = isOver;
-  tellUndo();
-  if (isOver) { over(words); return; }
+  updateUndo();
+  if (isOver) { showEnd(words); return; }
   const reads = byId("reads");
-  const doubt = weakest(entry);
+  const doubt = leastConfident(entry);
   const isDigits = entry.text && entry.reason !== "not_a_digit";
   reads.replaceChildren(...(isDigits
     ? [...entry.text].map((digit, i) => el("span", { className: i === doubt ? "doubt" : "", textContent: digit }))
     : [entry.text ? "No digit" : "Nothing read"]));
   reads.className = isDigits ? (entry.text.length > LONG ? "reads long" : "reads") : "reads words";
-  const orElse = entry.runner_up ? `; or else ${entry.runner_up}, ${percent(entry.runner_up_confidence)}` : "";
-  const sure = isDigits ? `${percent(entry.confidence)} sure` : `If it is one: ${entry.text}, ${percent(entry.confidence)}`;
-  byId("sure").textContent = entry.text && entry.confidence !== null ? `${sure}${orElse}` : "";
-  const label = entry.label ? ` Its label says ${saying(entry.label)}.` : "";
-  const state = entry.status === "accepted" ? "it was accepted" : entry.why;
+  const runnerUp = entry.runner_up ? `; runner-up ${entry.runner_up}, ${percent(entry.runner_up_confidence)}` : "";
+  const sure = isDigits ? `Confidence ${percent(entry.confidence)}` : `Best guess: ${entry.text}, ${percent(entry.confidence)}`;
+  byId("sure").textContent = entry.text && entry.confidence !== null ? `${sure}${runnerUp}` : "";
+  const label = entry.label ? ` Label: ${answerText(entry.label)}.` : "";
+  const state = entry.status === "accepted" ? "accepted" : entry.why;
   byId("why").textContent = `${state.charAt(0).toUpperCase()}${state.slice(1)}.${label}`;
   const said = byId("said");
   said.hidden = !entry.said;
-  if (entry.said) said.textContent = `${entry.said.who}: ${saying(entry.said.new)} (${entry.said.at.slice(0, 16).replace("T", " ")} UTC)`;
+  if (entry.said) said.textContent = `${entry.said.who}: ${answerText(entry.said.new)} (${entry.said.at.slice(0, 16).replace("T", " ")} UTC)`;
   byId("file").textContent = entry.page > 1 ? `${entry.file}, page ${entry.page}` : entry.file;
   const zoom = byId("zoom");
   zoom.hidden = !entry.near;
-  zoom.firstChild.textContent = isWhole ? "Only the digits " : "Whole page ";
-  tellEnter();
+  zoom.firstChild.textContent = isWhole ? "Digits only " : "Whole page ";
+  updateEnter();
   show(entry, isWhole);
-  const read = isDigits ? `Reads ${entry.text}, ${percent(entry.confidence)} sure` : reads.textContent;
+  const read = isDigits ? `Reads ${entry.text}, confidence ${percent(entry.confidence)}` : reads.textContent;
   announce(`${words} ${read}. ${state}`.trim());
   if (document.activeElement === document.body || document.activeElement?.closest("#work")) typed.focus({ preventScroll: true });
 }
 
-function over(words) {
+function showEnd(words) {
   const empty = byId("empty");
   const isNone = entries.length === 0;
-  empty.textContent = isNone ? "There is nothing here to look at. " : "That was the last one. ";
-  if (isNone && !isAudit) empty.append("Which answers are shown is chosen above. ");
+  empty.textContent = isNone ? "There are no answers to review here. " : "That was the last answer. ";
+  if (isNone && !isAudit) empty.append("Change the filter above to see others. ");
   empty.append(el("a", { href: "/", textContent: "To the overview" }));
   announce(`${words} ${empty.textContent}`);
 }
 
-/** The last thing saved can be undone on the page that has no entry, too. */
-function tellUndo() {
+/** Show the undo button on the page without an entry, if something can be undone. */
+function updateUndo() {
   byId("undo").hidden = entries[at] !== undefined || saved.length === 0;
 }
 
-function tellEnter() {
+function updateEnter() {
   const entry = entries[at];
-  const what = entry && (typed.value || offered(entry));
+  const what = entry && (typed.value || suggestedAnswer(entry));
   const button = byId("enter");
   button.disabled = what === undefined;
   const shown = what !== undefined && what.length > 12 ? `${what.slice(0, 12)}…` : what;
   button.replaceChildren(
-    what === undefined ? "Type what is there" : `${typed.value ? "Save" : held(entry) ? "Keep" : "Agree"}: ${saying(shown)}`, el("kbd", { textContent: "Enter" }));
+    what === undefined ? "Type the digits" : `${typed.value ? "Save" : judgedAnswer(entry) ? "Keep" : "Confirm"}: ${answerText(shown)}`, el("kbd", { textContent: "Enter" }));
 }
 
-function holding(entry) {
-  const what = held(entry);
+function stateOf(entry) {
+  const what = judgedAnswer(entry);
   return what === undefined ? "open" : what === null ? "unsure" : "resolved";
 }
 
-function moved(counted, { before, after }) {
+function moveCount(counted, { before, after }) {
   const now = { ...counted };
   now[before] -= 1;
   now[after] += 1;
   return now;
 }
 
-function tellProgress() {
-  progress([...waiting].reduce(moved, count), byYou);
+function updateProgress() {
+  progress([...waiting].reduce(moveCount, count), byYou);
 }
 
 function judge(what) {
   const entry = entries[at];
-  const move = { before: holding(entry), after: what === null ? "unsure" : "resolved" };
+  const move = { before: stateOf(entry), after: what === null ? "unsure" : "resolved" };
   const pending = { new: what };
   entry.pending = pending;
   const settle = () => { if (entry.pending === pending) delete entry.pending; };
@@ -161,27 +161,27 @@ function judge(what) {
     if (done.length) saved.push(entry);
     settle();
     waiting.delete(move);
-    count = moved(count, { before: move.before, after: holding(entry) });
+    count = moveCount(count, { before: move.before, after: stateOf(entry) });
     if (entries[at] === entry) render();
-    else { tellProgress(); tellUndo(); }
+    else { updateProgress(); updateUndo(); }
   }).catch((problem) => {
     settle();
     waiting.delete(move);
     trouble(problem);
     go(entries.indexOf(entry), "This was not saved.");
   });
-  go(at + 1, `Saved: ${saying(what)}.`);
+  go(at + 1, `Saved: ${answerText(what)}.`);
 }
 
 async function undo() {
-  await inTurn(async () => {}); // what is being saved can be undone, too
+  await enqueue(async () => {}); // wait until pending judgements are saved, so that they can be undone
   const entry = saved.pop();
   if (!entry) { announce("There is nothing to undo."); return; }
   try {
-    const before = holding(entry);
+    const before = stateOf(entry);
     changes += 1;
-    const { undone, byYou: number } = await takeBack([entry]);
-    count = moved(count, { before, after: holding(entry) });
+    const { undone, byYou: number } = await undoJudgements([entry]);
+    count = moveCount(count, { before, after: stateOf(entry) });
     byYou = number;
     await go(entries.indexOf(entry), undone ? "Undone." : "");
   } catch (problem) {
@@ -207,12 +207,12 @@ function press(key) {
   else if (key === "u") judge(null);
   else if (key === "f" && entry.near) { isWhole = !isWhole; render(); }
   else if (key === "Enter") {
-    const what = typed.value || offered(entry);
-    if (what === undefined) announce("Type what is there, or press x.");
-    else if (!typed.value && held(entry)) go(at + 1, `Kept: ${saying(what)}.`); // said once is enough, whoever said it
+    const what = typed.value || suggestedAnswer(entry);
+    if (what === undefined) announce("Type the digits, or press x.");
+    else if (!typed.value && judgedAnswer(entry)) go(at + 1, `Kept: ${answerText(what)}.`); // it is saved already
     else judge(what);
   } else return false;
-  tellEnter();
+  updateEnter();
   return true;
 }
 
@@ -221,13 +221,13 @@ document.addEventListener("keydown", (event) => {
   const from = event.target;
   const isField = from !== typed && /^(INPUT|SELECT|TEXTAREA)$/.test(from.tagName);
   if (isField || (event.key === "Enter" && /^(BUTTON|A|SUMMARY)$/.test(from.tagName))) return;
-  // In the field itself digits and Backspace work as they do everywhere; a caret may stand in the middle.
+  // In the text field digits and Backspace keep their normal effect at the caret.
   if (from === typed && (/^[0-9]$/.test(event.key) || event.key === "Backspace")) return;
   if (press(event.key.length === 1 ? event.key.toLowerCase() : event.key)) event.preventDefault();
 });
 typed.addEventListener("input", () => {
   typed.value = typed.value.replace(/[^0-9]/g, "");
-  tellEnter();
+  updateEnter();
 });
 work.addEventListener("click", (event) => {
   const key = event.target.closest("[data-key]")?.dataset.key;

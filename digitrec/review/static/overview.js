@@ -1,19 +1,19 @@
-// The overview: links for other people.
+// Overview: create links for other reviewers.
 
-import { post } from "./net.js";
-import { announce, note } from "./talk.js";
-import { byId } from "./words.js";
+import { post } from "./api.js";
+import { announce, note } from "./notices.js";
+import { byId } from "./text.js";
 
 byId("invite").addEventListener("submit", async (event) => {
   event.preventDefault();
   try {
     const { link } = await post("/api/invite", { who: byId("name").value });
-    const shown = byId("link").querySelector("input");
-    shown.value = link;
+    const field = byId("link").querySelector("input");
+    field.value = link;
     byId("link").hidden = false;
-    shown.focus();
-    shown.select();
-    announce("The link is there; it works once.");
+    field.focus();
+    field.select();
+    announce("The link is ready; it works once.");
   } catch (problem) {
     note(problem.message, { kind: "warn" });
   }

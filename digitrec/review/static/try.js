@@ -1,19 +1,19 @@
-// Try it: draw, drop, paste or choose; what was read is shown, nothing is stored.
+// Try it: read drawn, dropped, pasted or chosen pictures without storing them.
 
-import { framed } from "./frame.js";
-import { send } from "./net.js";
-import { paper } from "./paper.js";
-import { announce, note } from "./talk.js";
-import { byId, el, percent } from "./words.js";
+import { drawFrames } from "./page_view.js";
+import { send } from "./api.js";
+import { drawingCanvas } from "./canvas.js";
+import { announce, note } from "./notices.js";
+import { byId, el, percent } from "./text.js";
 
-const drawing = paper(byId("canvas"));
+const drawing = drawingCanvas(byId("canvas"));
 const results = byId("results");
 const upload = byId("upload");
 const drop = byId("drop");
-const MOST_AT_ONCE = 20;
+const MAX_FILES = 20;
 const NAMES = [..."0123456789", "no digit"];
 
-function chances({ probabilities }) {
+function probabilityBars({ probabilities }) {
   const best = probabilities.indexOf(Math.max(...probabilities));
   return el("ul", { className: "chances" }, ...probabilities.map((share, i) =>
     el("li", { className: i === best ? "best" : "" },
@@ -22,52 +22,52 @@ function chances({ probabilities }) {
       el("span", { className: "n", textContent: percent(share) }))));
 }
 
-function pageOf(found, threshold) {
-  const { digits, text, confidence } = found;
-  const orElse = found.runner_up ? `; or else ${found.runner_up}, ${percent(found.runner_up_confidence)}` : "";
-  const verdict = found.is_accepted
-    ? `It would be accepted: that takes ${percent(threshold)}.`
-    : `It would not be accepted: ${found.why}.`;
-  const boxes = digits.map(({ box, digit, confidence: sure }) => [...box, digit, sure]);
+function pageParts(page, threshold) {
+  const { digits, text, confidence } = page;
+  const runnerUp = page.runner_up ? `; runner-up ${page.runner_up}, ${percent(page.runner_up_confidence)}` : "";
+  const verdict = page.is_accepted
+    ? `It would be accepted: the threshold is ${percent(threshold)}.`
+    : `It would not be accepted: ${page.why}.`;
+  const boxes = digits.map((digit) => [...digit.box, digit.digit, digit.confidence]);
   const label = `The picture, ${digits.length === 1 ? "1 digit" : `${digits.length} digits`} framed`;
-  const seen = digits.map((one, i) => el("div", {},
-    el("img", { src: one.ink, width: 88, height: 88, alt: `Digit ${i + 1} as the network saw it, 28 by 28` }),
-    chances(one)));
+  const seen = digits.map((digit, i) => el("div", {},
+    el("img", { src: digit.ink, width: 88, height: 88, alt: `Digit ${i + 1} as the model input, 28 by 28 pixels` }),
+    probabilityBars(digit)));
   return [
-    el("div", { className: "frame" }, ...(found.picture ? [framed(found.picture, { ...found, boxes, label })] : [])),
+    el("div", { className: "frame" }, ...(page.picture ? [drawFrames(page.picture, { ...page, boxes, label })] : [])),
     el("div", {},
       el("p", { className: text ? "reads" : "reads words", textContent: text || "No answer" }),
-      el("p", { className: "soft", textContent: confidence === null ? "" : `${percent(confidence)} sure${orElse}` }),
-      el("p", { className: `verdict ${found.is_accepted ? "yes" : "no"}`, textContent: verdict })),
+      el("p", { className: "soft", textContent: confidence === null ? "" : `Confidence ${percent(confidence)}${runnerUp}` }),
+      el("p", { className: `verdict ${page.is_accepted ? "yes" : "no"}`, textContent: verdict })),
     el("div", { className: "seen" }, ...seen),
   ];
 }
 
-function shown(name, found) {
-  if (!found.pages.length) {
+function resultCards(name, result) {
+  if (!result.pages.length) {
     return [el("section", { className: "card result" }, el("div", {}, el("h2", { textContent: name }),
-      el("p", { className: "verdict no", textContent: `No answer: ${found.why}.` })))];
+      el("p", { className: "verdict no", textContent: `No answer: ${result.why}.` })))];
   }
-  const cards = found.pages.map((page) => {
-    const title = found.pages.length > 1 ? `${name}, page ${page.page}` : name;
-    const [frame, words, seen] = pageOf(page, found.threshold);
+  const cards = result.pages.map((page) => {
+    const title = result.pages.length > 1 ? `${name}, page ${page.page}` : name;
+    const [frame, words, seen] = pageParts(page, result.threshold);
     words.prepend(el("h2", { textContent: title }));
     return el("section", { className: "card result" }, frame, words, seen);
   });
-  if (found.more) cards.push(el("p", { className: "soft", textContent: "There are more pages; only the first are shown." }));
+  if (result.more) cards.push(el("p", { className: "soft", textContent: "Only the first pages are shown." }));
   return cards;
 }
 
 async function read(name, file) {
-  const waiting = el("section", { className: "card result", ariaBusy: "true" }, el("p", { textContent: `Reading ${name} … (the first one wakes the model)` }));
+  const waiting = el("section", { className: "card result", ariaBusy: "true" }, el("p", { textContent: `Reading ${name} … (the first picture loads the model)` }));
   results.prepend(waiting);
   announce(`Reading ${name}.`);
   try {
-    if (file.size > Number(upload.dataset.most)) throw new Error(`${name} is larger than is taken here.`);
-    const found = await send("/api/try", file);
-    waiting.replaceWith(...shown(name, found));
-    const [first] = found.pages;
-    announce(first?.text ? `${name}: reads ${first.text}, ${percent(first.confidence)} sure, ${first.is_accepted ? "accepted" : "not accepted"}.` : `${name}: no answer.`);
+    if (file.size > Number(upload.dataset.most)) throw new Error(`${name} is too large.`);
+    const result = await send("/api/try", file);
+    waiting.replaceWith(...resultCards(name, result));
+    const [first] = result.pages;
+    announce(first?.text ? `${name}: reads ${first.text}, confidence ${percent(first.confidence)}, ${first.is_accepted ? "accepted" : "not accepted"}.` : `${name}: no answer.`);
   } catch (problem) {
     waiting.remove();
     note(problem.message, { kind: "warn" });
@@ -75,9 +75,9 @@ async function read(name, file) {
 }
 
 async function readAll(files) {
-  const given = [...files].filter((file) => file instanceof File);
-  if (given.length > MOST_AT_ONCE) note(`The first ${MOST_AT_ONCE} of ${given.length} are read.`, { kind: "warn" });
-  for (const file of given.slice(0, MOST_AT_ONCE)) await read(file.name || "Pasted picture", file);
+  const selected = [...files].filter((file) => file instanceof File);
+  if (selected.length > MAX_FILES) note(`The first ${MAX_FILES} of ${selected.length} are read.`, { kind: "warn" });
+  for (const file of selected.slice(0, MAX_FILES)) await read(file.name || "Pasted picture", file);
 }
 
 byId("read").addEventListener("click", async () => {

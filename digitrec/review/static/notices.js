@@ -1,29 +1,29 @@
-// What people are told: a live region for screen readers, notes that stay, questions.
+// Announcements for screen readers, notes, dialogs and the progress bar.
 
-import { byId, el } from "./words.js";
+import { byId, el } from "./text.js";
 
-/** Say something to a screen reader; the same words twice are said twice. */
-export function announce(words) {
+/** Announce a text to screen readers; a repeated text is announced again. */
+export function announce(text) {
   const live = byId("live");
   live.textContent = "";
-  setTimeout(() => { live.textContent = words; }, 30);
+  setTimeout(() => { live.textContent = text; }, 30);
 }
 
-/** A note in the corner until it is closed, or for some seconds; said as well. */
-export function note(words, { kind = "", seconds = 0 } = {}) {
+/** Show a note in the corner until it is closed, or for some seconds, and announce it. */
+export function note(text, { kind = "", seconds = 0 } = {}) {
   const close = el("button", { type: "button", textContent: "×", ariaLabel: "Close this note" });
-  const shown = el("div", { className: `card note ${kind}` }, el("span", { textContent: words }), close);
-  close.addEventListener("click", () => shown.remove());
-  byId("notes").append(shown);
-  if (seconds) setTimeout(() => shown.remove(), seconds * 1000);
-  announce(words);
+  const box = el("div", { className: `card note ${kind}` }, el("span", { textContent: text }), close);
+  close.addEventListener("click", () => box.remove());
+  byId("notes").append(box);
+  if (seconds) setTimeout(() => box.remove(), seconds * 1000);
+  announce(text);
 }
 
-/** Somebody else was faster: whose word counts? Gives true for ours. */
-export function whoseCounts({ file, theirs, who, ours, picture }) {
+/** Ask which of two conflicting answers counts; resolve to true for the own one. */
+export function resolveConflict({ file, theirs, who, ours, picture }) {
   return new Promise((resolve) => {
     const dialog = el("dialog", { className: "conflict" });
-    const title = el("h2", { id: "conflict-title", textContent: "Somebody else was faster" });
+    const title = el("h2", { id: "conflict-title", textContent: "Another reviewer was faster" });
     dialog.setAttribute("aria-labelledby", "conflict-title");
     const keep = el("button", { type: "button", textContent: "Keep mine" });
     const take = el("button", { type: "button", className: "main", textContent: "Take theirs" });
@@ -46,7 +46,7 @@ export function whoseCounts({ file, theirs, who, ours, picture }) {
   });
 }
 
-/** The list of keys: a button opens it, and `?`. */
+/** Return a function that opens the list of keys, as its button does. */
 export function helpDialog() {
   const dialog = byId("keys");
   const open = () => { if (!dialog.open) dialog.showModal(); };
@@ -54,12 +54,12 @@ export function helpDialog() {
   return open;
 }
 
-/** How far the work is. */
+/** Show the progress of the review. */
 export function progress({ open, unsure, resolved }, byYou) {
   const total = open + unsure + resolved;
   byId("bar").max = Math.max(1, total);
   byId("bar").value = resolved;
-  const left = unsure ? `, ${unsure} not sure` : "";
-  byId("done").textContent = `${resolved} of ${total} settled${left} · ${byYou} by you`;
+  const unsureText = unsure ? `, ${unsure} not sure` : "";
+  byId("done").textContent = `${resolved} of ${total} resolved${unsureText} · ${byYou} by you`;
 }
 

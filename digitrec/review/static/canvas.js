@@ -1,17 +1,17 @@
-// White paper to draw on with mouse, finger or pen.
+// Canvas to draw on with mouse, finger or pen.
 
 const PEN = 15;
 
-/** Make a canvas a sheet of paper; gives {isEmpty, png, back, clear}. */
-export function paper(canvas) {
+/** Prepare a canvas for drawing; return {isEmpty, png, back, clear}. */
+export function drawingCanvas(canvas) {
   const context = canvas.getContext("2d");
   let strokes = [];
   let stroke = null;
 
-  const place = ({ clientX, clientY, pressure, pointerType }) => {
-    const at = canvas.getBoundingClientRect();
+  const toPoint = ({ clientX, clientY, pressure, pointerType }) => {
+    const box = canvas.getBoundingClientRect();
     const width = pointerType === "pen" && pressure ? PEN * (0.5 + pressure) : PEN;
-    return { x: (clientX - at.left) * canvas.width / at.width, y: (clientY - at.top) * canvas.height / at.height, width };
+    return { x: (clientX - box.left) * canvas.width / box.width, y: (clientY - box.top) * canvas.height / box.height, width };
   };
 
   function redraw() {
@@ -20,14 +20,14 @@ export function paper(canvas) {
     context.strokeStyle = "#1a1c20";
     context.lineCap = context.lineJoin = "round";
     for (const points of strokes) {
-      let before = points[0];
-      for (const point of points) { // a dot is a line to itself
+      let previous = points[0];
+      for (const point of points) { // a dot is a line of length 0
         context.lineWidth = point.width;
         context.beginPath();
-        context.moveTo(before.x, before.y);
+        context.moveTo(previous.x, previous.y);
         context.lineTo(point.x, point.y);
         context.stroke();
-        before = point;
+        previous = point;
       }
     }
   }
@@ -35,13 +35,13 @@ export function paper(canvas) {
   canvas.addEventListener("pointerdown", (event) => {
     if (event.button !== 0) return;
     canvas.setPointerCapture(event.pointerId);
-    stroke = { id: event.pointerId, points: [place(event)] };
+    stroke = { id: event.pointerId, points: [toPoint(event)] };
     strokes.push(stroke.points);
     redraw();
   });
   canvas.addEventListener("pointermove", (event) => {
     if (stroke?.id !== event.pointerId) return;
-    for (const each of event.getCoalescedEvents?.() ?? [event]) stroke.points.push(place(each));
+    for (const move of event.getCoalescedEvents?.() ?? [event]) stroke.points.push(toPoint(move));
     redraw();
   });
   for (const kind of ["pointerup", "pointercancel"]) canvas.addEventListener(kind, () => { stroke = null; });

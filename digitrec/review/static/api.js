@@ -1,8 +1,8 @@
-// Asking the server. Every failure becomes words that say what to do.
+// Requests to the server; every failure becomes a message that says what to do.
 
 export class Problem extends Error {
-  constructor(words, status = 0, body = null) {
-    super(words);
+  constructor(message, status = 0, body = null) {
+    super(message);
     this.status = status;
     this.body = body;
   }
@@ -11,18 +11,18 @@ export class Problem extends Error {
 async function answer(response) {
   if (response.ok) return response.json();
   let body = null;
-  try { body = await response.json(); } catch { /* a page, not our JSON: the status says enough */ }
-  if (response.status === 403) throw new Problem("You are not let in any more: use a new link.", 403);
-  if (response.status === 413) throw new Problem("This is larger than is taken here.", 413);
-  const words = body?.problem ? `${body.problem}. ${body.hint ?? ""}` : `The server answered ${response.status}.`;
-  throw new Problem(words.trim(), response.status, body);
+  try { body = await response.json(); } catch { /* an HTML page: the status is enough */ }
+  if (response.status === 403) throw new Problem("Your session has ended: use a new link.", 403);
+  if (response.status === 413) throw new Problem("The file is too large.", 413);
+  const message = body?.problem ? `${body.problem}. ${body.hint ?? ""}` : `The server answered ${response.status}.`;
+  throw new Problem(message.trim(), response.status, body);
 }
 
 async function ask(address, options) {
   try {
     return await fetch(address, { credentials: "same-origin", ...options });
   } catch {
-    throw new Problem("The server is not there any more. Start `digitrec review` again; what was saved is kept.");
+    throw new Problem("The server does not respond. Start `digitrec review` again; everything that was saved is kept.");
   }
 }
 
@@ -35,15 +35,15 @@ export async function post(address, body) {
 
 export const send = async (address, file) => answer(await ask(address, { method: "POST", body: file }));
 
-/** A picture as an address for <img>, and whether it is the original; kept for as long as the page is open. */
+/** Pictures by address: URL for <img>, and whether it is the original; above the limit the oldest is released. */
 const pictures = new Map();
-const MOST = 400;
+const MAX_PICTURES = 400;
 
 export function picture(view, { batch, row }) {
   const address = `/picture/${view}/${batch}/${row}`;
   if (!pictures.has(address)) {
     pictures.set(address, load(address));
-    if (pictures.size > MOST) {
+    if (pictures.size > MAX_PICTURES) {
       const [oldest, old] = pictures.entries().next().value;
       pictures.delete(oldest);
       old.then(({ src }) => URL.revokeObjectURL(src), () => {});

@@ -1,0 +1,101 @@
+// Queue of requests that save or undo judgements, one at a time, while the reviewer continues.
+
+import { Problem, picture, post } from "./api.js";
+import { note, resolveConflict } from "./notices.js";
+import { answerText, el } from "./text.js";
+
+let queue = Promise.resolve();
+let waiting = 0;
+const announced = new Set();
+
+window.addEventListener("beforeunload", (event) => { if (waiting) event.preventDefault(); });
+
+/** Run a job after all jobs queued before it. */
+export function enqueue(job) {
+  waiting += 1;
+  const result = queue.then(job).finally(() => { waiting -= 1; });
+  queue = result.catch(() => {});
+  return result;
+}
+
+function reportTables({ finished, late }) {
+  for (const [batch, path] of Object.entries(finished)) {
+    if (announced.has(batch)) continue;
+    announced.add(batch);
+    note(`The review of batch ${batch} is finished: ${path}`);
+  }
+  if (late) note(`Saved. The corrected table could not be written: ${late}`, { kind: "warn" });
+}
+
+/** Post and return the response; the body of a 409 is a response, too. */
+async function postJudgements(address, body) {
+  try {
+    return await post(address, body);
+  } catch (problem) {
+    if (!(problem instanceof Problem) || problem.status !== 409) throw problem;
+    return problem.body;
+  }
+}
+
+const byRow = (rows) => new Map(rows.map((row) => [`${row.batch}/${row.row}`, row]));
+
+/**
+ * Save judgements [{entry, new}] and update their entries; ask where another reviewer was faster.
+ * Return {done: entries that hold the saved answer, byYou}.
+ */
+export function save(how, judgements) {
+  return enqueue(async () => {
+    let open = judgements;
+    const done = [];
+    let byYou = 0;
+    while (open.length) {
+      const items = open.map(({ entry, new: answer }) => ({ batch: entry.batch, row: entry.row, new: answer, seen: entry.seen }));
+      const response = await postJudgements("/api/judge", { how, judgements: items });
+      byYou = response.by_you;
+      reportTables(response);
+      const sent = open;
+      open = [];
+      const conflicts = byRow(response.conflicts);
+      const saved = byRow(response.done);
+      for (const item of sent) {
+        const key = `${item.entry.batch}/${item.entry.row}`;
+        const row = saved.get(key) ?? conflicts.get(key);
+        if (row) Object.assign(item.entry, { seen: row.seen, said: row.said });
+        if (saved.has(key)) done.push(item.entry);
+        else if (!conflicts.has(key) || await keepsOwn(item)) open.push(item);
+      }
+    }
+    return { done, byYou };
+  });
+}
+
+/** Undo the judgements of entries. Return {undone, byYou}; show a note if another reviewer judged meanwhile. */
+export function undoJudgements(entries) {
+  return enqueue(async () => {
+    const response = await postJudgements("/api/undo", { entries: entries.map(({ batch, row, seen }) => ({ batch, row, seen })) });
+    const [first] = response.conflicts;
+    if (first) {
+      const change = first.said ? `${first.said.who} has changed the answer to “${answerText(first.said.new)}”` : "another reviewer has undone it";
+      note(`Not undone: ${change} meanwhile.`, { kind: "warn" });
+    }
+    reportTables(response);
+    const rows = byRow([...response.done, ...response.conflicts]);
+    for (const entry of entries) {
+      const row = rows.get(`${entry.batch}/${entry.row}`);
+      if (row) Object.assign(entry, { seen: row.seen, said: row.said });
+    }
+    return { undone: response.done.length, byYou: response.by_you };
+  });
+}
+
+async function keepsOwn({ entry, new: answer }) {
+  const theirs = entry.said;
+  if (!theirs) return true; // the other judgement was undone
+  if (theirs.new === (answer ?? "")) return false;
+  let image = null;
+  try {
+    const { src } = await picture(entry.near ? "near" : "whole", entry);
+    image = el("img", { src, alt: "" });
+  } catch { /* the dialog works without a picture */ }
+  return resolveConflict({ file: entry.file, theirs: answerText(theirs.new), who: theirs.who, ours: answerText(answer), picture: image });
+}
