@@ -80,7 +80,7 @@ def _calibrate(given: argparse.Namespace) -> None:
     )
     tables = [drawn.table]  # a model for paper has the very same from its training, unless more or fewer are asked for
     settings = Settings(workspace=Path(tempfile.gettempdir()))  # it is read from files; no folder of it is touched
-    seen = [one for name in given.share for one in sets[name][0]]
+    seen = [picture for name in given.share for picture in sets[name][0]]
     source = f"one half of the real sets {' and '.join(given.share)}, picked by digest (seed {given.seed})"
     tables.append(measure_calibration(settings, bundle, seen, "real pages", source, Rule.OBSERVED))
 
@@ -131,7 +131,7 @@ def _print_tables(tables: Sequence[CalibrationTable], max_error: float) -> tuple
     except ModelError as why:
         nearest = [table.threshold(table.lowest_error) for table in tables]
         print(f"max_error {max_error:g}: not possible. Figures where the rules are nearest to holding:\n")
-        return max((one for one in nearest if one is not None), default=1.0), why
+        return max((picture for picture in nearest if picture is not None), default=1.0), why
     print(f"max_error {max_error:g}: accepts from {decision.threshold:.6f}, decided by {decision.table}\n")
     return decision.threshold, None
 
@@ -164,9 +164,9 @@ def _print_other_halves(
             if not chosen:
                 continue
             read = predict.read_labelled(settings, reader, chosen)
-            found = calibrate.judge_pages((content, one.label) for one, content in read)
-            _line(f"{name}, without a digit" if falsely else name, *found, threshold)
-            shared += [found] * (name in share)
+            judged = calibrate.judge_pages((content, picture.label) for picture, content in read)
+            _line(f"{name}, without a digit" if falsely else name, *judged, threshold)
+            shared += [judged] * (name in share)
     confidence, is_right = (np.concatenate(parts) for parts in zip(*shared, strict=True))
     _line(" + ".join(share), confidence, is_right, threshold)
 

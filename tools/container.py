@@ -61,7 +61,7 @@ def install(home: Path, python: Path) -> Path:
     """
     source, target = home / "src", home / "opt" / "digitrec"
     source.mkdir(parents=True)
-    for step in (one for one in steps(FILE.read_text(encoding="utf-8")) if one.stage == 1):
+    for step in (step for step in steps(FILE.read_text(encoding="utf-8")) if step.stage == 1):
         if step.name == "COPY":
             _copy(step.words[:-1], source)
         elif step.name == "RUN":

@@ -132,10 +132,10 @@ def codes() -> Iterator[str]:
     yield from ("# Reason codes and exit codes", "", "## Reason codes", "")
     yield "In the column `reason_code`, in `NAME.reason.json` beside a rejected original, and in reports. The list is"
     yield "closed. `digitrec requeue --reason CODE` puts all files with one code back into the inbox."
-    for rejects, title in ((False, "Put up for review"), (True, "Rejected")):
+    for rejects, title in ((False, "Needs review"), (True, "Rejected")):
         yield from ("", f"### {title}", "")
         rows = ((f"`{item}`", item.description, words.FIXES[item]) for item in Reason if item.is_rejection is rejects)
-        yield from _table(("code", "means", "cure"), rows)
+        yield from _table(("code", "meaning", "fix"), rows)
     yield from ("", "## Exit codes", "")
     yield "If several apply: 130 and 143 before 75, 78, 74, 3, 0."
     yield ""
@@ -147,11 +147,11 @@ def codes() -> Iterator[str]:
         for code, meaning in words.EXIT_CODES.items()
     )
     yield from _table(("code", "meaning", "what the program says, unless it knows better"), rows_)
-    yield from ("", "[Errors and their cures](../errors.md) has every message.")
+    yield from ("", "[All error messages](../errors.md).")
 
 
 def metrics() -> Iterator[str]:
-    """What monitoring is told."""
+    """Describe the metrics."""
     yield from ("# Metrics", "")
     yield "`digitrec status --metrics` prints them, `--metrics-file` has them written:"
     yield "[watching over it](../../jobs/README.md#watching-over-it)."
@@ -162,7 +162,7 @@ def metrics() -> Iterator[str]:
 
 
 def hooks() -> Iterator[str]:
-    """What hooks are told."""
+    """Describe the input of hooks."""
     yield from ("# Hooks", "")
     yield "Each is a setting that names a command line, which gets the JSON on its standard input."
     yield "[How they are called](../../jobs/README.md#watching-over-it). Always in it:"

@@ -109,6 +109,6 @@ FIXES = {
     "blank": "Nothing to do if the page is blank. Else it is too faint or too small: scan it darker, at 200 dots an "
     "inch or more.",
     "io_error": "Copy it from its source again, and have the disk or share checked.",
-    "crashes_reader": "Open it in a viewer and save it anew; `digitrec requeue NAME` tries it once more. "
+    "crashes_reader": "Open it in a viewer and save it again; `digitrec requeue NAME` tries it once more. "
     "Please report it.",
 }

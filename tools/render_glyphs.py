@@ -78,11 +78,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def find(folders: list[Path]) -> dict[str, Path]:
     """File name -> path of every file below the folders; where a name occurs twice, the first in order."""
-    fonts_found: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     for folder in folders:
         for path in sorted(folder.rglob("*")):
-            fonts_found.setdefault(path.name, path)
-    return fonts_found
+            paths.setdefault(path.name, path)
+    return paths
 
 
 def render(font: Font, path: Path) -> dict[str, Picture]:

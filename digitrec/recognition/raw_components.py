@@ -79,7 +79,7 @@ class ComponentTable:
         return np.maximum(self.widths, self.heights)
 
     def share_in(self, box: tuple[float, float, float, float]) -> FloatArray:
-        """Measure the share of each component's box that lies in this box, (n,)."""
+        """Measure the share of each component's box inside this box, (n,)."""
         left, top, right, bottom = box
         across = np.minimum(self.right, right) - np.maximum(self.left, left)
         down = np.minimum(self.bottom, bottom) - np.maximum(self.top, top)
@@ -95,13 +95,13 @@ class ComponentTable:
 
 
 def is_hollow(own: Mask, border: float) -> bool:
-    """Tell whether a component lies along at least three sides of its own box and leaves the middle free: a frame.
+    """Tell whether a component covers at least three sides of its own box and leaves the middle free: a frame.
 
     A narrow one could be a 1, and one along two sides a 7.
 
     Args:
         own: its pixels, (h, w).
-        border: width of the border in which a frame lies, as a share of each side.
+        border: width of the border that holds a frame, as a share of each side.
     """
     high, wide = (max(2, round(border * side)) for side in own.shape)
     if own.shape[0] < 4 * high or own.shape[1] < 4 * wide:
@@ -113,7 +113,7 @@ def is_hollow(own: Mask, border: float) -> bool:
 
 
 def is_background(parts: ComponentTable, number: int, paper: Plane, level: float) -> bool:
-    """Tell whether a component lies where there is no paper, whose level is `level`."""
+    """Tell whether a component is outside the paper, whose level is `level`."""
     window = parts.window(number)
     own = parts.labels[window] == number
     return quantiles(paper[window][own], 0.5)[0] < DARKEST_PAPER * level

@@ -174,7 +174,7 @@ def find_any_ink(gray: Plane, height: float, *, is_light: bool) -> RawInk:
         height: h, pixels.
         is_light: the writing is lighter than the paper.
     """
-    # OpenCV's closing ignores what lies beyond the border: a speck near a corner would lighten all of the corner.
+    # OpenCV's closing ignores the area beyond the border: a speck near a corner would lighten all of the corner.
     margin = _paper_side(height) // 2
     wide = np.asarray(cv2.copyMakeBorder(gray, margin, margin, margin, margin, cv2.BORDER_REPLICATE), np.float32)
     inner = np.s_[margin : margin + gray.shape[0], margin : margin + gray.shape[1]]

@@ -95,7 +95,7 @@ class Segmenter:
         left, top = max(0, math.floor(window.left)), max(0, math.floor(window.top))
         right = min(width, math.ceil(window.left + window.side))
         bottom = min(height, math.ceil(window.top + window.side))
-        if right <= left or bottom <= top:  # the window lies beyond the page
+        if right <= left or bottom <= top:  # the window is beyond the page
             return SegmentedCrop(window, np.zeros((CROP_PX, CROP_PX), np.float32), Box(0, 0, CROP_PX, CROP_PX))
         part = gray[top:bottom, left:right]
         size = (

@@ -38,7 +38,7 @@ class StrokeParams:
     along_side: float = 0.4
     """Share of that edge's side which such a component covers as well, 0..1."""
     fragment: float = 1.4
-    """A character without ink of its own is a fragment of a rule that is longer than the character by this factor."""
+    """A character without own ink is a fragment of a rule that is longer than the character by this factor."""
     slash_height: float = 1.08
     """Least height of a slash, as a multiple of the median character's."""
     date_slash_height: float = 0.95
@@ -119,7 +119,7 @@ def _strokes_and_signs(parts: ComponentTable, body: int, share: FloatArray, heig
     Args:
         parts: all components.
         body: the main one of the character.
-        share: how much of each lies in the character's box, (n,).
+        share: share of each inside the character's box, (n,).
         height: h, pixels.
     """
     p = PARAMS

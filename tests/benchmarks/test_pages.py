@@ -143,7 +143,7 @@ def test_a_pen_makes_no_other_digit_of_a_digit(sources: GlyphSources, pen: float
     assert alike >= 7  # of 8: what is a hair's width in the data set may close or open
 
 
-def test_a_centre_line_is_one_pixel_wide_and_in_one_piece() -> None:
+def test_a_skeleton_is_connected_and_a_pixel_wide() -> None:
     body = np.zeros((60, 60), np.uint8)
     cv2.ellipse(body, (30, 30), (20, 24), 20, 0, 300, 1, 7)
 
@@ -172,7 +172,7 @@ def test_an_unknown_kind_is_named(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.slow
-def test_specks_beside_a_digit_are_too_small_to_be_writing(sources: GlyphSources) -> None:
+def test_specks_are_too_small_to_be_writing(sources: GlyphSources) -> None:
     draws = Parameters(np.random.default_rng(3))
     page = KINDS["speck"](sources, draws)
 
@@ -221,7 +221,7 @@ def test_of_real_pictures_only_digits_are_compared() -> None:
     assert Scored("real", 0, Truth((), is_digits_only=True), "accepted", "1").is_wrong
 
 
-def test_a_file_of_several_pages_is_scored_as_a_whole() -> None:
+def test_a_file_of_several_pages_gets_a_single_score() -> None:
     accepted = PageReading(1, PageStatus.ACCEPTED, text="12", confidence=0.99)
     two = PageReading(2, PageStatus.REVIEW, text="7", confidence=0.5, reason=Reason.LOW_CONFIDENCE)
 
@@ -261,11 +261,13 @@ def test_pages_are_read_scored_and_written_down(tmp_path: Path, capsys: pytest.C
     pages.main([*given, "--dump", str(folder), "--dump-all"])
 
     result_data = json.loads(result.read_text(encoding="utf-8"))
-    assert [(one["kind"], one["page"]) for one in result_data["pages"]] == [
+    assert [(entry["kind"], entry["page"]) for entry in result_data["pages"]] == [
         ("single", 0), ("single", 1), ("minus", 0), ("minus", 1)
     ]  # fmt: skip
     assert result_data["all"]["pages"] == 4
-    assert result_data["all"]["accepted"]["hits"] == sum(one["status"] == "accepted" for one in result_data["pages"])
+    assert result_data["all"]["accepted"]["hits"] == sum(
+        entry["status"] == "accepted" for entry in result_data["pages"]
+    )
     assert result_data["about"]["max_error"] == 0.005
     assert "| minus" in capsys.readouterr().out
     assert len([path for path in folder.iterdir() if path.suffix != ".json"]) == 4
@@ -280,7 +282,9 @@ def test_only_what_is_wrong_or_lost_is_dumped(tmp_path: Path) -> None:
         ["--count", "2", "--kinds", "single,minus", "--data", "mnist-5k", "--dump", str(folder), "--json", str(result)]
     )
 
-    expected_pages = [one for one in json.loads(result.read_text())["pages"] if one["is_wrong"] or one["is_lost"]]
+    expected_pages = [
+        entry for entry in json.loads(result.read_text())["pages"] if entry["is_wrong"] or entry["is_lost"]
+    ]
     assert len([*folder.glob("*.json")] if folder.exists() else []) == len(expected_pages)
 
 
@@ -294,14 +298,14 @@ def test_real_pictures_are_scored_by_their_labels(tmp_path: Path) -> None:
     pages.main(["--real", str(tmp_path / "real"), "--json", str(result)])
 
     result_data = json.loads(result.read_text(encoding="utf-8"))
-    assert {Path(one["parameters"]["file"]).name: one["numbers"] for one in result_data["pages"]} == {
+    assert {Path(entry["parameters"]["file"]).name: entry["numbers"] for entry in result_data["pages"]} == {
         name: [label] for name, label in labels.items()
     }
     assert result_data["kinds"].keys() == {"scans"}
 
 
 @pytest.mark.slow
-def test_a_sheet_shows_some_pages_of_each_kind(tmp_path: Path) -> None:
+def test_a_contact_sheet_has_pages_of_every_kind(tmp_path: Path) -> None:
     sheet = tmp_path / "sheet.png"
 
     pages.main(["--sheet", str(sheet), "--kinds", "single,comb", "--data", "mnist-5k"])

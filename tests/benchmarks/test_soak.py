@@ -108,9 +108,7 @@ def test_what_is_doubled_is_noticed(harness: ServiceHarness, arrivals: Arrivals)
 
 
 @pytest.mark.slow
-def test_other_bytes_names_pages_and_places_than_dropped_are_noticed(
-    harness: ServiceHarness, arrivals: Arrivals
-) -> None:
+def test_wrong_bytes_names_pages_and_locations_are_detected(harness: ServiceHarness, arrivals: Arrivals) -> None:
     arrivals.arrive("moved", 4)
     harness.run()
     first, second, third, fourth = arrivals.dropped
@@ -211,11 +209,11 @@ def test_the_pool_has_every_format_and_variants_read_the_same() -> None:
     drawn = pool.draw(44, seed=5)
 
     assert drawn == pool.draw(44, seed=5)
-    whole = [entry for entry in drawn if entry.is_whole]
-    formats = {page.format for entry in whole for page in segment_file(entry.varied(12_345), Limits())}
+    intact = [entry for entry in drawn if entry.is_whole]
+    formats = {page.format for entry in intact for page in segment_file(entry.varied(12_345), Limits())}
     assert formats == {"png", "jpeg", "tiff", "pdf", "heic", "webp", "jpeg2000", "bmp", "gif", "pgm", "ppm", "pbm"}
     assert len({entry.varied(number) for entry in drawn for number in (1, 2)}) == 2 * len(drawn)
-    assert len(drawn) - len(whole) == 13
+    assert len(drawn) - len(intact) == 13
 
 
 def test_a_process_is_seen_with_its_children_its_memory_and_its_open_files() -> None:
@@ -259,7 +257,7 @@ def test_kills_come_in_every_way_within_their_time() -> None:
 
 
 @pytest.mark.slow
-def test_a_soak_of_some_seconds_is_killed_goes_on_and_has_a_true_account(tmp_path: Path) -> None:
+def test_a_short_soak_with_kills_reconciles(tmp_path: Path) -> None:
     manners = {"moved": 2, "written": 2, "part": 1, "folder": 1, "onto": 2, "odd": 1, "labelled": 1}
     options = ("--grace-s", "0.5", "--settle-s", "0.3", "--scan-interval-s", "1")
     # Until it was killed once, however long a busy machine takes to start it.

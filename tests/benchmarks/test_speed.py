@@ -34,7 +34,7 @@ def test_a_figure_is_the_median_of_its_pairs_with_their_spread() -> None:
 
 
 def test_what_was_measured_is_read_again_as_it_was_written(tmp_path: Path) -> None:
-    results = some_results()
+    results = example_results()
 
     results.write(tmp_path / "results.json")
 
@@ -42,7 +42,7 @@ def test_what_was_measured_is_read_again_as_it_was_written(tmp_path: Path) -> No
 
 
 def test_the_table_shows_targets_reached_and_missed() -> None:
-    table = tables.markdown(some_results()).splitlines()
+    table = tables.markdown(example_results()).splitlines()
 
     assert "| run on an empty inbox | 0.35 CPU s | 0.15 CPU s | 0.20 (0.10 to 0.30) CPU s | at least |" in table
     assert "| two cores | 1.5 x | 1.8 x | 1.20 x | missed |" in table
@@ -72,7 +72,7 @@ def test_every_target_gets_its_figure(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(("count", "cpu_s"), [(1_000, 3.0), (1_001, 5.0)])
-def test_of_short_runs_the_one_in_the_middle_counts(
+def test_short_runs_are_measured_by_their_median(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int, cpu_s: float
 ) -> None:
     took_s = iter([5.0, 3.0, 1.0, 9.0, 2.0])
@@ -166,14 +166,14 @@ def test_a_failed_command_is_reported_with_its_last_output() -> None:
         process.run(process.python("-c", "import sys; sys.stderr.write('out of luck'); sys.exit(3)"))
 
 
-def test_one_core_is_one_core() -> None:
+def test_a_command_is_limited_to_a_core() -> None:
     _, printed = process.run(process.python("-c", "import os; print(len(os.sched_getaffinity(0)))"), cores=1)
 
     assert printed == "1\n"
 
 
 @pytest.mark.slow
-def test_an_idle_command_costs_no_cpu_and_an_ended_one_is_reported() -> None:
+def test_an_idle_command_costs_no_cpu_and_a_stopped_command_fails() -> None:
     shares = process.idle(process.python("-c", "import time; time.sleep(60)"), warm_s=0.3, window_s=0.05, windows=2)
 
     assert len(shares) == 2
@@ -183,7 +183,7 @@ def test_an_idle_command_costs_no_cpu_and_an_ended_one_is_reported() -> None:
 
 
 @pytest.mark.slow
-def test_the_whole_bench_measures_prints_and_writes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_benchmark_measures_prints_and_writes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sizes = ["--scale", "0.001", "--pairs", "1", "--data", "mnist-5k"]
     options = ["--work", str(tmp_path), "--json", str(tmp_path / "results.json")]
 
@@ -204,7 +204,7 @@ def test_the_whole_bench_measures_prints_and_writes(tmp_path: Path, capsys: pyte
     assert page.read_text().endswith("<!-- /bench -->\nafter\n")
 
 
-def some_results() -> Results:
+def example_results() -> Results:
     about = {"made_at": "today", "machine": "a machine", "cores": 2, "pairs": 3, "scale": None}
     return Results(
         about,

@@ -95,7 +95,7 @@ def test_lossy_formats_give_nearly_the_same_digit(name: str) -> None:
     assert unlike(ink_of(PAGE), ink_of(LOSSY[name]())) < 0.06
 
 
-def test_twelve_bits_in_words_of_sixteen_fill_the_whole_range() -> None:
+def test_twelve_bits_in_words_of_sixteen_fill_the_range() -> None:
     tags = {258: 12}
     written = saved(Image.fromarray(PAGE.astype(np.uint16) * 16 + PAGE // 16), "TIFF", tiffinfo=tags)
 
@@ -128,7 +128,7 @@ def test_a_picture_is_turned_as_a_person_sees_it(format_name: str, orientation: 
     assert unlike(upright.ink[0], page.ink[0]) < 0.1
 
 
-def test_paper_with_see_through_corners_is_paper_there_too() -> None:
+def test_transparent_corners_of_paper_are_paper() -> None:
     alpha = np.full(PAGE.shape, 255, np.uint8)
     alpha[:20, :20] = alpha[-20:, -20:] = 0
     cut = saved(Image.merge("LA", [GREY, Image.fromarray(alpha)]))
@@ -136,7 +136,7 @@ def test_paper_with_see_through_corners_is_paper_there_too() -> None:
     np.testing.assert_allclose(ink_of(cut), ink_of(PAGE), atol=0.01)
 
 
-def test_all_pages_of_a_tiff_are_read_each_with_its_own_answer() -> None:
+def test_all_pages_of_a_tiff_are_read() -> None:
     pages = [Image.fromarray(page_of("3")), Image.new("L", (90, 120), 240), Image.fromarray(page_of("5"))]
 
     result = segment_file(saved(pages[0], "TIFF", save_all=True, append_images=pages[1:]), LIMITS)
@@ -301,7 +301,7 @@ DETECTED = {
 
 
 @pytest.mark.parametrize("name", DETECTED)
-def test_kinds_that_are_known_but_not_read_say_so(name: str) -> None:
+def test_unsupported_formats_are_named_in_the_message(name: str) -> None:
     assert rejection(DETECTED[name]).reason is Reason.UNSUPPORTED_FORMAT
 
 

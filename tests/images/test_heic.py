@@ -70,7 +70,7 @@ def test_a_heic_is_turned_as_a_person_sees_it(orientation: int) -> None:
 
 
 @pytest.mark.parametrize("primary", [0, 1])
-def test_of_several_pictures_in_a_heic_the_primary_one_counts(primary: int) -> None:
+def test_the_primary_picture_of_a_heic_is_read(primary: int) -> None:
     several = pillow_heif.from_pillow(Image.fromarray(page_of("3")))
     several.add_from_pillow(Image.fromarray(page_of("8")))
     buffer = io.BytesIO()

@@ -68,7 +68,7 @@ def test_a_page_of_a_pdf_is_turned_as_a_person_sees_it(turns: int) -> None:
     assert unlike(ink_of(np.rot90(seven(), -turns).copy()), page.ink[0]) < 0.1
 
 
-def test_every_page_of_a_pdf_is_read_each_with_its_own_answer() -> None:
+def test_all_pages_of_a_pdf_are_read() -> None:
     pages = [Image.fromarray(page_of("3")), Image.new("L", (90, 120), 240), Image.fromarray(page_of("5"))]
 
     result = segment_file(saved(pages[0], "PDF", save_all=True, append_images=pages[1:]), LIMITS)
@@ -136,7 +136,7 @@ def test_a_linearized_pdf_is_read_to_its_full_length() -> None:
 
 
 @pytest.mark.parametrize("lost", [30, 200, 500])
-def test_an_image_that_is_cut_off_inside_a_whole_pdf_is_not_guessed(lost: int) -> None:
+def test_a_truncated_image_in_a_complete_pdf_is_rejected(lost: int) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (40, 30), np.uint8)
     jpeg = saved(GREY, "JPEG")
     plain = b"/BitsPerComponent 8"

@@ -23,7 +23,7 @@ print(len(os.listdir("/proc/self/task")), cv2.getNumThreads(), os.environ.get("O
 @pytest.mark.slow
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="with one core there is one thread anyway")
 @pytest.mark.parametrize("asked", [None, "2"])
-def test_there_is_one_thread_unless_the_user_asks_for_more(asked: str | None) -> None:
+def test_a_single_thread_is_used_unless_the_user_sets_more(asked: str | None) -> None:
     surroundings = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
     surroundings |= {} if asked is None else {"OPENBLAS_NUM_THREADS": asked}
 

@@ -69,7 +69,7 @@ def test_a_digit_scanned_finer_gives_nearly_the_same(factor: int) -> None:
 
 
 @pytest.mark.parametrize("slope", [(0.5, 0.0), (0.0, 0.5), (-0.4, 0.3)])
-def test_light_from_one_side_does_not_change_the_digit(slope: tuple[float, float]) -> None:
+def test_an_illumination_gradient_does_not_change_the_digit(slope: tuple[float, float]) -> None:
     page = page_of("5")
     y, x = np.mgrid[-1 : 1 : page.shape[0] * 1j, -1 : 1 : page.shape[1] * 1j]
 

@@ -177,7 +177,7 @@ def test_the_shipped_model_reads_digits_it_has_never_seen() -> None:
     assert (scores.argmax(axis=1) == test.digits).mean() > 0.99
 
 
-def test_mean_ink_that_has_learned_reads_most_digits() -> None:
+def test_a_fitted_nearest_mean_classifier_reads_most_digits() -> None:
     small = mnist.load_mnist_5k()
     classifier = NearestMeanClassifier.learn(small.train.ink, small.train.digits)
 

@@ -14,7 +14,7 @@ INFO: Created TensorFlow Lite XNNPACK delegate for CPU.
 """
 
 
-def test_only_what_is_known_to_be_harmless_is_dropped() -> None:
+def test_only_harmless_messages_are_dropped() -> None:
     assert drop_harmless_messages(CHATTER + b"E0000 out of memory\nERROR: no\n") == b"E0000 out of memory\nERROR: no\n"
 
 

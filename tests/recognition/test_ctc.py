@@ -40,7 +40,7 @@ def frame_probs(draw: st.DrawFn, longest: int = 5) -> FrameProbs:
 
 
 @given(frame_probs())
-def test_each_text_has_the_probability_of_all_its_courses_together(frames: FrameProbs) -> None:
+def test_the_probability_of_a_text_is_the_sum_over_alignments(frames: FrameProbs) -> None:
     expected = by_hand(frames)
 
     probabilities = sequence_probabilities(frames, [*expected])
@@ -50,7 +50,7 @@ def test_each_text_has_the_probability_of_all_its_courses_together(frames: Frame
 
 
 @given(frame_probs())
-def test_one_sign_or_none_is_found_by_a_shorter_way_that_says_the_same(frames: FrameProbs) -> None:
+def test_the_shortcut_for_single_symbols_gives_equal_values(frames: FrameProbs) -> None:
     expected = by_hand(frames)
     short_texts: list[Text] = [(1,), (), (0,), (1,)]
 
@@ -65,7 +65,7 @@ def test_no_text_at_all_has_no_probability() -> None:
 
 
 @given(frame_probs())
-def test_a_text_that_more_than_half_of_the_courses_lead_to_is_found(frames: FrameProbs) -> None:
+def test_a_text_with_more_than_half_the_probability_is_decoded(frames: FrameProbs) -> None:
     chances = by_hand(frames)
     best = max(chances, key=chances.__getitem__)
 
@@ -78,7 +78,7 @@ def test_a_text_that_more_than_half_of_the_courses_lead_to_is_found(frames: Fram
 
 
 @given(frame_probs())
-def test_no_text_that_differs_in_one_sign_is_better(frames: FrameProbs) -> None:
+def test_no_single_substitution_is_more_probable(frames: FrameProbs) -> None:
     line = decode_ctc(frames)
     shorter = [(*line.text[:place], *line.text[place + 1 :]) for place in range(len(line.text))]
 
@@ -88,7 +88,7 @@ def test_no_text_that_differs_in_one_sign_is_better(frames: FrameProbs) -> None:
 
 
 @given(frame_probs())
-def test_signs_stand_one_after_the_other_inside_the_line(frames: FrameProbs) -> None:
+def test_symbol_positions_are_ordered_and_inside_the_line(frames: FrameProbs) -> None:
     steps = decode_ctc(frames).steps
 
     assert ((steps >= 0) & (steps <= len(frames) - 1)).all()
@@ -114,7 +114,7 @@ def test_the_same_sign_twice_needs_a_blank_between() -> None:
     assert decode_ctc(apart).steps.tolist() == [0.0, 2.0]
 
 
-def test_a_sign_that_no_frame_favours_is_found_if_all_of_them_together_do() -> None:
+def test_a_symbol_probable_only_over_all_frames_is_decoded() -> None:
     frames = np.array([[0.45, 0.0, 0.55]] * 3, np.float32)  # blank is the best of each, (0,) of all
 
     line = decode_ctc(frames)
@@ -132,7 +132,7 @@ def test_steps_that_waver_between_two_signs_are_no_signs_of_their_own() -> None:
     assert line.probability > 0.6
 
 
-def test_an_empty_line_says_nothing_and_one_too_short_for_a_text_denies_it() -> None:
+def test_a_line_too_short_for_a_text_gives_it_no_probability() -> None:
     blank = np.array([[0.0, 0.0, 1.0]] * 4, np.float32)
 
     line = decode_ctc(blank)

@@ -57,7 +57,7 @@ def test_a_box_is_never_empty_and_never_outside_its_page(sample: tuple[PageResul
 
 
 @given(pages_and_greys(), spans())
-def test_a_strip_is_whole_pixels_of_the_page_and_never_empty(sample: tuple[PageResult, Plane], span: Rect) -> None:
+def test_a_line_rect_has_integer_pixels_and_is_not_empty(sample: tuple[PageResult, Plane], span: Rect) -> None:
     _, gray = sample
 
     strip = line_rect_around(span, gray)
@@ -84,7 +84,7 @@ def test_a_box_taken_to_the_grey_plane_and_back_still_holds_what_it_held(
     assert abs(back.y + back.height - box.y - box.height) <= 1
 
 
-def test_a_strip_has_paper_around_what_it_shows_as_far_as_there_is_some() -> None:
+def test_a_line_rect_has_a_margin_within_the_page() -> None:
     gray = np.zeros((100, 200), np.float32)
 
     assert line_rect_around(Rect(60, 40, 100, 60), gray) == Rect(55, 36, 105, 64)
@@ -101,7 +101,7 @@ def test_the_smallest_span_around_several_holds_them_all() -> None:
     assert bounding_rect([Rect(3, 4, 5, 9), Rect(1, 6, 4, 8)]) == Rect(1, 4, 5, 9)
 
 
-def test_spans_that_stand_in_two_rows_are_told_apart_and_keep_their_order() -> None:
+def test_rects_in_two_rows_are_separated_in_order() -> None:
     upper, raised, lower = Rect(0, 10, 8, 30), Rect(10, 4, 18, 22), Rect(0, 40, 8, 60)
 
     assert group_rows([upper, raised, lower]) == [[upper, raised], [lower]]
@@ -109,14 +109,14 @@ def test_spans_that_stand_in_two_rows_are_told_apart_and_keep_their_order() -> N
     assert group_rows([]) == []
 
 
-def test_a_small_digit_beside_a_tall_one_begins_no_row_of_its_own() -> None:
+def test_a_small_digit_beside_a_tall_digit_stays_in_its_row() -> None:
     tall, next_digit, small = Rect(10, 0, 30, 40), Rect(32, 4, 50, 38), Rect(52, 22, 66, 39)
 
     assert group_rows([tall, next_digit, small]) == [[tall, next_digit, small]]
 
 
 @given(st.lists(spans(), max_size=12))
-def test_every_span_is_in_exactly_one_row(sample: list[Rect]) -> None:
+def test_every_rect_is_in_exactly_a_single_row(sample: list[Rect]) -> None:
     rows = group_rows(sample)
 
     assert Counter(span for row in rows for span in row) == Counter(sample)

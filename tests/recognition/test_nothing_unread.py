@@ -91,7 +91,7 @@ def test_a_page_without_writing_is_never_accepted(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "least"), [("single", 10), ("speck", 8), ("one_number", 6), ("frame", 6)])
-def test_what_was_read_whole_is_still_accepted(
+def test_completely_read_pages_are_still_accepted(
     kind: str, least: int, sources: GlyphSources, reader: PageReader, bundle: ModelPackage
 ) -> None:
     results = [*readings(kind, sources, reader, bundle)]

@@ -13,7 +13,7 @@ PAGES = [Image.new("L", (60 + shade, 90), shade) for shade in SHADES]
 
 
 @pytest.mark.parametrize("kind", ["TIFF", pytest.param("PDF", marks=pytest.mark.slow)])
-def test_one_page_of_a_document_is_the_one_that_reading_all_gives(kind: str) -> None:
+def test_a_page_decoded_alone_equals_the_page_decoded_with_others(kind: str) -> None:
     data = saved(PAGES[0], kind, save_all=True, append_images=PAGES[1:])
     _, every = decode.decode_pages(data, LIMITS)
 
@@ -26,7 +26,7 @@ def test_one_page_of_a_document_is_the_one_that_reading_all_gives(kind: str) -> 
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", pytest.param("PDF", marks=pytest.mark.slow)])
-def test_a_page_that_is_not_there_says_so(kind: str) -> None:
+def test_a_missing_page_is_reported(kind: str) -> None:
     with pytest.raises(RejectedImage) as why:
         decode.decode_page(saved(PAGES[0], kind), LIMITS, 7)
 

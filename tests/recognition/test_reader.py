@@ -67,7 +67,7 @@ def test_what_is_no_picture_is_rejected() -> None:
         reader().read(b"no picture", Limits())
 
 
-def test_pages_are_decoded_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pages_are_decoded_lazily(monkeypatch: pytest.MonkeyPatch) -> None:
     events = []
 
     class Scorer:

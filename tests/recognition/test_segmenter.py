@@ -47,7 +47,7 @@ def test_a_dark_square_is_seen_closely_where_it_is(
     assert (x, y, wide, high) == pytest.approx((left, top, side, side), abs=0.12 * side)
 
 
-def test_of_two_signs_far_apart_in_size_the_larger_one_is_the_main_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_much_larger_character_is_the_main_character(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = ink_by(monkeypatch, dark).segment_zoomed(paper(300, 300, (40, 120, 60), (250, 20, 10)))
 
     assert seen is not None
@@ -70,7 +70,7 @@ def test_ink_seen_beyond_the_page_is_none(monkeypatch: pytest.MonkeyPatch) -> No
 
 @given(height=st.integers(1, 90), width=st.integers(1, 90), seed=st.integers(0, 999))
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_whatever_a_network_sees_on_whatever_page_there_is_an_answer(
+def test_any_model_output_on_any_page_gives_a_result(
     monkeypatch: pytest.MonkeyPatch, height: int, width: int, seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
@@ -104,7 +104,7 @@ def test_beyond_the_page_its_border_goes_on_and_ink_counts_for_nothing(monkeypat
     np.testing.assert_array_equal(seen.ink, np.pad(np.ones((16, 32)), ((24, 24), (16, 16))))
 
 
-def test_a_page_that_was_seen_from_afar_is_not_looked_at_as_a_whole_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_coarse_segmentation_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     looks = []
 
     def noted(entry: np.ndarray) -> np.ndarray:
@@ -125,7 +125,7 @@ def test_a_page_that_was_seen_from_afar_is_not_looked_at_as_a_whole_again(monkey
     assert len(looks) == again + again + 1
 
 
-def test_the_closer_window_is_around_all_marks_of_some_weight() -> None:
+def test_the_zoom_window_holds_all_heavy_components() -> None:
     ink = np.zeros((CROP_PX, CROP_PX), np.float32)
     ink[10:30, 20:24] = 1
     ink[12:22, 40:44] = 1

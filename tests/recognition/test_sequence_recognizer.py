@@ -71,7 +71,7 @@ def test_a_mark_stands_in_the_frame_over_it(monkeypatch: pytest.MonkeyPatch) -> 
     assert (float(steps[0] * step_px), float((steps[-1] + 1) * step_px)) == (400.0, 440.0)
 
 
-def test_a_margin_is_as_light_as_the_border_beside_it() -> None:
+def test_a_margin_repeats_the_border_pixels() -> None:
     strip = np.tile(np.arange(20, dtype=np.float32)[:, None], (1, 3))
 
     wider = add_margin(strip, 0.1)

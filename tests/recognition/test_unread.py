@@ -110,7 +110,7 @@ PRINT = {
 
 
 @pytest.mark.parametrize("name", WRITING)
-def test_what_could_be_writing_is_found(name: str) -> None:
+def test_unread_writing_is_detected(name: str) -> None:
     page, ink, characters = with_digit(WRITING[name])
 
     assert find_unread(page, ink, characters), name
@@ -126,7 +126,7 @@ def test_print_margins_and_background_are_no_writing(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in PRINT if "desk" not in name and "margin" not in name])
 @pytest.mark.parametrize("sign", ["a minus", "a comma", "another digit"])
-def test_writing_is_found_among_print(name: str, sign: str) -> None:
+def test_unread_writing_is_detected_among_print(name: str, sign: str) -> None:
     page, ink, characters = with_digit(PRINT[name], WRITING[sign])
 
     assert find_unread(page, ink, characters), f"{sign} and {name}"
@@ -150,7 +150,7 @@ def test_strokes_of_a_digit_that_are_apart_belong_to_it() -> None:
     assert find_unread(gray(page), ink_of(page), [Rect(119, 88, 164, 153)]) == []
 
 
-def test_a_pencil_stroke_that_fades_is_one_stroke() -> None:
+def test_a_fading_pencil_stroke_stays_connected() -> None:
     page, ink, characters = with_digit()
     page[110:118] = PAPER - (PAPER - page[110:118]) * 0.35
 
@@ -171,7 +171,7 @@ def read_as(digits: str, drawer: Drawer) -> tuple[Plane, Plane, list[Rect], str]
 
 
 @pytest.mark.parametrize(("across", "is_slash"), [(0, False), (8, False), (26, True), (34, True)])
-def test_a_slash_that_was_read_as_1_is_found(across: int, is_slash: bool) -> None:
+def test_a_slash_read_as_1_is_detected(across: int, is_slash: bool) -> None:
     def between(page: Picture) -> None:
         write(page, "2", 60, 150)
         cv2.line(page, (130, 154), (130 + across, 88), PEN, 5, cv2.LINE_AA)
@@ -180,7 +180,7 @@ def test_a_slash_that_was_read_as_1_is_found(across: int, is_slash: bool) -> Non
     assert bool(find_unread(*read_as("215", between))) == is_slash
 
 
-def test_an_upright_slash_of_a_date_is_found() -> None:
+def test_an_upright_slash_of_a_date_is_detected() -> None:
     def date(page: Picture) -> None:
         for place, digit in enumerate("25|07|99"):
             if digit == "|":

@@ -111,7 +111,7 @@ def test_zoomed_predictions_of_one_character_are_averaged(
 def test_a_zoom_is_not_repeated_by_the_full_path(monkeypatch: pytest.MonkeyPatch) -> None:
     looks = Looks()
     networks = RecognitionModels(ink_by(monkeypatch, looks), line_by(monkeypatch, Says((7,))))
-    # At a glance, closely, and as the classical way cuts it out: the sign is not scored a fourth time.
+    # Scored on the fast path, zoomed and on the classical crop, and not a fourth time.
     classifier = Learning(7, [0.5, 0.8, 0.9])
 
     steps = PageReader(classifier, networks).trace("png", sheet_of(SMALL))

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.slow
-def test_entered_lists_each_function_of_a_run_once_and_counts_them() -> None:
+def test_entered_lists_and_counts_the_functions_of_a_run() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tools.entered", "--list"], cwd=ROOT, check=True, capture_output=True, text=True
     )

@@ -18,7 +18,7 @@ from tests.conftest import ServiceHarness
 from tools import messages, reference, reference_words, site
 
 ROOT = Path(__file__).parents[2]
-AGAIN = "`python -m tools.reference` writes it anew"
+AGAIN = "`python -m tools.reference` rebuilds it"
 
 
 @pytest.mark.parametrize("name", reference.PAGES)
@@ -30,7 +30,7 @@ def test_no_page_of_the_reference_is_left_over() -> None:
     assert {path.name for path in reference.FOLDER.iterdir()} == set(reference.PAGES)
 
 
-def test_what_is_explained_is_what_there_is() -> None:
+def test_the_reference_explains_exactly_the_existing_names() -> None:
     codes = {error.exit_code for error in _errors(DigitrecError)} - {DigitrecError.exit_code}
     shared = set(csv_tables.DIGIT_COLUMNS) & set(csv_tables.COLUMNS)
 

@@ -73,7 +73,7 @@ def test_the_wheel_holds_every_file_of_the_package_and_nothing_else(wheel: Path)
 
 
 @pytest.mark.slow
-def test_the_shipped_model_is_whole_in_the_wheel(wheel: Path, tmp_path: Path) -> None:
+def test_the_wheel_contains_the_complete_shipped_model(wheel: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as packed:
         packed.extractall(tmp_path)
 
@@ -108,7 +108,7 @@ def test_the_wheel_says_what_it_is(wheel: Path) -> None:
     assert metadata["Description-Content-Type"] == "text/markdown"
 
 
-def test_the_version_stands_in_one_place() -> None:
+def test_the_version_is_defined_once() -> None:
     assert "version =" not in (ROOT / "pyproject.toml").read_text(encoding="utf-8").partition("[tool.")[0]
     assert digitrec.__version__ == distribution("digitrec").version
 
@@ -138,7 +138,7 @@ def test_a_licence_that_is_unknown_or_binds_its_users_is_refused(licence: str) -
         licences.require_free("some", licence)
 
 
-def test_what_metadata_say_is_judged_even_where_no_one_expects_it() -> None:
+def test_licences_in_unexpected_metadata_are_checked() -> None:
     metadata = HeaderParser().parsestr("Name: some\nLicense: GPL-3.0-only\nClassifier: License :: OSI Approved\n")
 
     assert licences.read_licence(metadata) == "GPL-3.0-only"  # type: ignore[arg-type]
