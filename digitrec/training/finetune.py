@@ -140,7 +140,9 @@ def finetune(
     started_s = time.monotonic()
     card = base_model.card
     if card.network not in CLASSIFIERS:
-        raise ModelError(f"there is no network {card.network!r} any more that {card.id} could go on as")
+        raise ModelError(
+            f"the network {card.network!r} of {card.id} cannot be fine-tuned: this version does not know it"
+        )
     base_model.path(KERAS)
     spec = replace(CLASSIFIERS[card.network], learning_rate=config.rate)
     splits = split_dataset(dataset, card.seed, *([PARAMS.held_out_of_new_data] if is_new else []))

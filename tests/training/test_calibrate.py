@@ -54,7 +54,7 @@ def test_non_digits_are_calibrated_like_digits(true: float) -> None:
     assert fit_temperature(scaled, classes) == pytest.approx(true, rel=0.1)
 
 
-def test_scores_of_exactly_zero_and_one_can_be_calibrated() -> None:
+def test_extreme_scores_can_be_calibrated() -> None:
     digits = np.arange(50) % 10
     scores = np.eye(11, dtype=np.float32)[digits]
     scores[0] = np.eye(11)[5]
@@ -162,7 +162,7 @@ def test_a_page_outcome_has_its_acceptance_confidence_and_correctness(
     assert (confidence, is_right) == (pytest.approx(expected[0]), expected[1])
 
 
-def test_a_file_that_is_rejected_counts_as_one_page() -> None:
+def test_a_rejected_file_counts_as_a_page() -> None:
     confidence, _ = judge_pages(
         [(FileResult(rejected=Reason.TRUNCATED), "4"), (FileResult(defer_reason="it changed"), "4")]
     )

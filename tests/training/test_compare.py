@@ -57,7 +57,7 @@ def test_different_pictures_cannot_be_compared() -> None:
         mcnemar(np.array([], bool), np.array([], bool))
 
 
-def test_a_trained_model_beats_an_untrained_one() -> None:
+def test_a_trained_model_beats_an_untrained() -> None:
     small = mnist.load_mnist_5k()
     trained = NearestMeanClassifier.learn(small.train.ink, small.train.digits)
     assert small.test is not None

@@ -44,7 +44,7 @@ def shipped() -> PageReader:
     return composition.load_page_reader(ModelPackage.open(composition.SHIPPED_MODELS_DIR))
 
 
-def test_a_page_with_one_digit_gives_an_example_with_its_label(tmp_path: Path) -> None:
+def test_a_single_digit_gives_an_example_with_its_label(tmp_path: Path) -> None:
     (crops,) = extract([page(tmp_path, draw(7), "1")])
 
     examples = correction_examples.digit_examples([crops])
@@ -54,7 +54,7 @@ def test_a_page_with_one_digit_gives_an_example_with_its_label(tmp_path: Path) -
     assert np.abs(examples.pictures[0] / 255 - reader().read(draw(7), Limits())[0].ink[0]).max() < 0.003
 
 
-def test_a_corrected_number_gives_one_example_per_segmented_digit(tmp_path: Path) -> None:
+def test_a_corrected_number_gives_an_example_per_segmented_digit(tmp_path: Path) -> None:
     fits, differs = extract([page(tmp_path, write_text("402"), "402"), page(tmp_path, write_text("57"), "577")])
 
     assert fits.classes == (4, 0, 2)
@@ -78,7 +78,7 @@ def test_a_page_of_the_fast_path_is_used_for_every_network(tmp_path: Path, shipp
     assert crops.text == (7,)
 
 
-def test_a_non_digit_is_an_example_of_none_unless_it_may_be_a_one(tmp_path: Path, shipped: PageReader) -> None:
+def test_a_non_digit_is_an_example_of_no_digit(tmp_path: Path, shipped: PageReader) -> None:
     letter, bar = extract([page(tmp_path, write_text("W"), "none"), page(tmp_path, write_text("I"), "none")])
     (result,) = extract([page(tmp_path, write_text("W"), "none")], shipped)
 
@@ -88,7 +88,7 @@ def test_a_non_digit_is_an_example_of_none_unless_it_may_be_a_one(tmp_path: Path
     assert len(result.lines) >= 1
 
 
-def test_each_page_of_a_file_has_its_own_label(tmp_path: Path) -> None:
+def test_pages_of_a_file_have_separate_labels(tmp_path: Path) -> None:
     path = tmp_path / "two.tif"
     pictures = [cv2.imdecode(np.frombuffer(draw(digit), np.uint8), cv2.IMREAD_GRAYSCALE) for digit in (3, 8)]
     cv2.imwritemulti(str(path), pictures)
@@ -104,7 +104,7 @@ def test_an_unreadable_file_gives_no_examples(tmp_path: Path) -> None:
     assert (crops.crops, crops.lines, crops.fits) == ((), (), False)
 
 
-def test_corrections_are_a_limited_part_of_each_training_batch() -> None:
+def test_corrections_are_a_limited_part_of_a_batch() -> None:
     network = CLASSIFIERS["paper"]
 
     def per_batch(count: int) -> int:

@@ -137,7 +137,7 @@ def test_a_worse_sequence_recognizer_is_not_used(
 
     tuned = run_finetune(ModelPackage.open(composition.SHIPPED_MODELS_DIR), mnist.load_mnist_5k(), corrected, out)
 
-    assert tuned.read_file("line.tflite") == ModelPackage.open(composition.SHIPPED_MODELS_DIR).content("line.tflite")
+    assert tuned.read_file("line.tflite") == ModelPackage.open(composition.SHIPPED_MODELS_DIR).read_file("line.tflite")
     assert "stayed as it was" in tuned.card.training["corrections"]["line"]
 
 

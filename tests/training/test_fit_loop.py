@@ -102,7 +102,7 @@ def run_stage(
     return network, fit_loop.run_epochs(stage, network, batches, train_batch, lambda: next(next_scores), progress)
 
 
-def test_the_weights_of_the_best_epoch_are_kept() -> None:
+def test_the_best_weights_are_restored() -> None:
     network, trained = run_stage([0.5, 0.9, 0.7])
 
     assert network.weights == [6]
@@ -117,7 +117,7 @@ def test_an_interrupted_stage_keeps_its_best_weights(after: int, weights: int, f
     assert (trained.epochs, trained.interrupted) == (finished, True)
 
 
-def test_progress_names_the_stage_and_has_a_line_for_each_epoch() -> None:
+def test_progress_names_the_stage_and_has_a_line_per_epoch() -> None:
     states: list[TrainingState] = []
 
     run_stage([0.5, 0.9], states.append)

@@ -19,7 +19,7 @@ def reciprocal(_: None, item: int) -> float:
     return 1 / item
 
 
-def test_each_item_has_a_generator_seeded_with_its_index() -> None:
+def test_the_generator_of_an_item_is_seeded_with_its_index() -> None:
     numbers = list(parallel.generate(number, 7, 3, (4, 1)))
 
     assert numbers == [(7, np.random.default_rng((4, 1, index)).random()) for index in range(3)]

@@ -110,7 +110,7 @@ def test_the_card_describes_the_training_of_each_network(trained: Path) -> None:
     assert "It always names a digit" not in card_text
 
 
-def test_the_error_table_counts_whole_pages_and_is_reproducible(trained: Path) -> None:
+def test_the_error_table_counts_pages_and_is_reproducible(trained: Path) -> None:
     bundle = ModelPackage.open(trained)
     held_out = split_dataset(small_dataset(), bundle.card.seed).calibration
 

@@ -25,7 +25,7 @@ def shipped() -> PageReader:
     return composition.load_page_reader(ModelPackage.open(composition.SHIPPED_MODELS_DIR))
 
 
-def test_a_quarter_of_the_pages_have_clutter_and_some_of_these_no_digit(held_out: Split, shipped: PageReader) -> None:
+def test_a_quarter_of_the_pages_have_clutter(held_out: Split, shipped: PageReader) -> None:
     result = synthetic_evaluation.evaluate_synthetic(shipped, held_out, pages=60, non_digit_share=0.2, seed=0)
 
     assert (result.kinds == SCAN).sum() == 45
@@ -57,7 +57,7 @@ def test_no_digit_is_on_two_pages(held_out: Split, shipped: PageReader, monkeypa
 
 @pytest.mark.parametrize("share", [0.0, 0.2, 1.0])
 @pytest.mark.parametrize("digits", [1, 2, 20, 375])
-def test_as_many_pages_as_there_are_digits_for(digits: int, share: float) -> None:
+def test_the_number_of_pages_uses_all_digits(digits: int, share: float) -> None:
     pages = max_page_count(digits, share)
 
     assert required_digits(pages, share) <= digits < required_digits(pages + 1, share)

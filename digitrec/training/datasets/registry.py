@@ -171,7 +171,7 @@ def _pictures(path: Path | None) -> Dataset:
 
 def _refuse_path(path: Path | None, name: str) -> None:
     if path is not None:
-        raise DataError(f"{name} comes with the program and takes no path", hint=f"Use --data {name}.")
+        raise DataError(f"{name} is part of digitrec and takes no path", hint=f"Use --data {name}.")
 
 
 def _folder(path: Path | None) -> Path:

@@ -58,15 +58,15 @@ def map_items(
     """
     processes = processes or (1 if len(items) < _MIN_ITEMS else len(os.sched_getaffinity(0)))
     if processes == 1:
-        yield from _report_each((function(shared, item) for item in items), len(items), on_progress)
+        yield from _report_results((function(shared, item) for item in items), len(items), on_progress)
         return
     # Fresh interpreters: a fork of a process in which TensorFlow runs its threads may hang.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, context, _initialize_worker, (function, shared)) as executor:
-        yield from _report_each(executor.map(_process_item, items, chunksize=_CHUNK), len(items), on_progress)
+        yield from _report_results(executor.map(_process_item, items, chunksize=_CHUNK), len(items), on_progress)
 
 
-def _report_each(results: Iterable[T], count: int, on_progress: ProgressCallback | None) -> Iterator[T]:
+def _report_results(results: Iterable[T], count: int, on_progress: ProgressCallback | None) -> Iterator[T]:
     for done, result in enumerate(results, start=1):
         yield result
         if on_progress is not None and (done % _CHUNK == 0 or done == count):

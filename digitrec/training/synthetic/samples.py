@@ -225,7 +225,7 @@ def _read_labels(path: Path) -> dict[str, str]:
     rows = [row for row in csv.reader(io.StringIO(path.read_text("utf-8-sig"), newline="")) if row]
     header, rows = (rows[0], rows[1:]) if rows else (_HEADER, [])
     if header != _HEADER or any(len(row) != len(_HEADER) for row in rows):
-        raise UsageError(f"{path} is no labels file of ours: its header is not file,label", hint="Name another folder.")
+        raise UsageError(f"{path} has another header than file,label", hint="Name another folder.")
     return dict(rows)
 
 

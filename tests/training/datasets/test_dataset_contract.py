@@ -123,7 +123,7 @@ def test_digits_are_upright(spec: str) -> None:
         assert upright > transposed + 0.15
 
 
-def test_the_evaluation_split_is_the_test_split_if_there_is_one(spec: str) -> None:
+def test_the_evaluation_split_defaults_to_all_pictures(spec: str) -> None:
     dataset = registry.load_dataset(spec)
 
     assert dataset.evaluation is (dataset.train if dataset.test is None else dataset.test)
@@ -151,7 +151,7 @@ def test_rotated_digits_are_detected(tmp_path: Path, digits: Split) -> None:
     assert explicit.digest == detected.digest
 
 
-def test_emnist_digits_are_found_among_its_other_sets(tmp_path: Path, digits: Split) -> None:
+def test_emnist_digits_are_selected_from_its_sets(tmp_path: Path, digits: Split) -> None:
     save_idx(tmp_path, digits, "emnist-digits-", transposed=True)
     letters = Split("all", digits.pictures, digits.digits + 5)
     save_idx(tmp_path, letters, "emnist-letters-", transposed=True)

@@ -171,7 +171,7 @@ def test_an_npz_that_claims_to_unpack_to_a_lot_is_refused(tmp_path: Path) -> Non
         read_npz(tmp_path / "set.npz")
 
 
-def test_a_file_that_is_not_there_or_a_folder_is_refused(tmp_path: Path) -> None:
+def test_a_missing_file_or_a_folder_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path / "nothing.npz", tmp_path):
         with pytest.raises(DataError, match="cannot be read"):
             read_npz(path)
@@ -211,7 +211,7 @@ def test_an_idx_file_cut_off_or_of_another_kind_is_refused(tmp_path: Path, conte
     assert "\n" not in str(caught.value)
 
 
-def test_the_unpacked_file_is_taken_where_both_are_there(tmp_path: Path) -> None:
+def test_the_unpacked_file_has_precedence(tmp_path: Path) -> None:
     for name, digits in (("train-labels-idx1-ubyte.gz", DIGITS[::-1]), ("train-labels-idx1-ubyte", DIGITS)):
         (tmp_path / name).write_bytes(idx(digits))
     (tmp_path / "train-images.idx3-ubyte").write_bytes(idx(PICTURES))

@@ -40,7 +40,7 @@ def test_a_list_has_precedence_over_the_folder(tmp_path: Path) -> None:
     assert [(picture.path, picture.label) for picture in find_labelled_pictures(tmp_path)] == [(path, "8")]
 
 
-def test_a_deeper_list_has_precedence_over_the_one_above(tmp_path: Path) -> None:
+def test_a_deeper_list_has_precedence(tmp_path: Path) -> None:
     draw(tmp_path / "in" / "a.png", "8")
     (tmp_path / "labels.csv").write_text("file,label\nin/a.png,1\n")
     (tmp_path / "in" / "labels.csv").write_text("\ufefffile,label\r\na.png,8\r\n", encoding="utf-8")
@@ -104,7 +104,7 @@ def test_a_folder_without_labels_says_how_to_label(tmp_path: Path) -> None:
     assert "labels.csv" in caught.value.hint
 
 
-def test_a_folder_in_which_no_picture_shows_one_digit_is_refused(tmp_path: Path) -> None:
+def test_a_folder_without_single_digits_is_refused(tmp_path: Path) -> None:
     draw(tmp_path / "a.png", "12")
     (tmp_path / "labels.csv").write_text("file,label\na.png,12\n")
 

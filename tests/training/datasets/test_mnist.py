@@ -77,7 +77,7 @@ def test_keras_without_a_network_ends_in_the_small_set(
     assert "Traceback" not in capfd.readouterr().err
 
 
-def test_the_small_set_has_as_many_of_each_digit(keras_home: Path) -> None:
+def test_the_small_set_is_balanced(keras_home: Path) -> None:
     small = mnist.load_mnist_5k()
 
     assert small.test is not None

@@ -18,7 +18,7 @@ def glyphs() -> Glyphs:
     return load_glyphs()
 
 
-def test_every_font_has_each_of_the_ten_digits_once(glyphs: Glyphs) -> None:
+def test_every_font_has_all_ten_digits_once(glyphs: Glyphs) -> None:
     for index, name in enumerate(glyphs.names):
         symbols = glyphs.symbols[glyphs.font == index]
         assert sorted(symbols[np.isin(symbols, list(string.digits))]) == list(string.digits), name

@@ -60,7 +60,7 @@ def test_scans_differ_in_format_size_and_colour() -> None:
     assert 4 <= dark_pages <= 20
 
 
-def test_nearly_every_scan_shows_one_digit() -> None:
+def test_scans_show_a_single_digit() -> None:
     box_counts = [len(segment_file(content, Limits())[0].boxes) for _, content, _ in generate(100)]
 
     assert box_counts.count(1) >= 95
@@ -105,7 +105,7 @@ def test_scans_are_written_with_their_labels(tmp_path: Path) -> None:
     ]
 
 
-def test_existing_labels_are_kept(tmp_path: Path) -> None:
+def test_existing_labels_are_preserved(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text('file,label\n"a,b.png",7\n', encoding="utf-8")
 
     samples.save_samples(tmp_path, generate(1))
@@ -126,7 +126,7 @@ def test_an_existing_picture_is_never_overwritten(tmp_path: Path) -> None:
     assert [path.name, str(label)] in labels_of(tmp_path)
 
 
-def test_two_scans_of_one_name_become_two_files(tmp_path: Path) -> None:
+def test_scans_of_the_same_name_become_two_files(tmp_path: Path) -> None:
     paths = samples.save_samples(tmp_path, [("a.png", b"one", 1), ("a.png", b"two", 1)])
 
     assert [path.read_bytes() for path in paths] == [b"one", b"two"]
