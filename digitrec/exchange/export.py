@@ -63,7 +63,8 @@ def export(
 def parse_since(since: str) -> str:
     """The smallest batch id that is wanted; UsageError if there is none such.
 
-    >>> start("2026-01-02"), start("2026-01-02T05:04:05+02:00"), start("20260102T030405Z-0a1b2c3d"), start("")
+    >>> since = ("2026-01-02", "2026-01-02T05:04:05+02:00", "20260102T030405Z-0a1b2c3d", "")
+    >>> tuple(parse_since(value) for value in since)
     ('20260102T000000Z', '20260102T030405Z', '20260102T030405Z-0a1b2c3d', '')
     """
     if not since or BATCH_ID.fullmatch(since):

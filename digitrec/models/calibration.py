@@ -67,10 +67,11 @@ class CalibrationTable:
     def threshold(self, max_error: float) -> float | None:
         """The lowest threshold at which the rule holds; None if it holds at none.
 
-        >>> rows = (Bound(0.0, 1000, 20, 0.029), Bound(0.9, 950, 1, 0.005), Bound(0.99, 800, 0, 0.0037))
-        >>> Calibration("held out", "", 1000, Rule.BOUND, rows).threshold(0.005)
+        >>> values = ((0.0, 1000, 20, 0.029), (0.9, 950, 1, 0.005), (0.99, 800, 0, 0.0037))
+        >>> rows = tuple(OperatingPoint(*row) for row in values)
+        >>> CalibrationTable("held out", "", 1000, Rule.UPPER_BOUND, rows).threshold(0.005)
         0.9
-        >>> Calibration("real", "", 1000, Rule.SHARE, rows).threshold(0.001)
+        >>> CalibrationTable("real", "", 1000, Rule.OBSERVED, rows).threshold(0.001)
         0.99
         """
         return next((bound.threshold for bound in self.bounds if self.error(bound) <= max_error), None)
@@ -117,7 +118,7 @@ def lowest_error(tables: Sequence[CalibrationTable]) -> float:
 def required_sample_size(max_error: float) -> int:
     """How many labelled pictures, all read rightly, show with 95 % confidence an error below `max_error`.
 
-    >>> pictures_needed(0.005)
+    >>> required_sample_size(0.005)
     598
     """
     return math.ceil(math.log(1.0 - CONFIDENCE) / math.log(1.0 - max_error))

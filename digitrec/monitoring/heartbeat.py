@@ -205,7 +205,7 @@ _EVERY_S_supervisor = 1.0
 class SystemdNotifier:
     """The socket named by NOTIFY_SOCKET; without one every word is lost, and that is fine.
 
-    >>> Supervisor("").notify_ready()
+    >>> SystemdNotifier("").notify_ready()
     """
 
     def __init__(self, address: str | None = None) -> None:

@@ -49,7 +49,7 @@ def parse_age_s(keep: str) -> float:
     Raises:
         UsageError: it is none.
 
-    >>> seconds("90d"), seconds("12h"), seconds("2w")
+    >>> parse_age_s("90d"), parse_age_s("12h"), parse_age_s("2w")
     (7776000.0, 43200.0, 1209600.0)
     """
     found = re.fullmatch(r"(\d{1,6})([hdw])", keep)

@@ -130,7 +130,7 @@ class MetricsFile:
 def format_samples(samples: Iterable[Sample]) -> str:
     """Write samples in Prometheus' text format, version 0.0.4; metrics in the order of METRICS.
 
-    >>> print(text([Sample("digitrec_files_total", 3, {"status": "review"})]), end="")
+    >>> print(format_samples([Sample("digitrec_files_total", 3, {"status": "review"})]), end="")
     # HELP digitrec_files_total Files of finished batches, by outcome.
     # TYPE digitrec_files_total counter
     digitrec_files_total{status="review"} 3.0

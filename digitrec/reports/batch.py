@@ -112,9 +112,9 @@ class BatchFacts:
 def is_correct(row: RowFacts) -> bool:
     """Return whether the answer of a labelled page is correct: `text` equals `label`; for label `none`, not accepted.
 
-    >>> is_right(RowFacts(1, "a.png", 1, Status.REVIEW, text="7", label="7"))
+    >>> is_correct(RowFacts(1, "a.png", 1, PageStatus.REVIEW, text="7", label="7"))
     True
-    >>> is_right(RowFacts(1, "b.png", 1, Status.ACCEPTED, text="7", label="none"))
+    >>> is_correct(RowFacts(1, "b.png", 1, PageStatus.ACCEPTED, text="7", label="none"))
     False
     """
     if row.label == NO_DIGIT:

@@ -48,7 +48,7 @@ def build_matrix(
 ) -> Matrix:
     """Return the cells, row by row; `pictures` are by (row, column), in the order of display.
 
-    >>> cells = matrix([[8, 2]], ["7"], ["7", "1"], {})
+    >>> cells = build_matrix([[8, 2]], ["7"], ["7", "1"], {})
     >>> [(cell.name, cell.is_right, cell.shade) for cell in cells[0]]
     [('cell-7-7', True, 0), ('cell-7-1', False, 5)]
     """

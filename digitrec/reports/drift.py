@@ -68,9 +68,9 @@ def measure_drift(counts: Sequence[float], reference: Sequence[float]) -> Drift:
         counts: per bin.
         reference: per bin, as many.
 
-    >>> drift([300, 700], [500, 500]).reading
+    >>> measure_drift([300, 700], [500, 500]).level
     'moderate'
-    >>> drift([100, 900], [500, 500]).reading, drift([10, 90], [500, 500]).reading
+    >>> measure_drift([100, 900], [500, 500]).level, measure_drift([10, 90], [500, 500]).level
     ('considerable', 'too few')
     """
     observed, expected = np.asarray(counts, np.float64), np.asarray(reference, np.float64)

@@ -67,7 +67,7 @@ def _compiled() -> "BytecodeCache | None":
 def value_at(report: Any, key: str) -> Any:
     """Return the value of a dotted key in a report, so that the page shows the numbers of `report.json`.
 
-    >>> at({"files": [{"claimed": 3}]}, "files.0.claimed")
+    >>> value_at({"files": [{"claimed": 3}]}, "files.0.claimed")
     3
     """
     for step in key.split("."):
@@ -78,9 +78,9 @@ def value_at(report: Any, key: str) -> Any:
 def format_percent(share: float | None, decimals: int = 1) -> str:
     """Format a share; a share below 1 is never rounded to 100 %.
 
-    >>> percent(0.5), percent(0.99996), percent(1.0), percent(None)
+    >>> format_percent(0.5), format_percent(0.99996), format_percent(1.0), format_percent(None)
     ('50.0\u202f%', '>99.9\u202f%', '100\u202f%', '–')
-    >>> percent(0.00001), percent(0.0)
+    >>> format_percent(0.00001), format_percent(0.0)
     ('<0.1\u202f%', '0\u202f%')
     """
     if share is None:
@@ -99,7 +99,7 @@ def format_percent(share: float | None, decimals: int = 1) -> str:
 def format_count(number: int) -> str:
     """Format a whole number with separated thousands.
 
-    >>> count(12345)
+    >>> format_count(12345)
     '12\u202f345'
     """
     return f"{number:,}".replace(",", _NARROW)
@@ -136,7 +136,7 @@ def shorten(name: str) -> str:
 def format_time(iso: str) -> str:
     """Format a time of the ledger.
 
-    >>> when("2026-01-22T15:13:05Z")
+    >>> format_time("2026-01-22T15:13:05Z")
     '2026-01-22 15:13:05 UTC'
     """
     return replace_unprintable(iso).replace("T", " ").replace("Z", " UTC")
@@ -145,7 +145,7 @@ def format_time(iso: str) -> str:
 def quote_path(path: str) -> str:
     """Quote a relative path as an address, so that no name in it becomes a scheme, a query or a fragment.
 
-    >>> link("a b/#1?.csv"), link("javascript:alert(1)")
+    >>> quote_path("a b/#1?.csv"), quote_path("javascript:alert(1)")
     ('a%20b/%231%3F.csv', 'javascript%3Aalert%281%29')
     """
     from urllib.parse import quote

@@ -58,7 +58,7 @@ class BarChart:
 def build_bar_chart(name: str, title: str, bars: Sequence[tuple[str, Mapping[str, int]]]) -> BarChart:
     """Lay out stacked bars, each with a label and a count per kind, over the full width.
 
-    >>> chart = bar_chart("mix", "Digits", [("0", {"accepted": 3}), ("1", {"accepted": 0})])
+    >>> chart = build_bar_chart("mix", "Digits", [("0", {"accepted": 3}), ("1", {"accepted": 0})])
     >>> chart.description
     '0: 3 accepted; 1: 0'
     >>> chart.bars[1].parts

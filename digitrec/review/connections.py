@@ -42,7 +42,7 @@ def raise_open_files() -> int:
 def max_connections(open_files: int) -> int:
     """Return the number of connections that a limit of open files allows.
 
-    >>> room_for(1024), room_for(300), room_for(100)
+    >>> max_connections(1024), max_connections(300), max_connections(100)
     (200, 52, 16)
     """
     return max(_MIN_CONNECTIONS, min(MAX_CONNECTIONS, open_files - BACKLOG - _OTHER_FILES))

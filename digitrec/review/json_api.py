@@ -129,7 +129,7 @@ def is_row_id(batch_id: str, row: int) -> bool:
 def parse_whole_number(text: str) -> int | None:
     """Parse a whole number of at most nine digits; None for any other text.
 
-    >>> whole("007"), whole("-1"), whole("9" * 5000)
+    >>> parse_whole_number("007"), parse_whole_number("-1"), parse_whole_number("9" * 5000)
     (7, None, None)
     """
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None

@@ -108,7 +108,7 @@ def _judge_page(page: PageResult, label: str) -> tuple[float, bool]:
 def compute_metric(data: str, is_right: NDArray[np.bool_]) -> Metric:
     """Return the accuracy with its Wilson 95 % interval.
 
-    >>> measure_accuracy("mnist", np.array([True] * 99 + [False]))
+    >>> compute_metric("mnist", np.array([True] * 99 + [False]))
     Metric(data='mnist', pictures=100, right=99, accuracy=0.99, low=0.94551, high=0.99823)
     """
     count, total = int(is_right.sum()), len(is_right)
