@@ -125,7 +125,7 @@ def open_service(context: WorkerContext, *, thorough: bool) -> Iterator[Service]
         workspace.open_workspace(settings, thorough=thorough) if is_folder else object_store.open_object_store(settings)
     )
     with (
-        note_step("looking at the inbox", settings.inbox),
+        note_step("scanning the inbox", settings.inbox),
         open_workspace as space,
         open_readable_ledgers(settings) as ledgers,
         ExitStack() as stack,

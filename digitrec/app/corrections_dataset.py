@@ -38,9 +38,9 @@ class CorrectionsDataset:
         """Raise DataError if there is no page to train on."""
         if not self.train:
             raise DataError(
-                f"nobody has corrected a page that can be learned from ({self.missing:,} originals are missing, "
+                f"there is no corrected page to train on ({self.missing:,} originals are missing, "
                 f"{len(self.held_out):,} pages are held out)",
-                hint="Look at answers with `digitrec review`, or bring corrections in with `digitrec apply`.",
+                hint="Review answers with `digitrec review`, or import corrections with `digitrec apply`.",
             )
 
     def to_json(self) -> dict[str, int]:

@@ -60,7 +60,7 @@ def write_all_reports(settings: Settings, ledgers: Mapping[str, Ledger]) -> tupl
     try:
         write_trend(settings.reports / TREND_DIR, stats, references, made_at=made_at, app_version=digitrec.__version__)
     except MissingPackage as why:  # a slim installation can write the other reports
-        logs.warning("the trend is not made", why=why, hint=why.hint)
+        logs.warning("the trend report is not written", why=why, hint=why.hint)
     return batch_report.write_index(settings.reports), len(stats)
 
 

@@ -340,4 +340,4 @@ class Service:
     def _log_skipped(self, path: str, why: str) -> None:
         if path not in self.skipped_paths:
             self.skipped_paths.add(path)
-            logs.warning("passed over", file=path, why=why)
+            logs.warning("file skipped", file=path, why=why)

@@ -164,7 +164,7 @@ def test_an_error_without_a_path_names_the_folder_of_its_step(
         with pytest.raises(EnvironmentFailure) as caught:
             run_once(settings)
 
-    assert str(caught.value) == f"looking at the inbox in {harness.inbox} failed: No locks available"
+    assert str(caught.value) == f"scanning the inbox in {harness.inbox} failed: No locks available"
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from digitrec.storage.ledger import Ledger
 from digitrec.text import format_utc
 from digitrec.training.classifier import no_progress
 from tests.conftest import draw
-from tests.training.test_finetune import LITTLE
+from tests.training.test_finetune import SMALL
 
 pytestmark = [
     pytest.mark.slow,
@@ -41,7 +41,7 @@ def test_confirmed_answers_train_a_promoted_model_that_can_be_rolled_back(tmp_pa
             ledger, judgements, reviewer="ann", method=ReviewMethod.ONE, reviewed_at=format_utc(time.time())
         )
 
-    result = retrain(settings, "mnist-5k", no_progress, replace(LITTLE, pages_judged=200))
+    result = retrain(settings, "mnist-5k", no_progress, replace(SMALL, evaluation_pages=200))
 
     trained, held_out = len(result.pages.train), len(result.pages.held_out)
     assert (trained + held_out, result.pages.missing) == (20, 0)

@@ -126,7 +126,7 @@ def test_the_corrections_of_all_workers_count(tmp_path: Path) -> None:
 
 
 def test_without_corrected_pages_the_error_names_the_first_step() -> None:
-    with pytest.raises(DataError, match="nobody has corrected a page") as why:
+    with pytest.raises(DataError, match="there is no corrected page to train on") as why:
         CorrectionsDataset((), (), 0, 0, 0, missing=3).require_training_pages()
 
     assert "digitrec review" in why.value.hint

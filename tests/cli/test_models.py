@@ -115,5 +115,5 @@ def test_without_corrections_the_first_step_is_explained(
     assert call(monkeypatch, tmp_path, "train", "--with-corrections", "--data", "mnist-5k") == 2
 
     error = capsys.readouterr().err
-    assert "nobody has corrected a page" in error
+    assert "there is no corrected page to train on" in error
     assert "digitrec review" in error

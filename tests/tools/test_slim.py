@@ -156,7 +156,7 @@ def test_everyday_commands_work_in_a_slim_installation(slim: Slim) -> None:
 
     done = slim.run("report")
     (entry,) = map(json.loads, done.stderr.splitlines())
-    assert (done.returncode, entry["event"]) == (0, "the trend is not made")
+    assert (done.returncode, entry["event"]) == (0, "the trend report is not written")
     assert "matplotlib" in entry["why"]
     assert "1 report made" in done.stdout
     assert len(list((slim.folder / "reports").glob("*Z-*/index.html"))) == 1
