@@ -115,7 +115,7 @@ def scan(
         except FileNotFoundError:  # removed since the folder was listed
             return None
         except OSError as error:
-            skipped(path, f"cannot be looked at: {error.strerror}")
+            skipped(path, f"cannot be examined: {error.strerror}")
             return None
         if not stat.S_ISREG(state.st_mode):
             skipped(path, _KINDS.get(stat.S_IFMT(state.st_mode), "is no regular file"))

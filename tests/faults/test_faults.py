@@ -127,18 +127,18 @@ def test_the_inbox_is_replaced_by_an_empty_folder(scene: Scene) -> None:
 
 def test_the_observer_is_killed(scene: Scene) -> None:
     stop = service.ShutdownSignal()
-    observer = WatchdogSource(scene.inbox, stop.bell)
+    source = WatchdogSource(scene.inbox, stop.wake_event)
     settings = Settings(workspace=scene.workspace, settle_s=0.1, scan_interval_s=1.0)
     scene.drop(1)
-    thread = threading.Thread(target=watch, args=(settings, stop, observer))
+    thread = threading.Thread(target=watch, args=(settings, stop, source))
     thread.start()
     try:
         until(lambda: len(scene.rows()) == 1)
         for count in (2, 3):
-            observer.stop()
+            source.stop()
             scene.drop(1)
             until(lambda count=count: len(scene.rows()) == count, 15)  # type: ignore[misc]
-        until(lambda: observer.state == "alive", 5)
+        until(lambda: source.state == "alive", 5)
     finally:
         stop.set()
         thread.join(timeout=20)
