@@ -121,7 +121,7 @@ def _yielded(node: ast.AST) -> ast.expr | None:
     """A difference or a note of `verify`, a bad line of a table: these are yielded or gathered."""
     if isinstance(node, ast.Yield):
         return node.value.elts[-1] if isinstance(node.value, ast.Tuple) else node.value
-    is_gathered = isinstance(node, ast.Call) and _dotted(node.func) in {"discrepancies.append", "notes.append"}
+    is_gathered = isinstance(node, ast.Call) and _dotted(node.func) in {"_discrepancies.append", "notes.append"}
     return node.args[0] if is_gathered and isinstance(node, ast.Call) else None
 
 

@@ -81,7 +81,7 @@ def requeue(
     """
     moved = []
     with workspace.exclusive_job(settings, _LOCK), workspace.open_ledgers_readonly(settings) as ledgers:
-        claims = maintenance.select_claims(settings, ledgers, batch_id=batch_id, reason=reason, given=names)
+        claims = maintenance.select_claims(settings, ledgers, batch_id=batch_id, reason=reason, queries=names)
         for file in () if dry_run else maintenance.requeue(settings, claims, format_utc(time.time())):
             moved.append(file)
             on_moved(file)

@@ -116,7 +116,7 @@ def apply(
         raise UsageError(f"{pluralize(len(plan.errors), 'line')} of {table} cannot be applied; nothing was", hint=hint)
     result = exchange.apply_import(settings, plan, reviewer or _get_login())
     typer.echo(
-        f"{result.confirmed} confirmed, {result.corrected} corrected, {plan.already_known} already known, "
+        f"{result.confirmed} confirmed, {result.corrected} corrected, {plan.repeated} already known, "
         f"{plan.unchanged} unchanged" + (f", {len(plan.errors)} skipped" if plan.errors else "")
     )
     for path in result.tables:

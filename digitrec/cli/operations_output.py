@@ -82,17 +82,17 @@ def format_history(history: "FileHistory") -> Iterator[str]:
 def _format_event(event: "ClaimEvent") -> Iterator[str]:
     yield f"{event.file}  {event.sha256[:16]}"
     yield f"  claimed   {event.claimed_at} by worker {event.worker}, batch {event.batch_id} ({event.stage})"
-    if event.fate == "deferred":
+    if event.outcome == "deferred":
         yield f"  deferred: {event.why}; put back as {event.original}"
         return
     if event.answered_at:
-        yield f"  answered  {event.answered_at}: {event.fate}"
+        yield f"  answered  {event.answered_at}: {event.outcome}"
     for answer in event.answers:
         yield from _format_answer(answer)
     if event.removed:
         yield f"  {event.removed.replace(' ', '  ', 1)}"
     elif event.original:
-        yield f"  original  {event.original}{'' if event.is_there else ' (MISSING)'}"
+        yield f"  original  {event.original}{'' if event.has_original else ' (MISSING)'}"
     if event.reason_file:
         yield f"  reason    {event.reason_file}"
 

@@ -1,7 +1,7 @@
-"""Rows into a file, one after the other, in constant memory: csv, jsonl, xlsx.
+"""Write tables row by row, in constant memory, as csv, jsonl or xlsx.
 
-Cells are those of the CSV in every form, names written harmlessly (`names.cell`), and text stays text: "0650" keeps its
-zero. Beyond csv, numbers are numbers and an empty cell is none.
+Cells are those of the CSV in every format, with escaped names, and text stays text: "0650" keeps its zero. In jsonl and
+xlsx numbers are numbers, and an empty cell is null.
 """
 
 import csv
@@ -15,16 +15,17 @@ from typing import IO, TypeAlias
 from digitrec.errors import UsageError
 
 Cells: TypeAlias = Iterable[Mapping[str, str]]
-"""Rows, each a text by column."""
+"""Rows; the text of each cell by column."""
 
-_WHOLE = frozenset({"schema_version", "row", "page", "digit_count", "width", "height", "size_bytes"})
-_REAL = frozenset({"confidence", "runner_up_confidence"})
-_MOST_XLSX_ROWS = 1_048_576
+_INTEGER_COLUMNS = frozenset({"schema_version", "row", "page", "digit_count", "width", "height", "size_bytes"})
+_FLOAT_COLUMNS = frozenset({"confidence", "runner_up_confidence"})
+_MAX_XLSX_ROWS = 1_048_576
+"""Upper limit of rows in a sheet, with the header."""
 _NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
 
 class TableFormat(StrEnum):
-    """What a table can be written as."""
+    """File format of a table."""
 
     CSV = "csv"
     JSONL = "jsonl"
@@ -32,12 +33,12 @@ class TableFormat(StrEnum):
 
     @property
     def is_text(self) -> bool:
-        """True if it may go to a terminal."""
+        """Return True if it may be written to a terminal."""
         return self in {TableFormat.CSV, TableFormat.JSONL}
 
 
 def _csv(file: IO[bytes], columns: Sequence[str], rows: Cells, csv_profile: str) -> None:
-    """As the CSVs in the outbox are written."""
+    """Write a CSV like those in the outbox."""
     encoding = "utf-8-sig" if csv_profile == "excel" else "utf-8"
     text = io.TextIOWrapper(file, encoding=encoding, newline="", write_through=False)
     try:
@@ -45,18 +46,18 @@ def _csv(file: IO[bytes], columns: Sequence[str], rows: Cells, csv_profile: str)
         writer.writeheader()
         writer.writerows(rows)
     finally:
-        text.detach()  # flushes; whoever opened the file closes it
+        text.detach()  # flushes; the caller closes the file
 
 
 def _jsonl(file: IO[bytes], columns: Sequence[str], rows: Cells, _: str) -> None:
-    """One JSON object a line."""
+    """Write one JSON object per line."""
     for row in rows:
-        found = {column: _value(column, row[column]) for column in columns}
-        file.write(json.dumps(found, ensure_ascii=False).encode() + b"\n")
+        values = {column: _parse_value(column, row[column]) for column in columns}
+        file.write(json.dumps(values, ensure_ascii=False).encode() + b"\n")
 
 
 def _xlsx(file: IO[bytes], columns: Sequence[str], rows: Cells, _: str) -> None:
-    """A workbook of one sheet.
+    """Write a workbook of one sheet.
 
     Raises:
         UsageError: more rows than a sheet can hold.
@@ -68,24 +69,24 @@ def _xlsx(file: IO[bytes], columns: Sequence[str], rows: Cells, _: str) -> None:
     sheet = book.create_sheet("digitrec")
     sheet.freeze_panes = "A2"
 
-    def cell(column: str, text: str) -> object:
-        value = _value(column, text)
+    def make_cell(column: str, text: str) -> object:
+        value = _parse_value(column, text)
         if not isinstance(value, str):
             return value
-        one = WriteOnlyCell(sheet, _NOT_IN_XML.sub(_escaped, value))
-        one.data_type = "s"  # whatever it begins with
-        one.number_format = "@"  # and what is typed over it stays text, too
-        return one
+        text_cell = WriteOnlyCell(sheet, _NOT_IN_XML.sub(_escape_match, value))
+        text_cell.data_type = "s"  # also if it begins with "="
+        text_cell.number_format = "@"  # text that a user types over it stays text, too
+        return text_cell
 
     sheet.append(list(columns))
     try:
         for number, row in enumerate(rows, start=2):
-            if number > _MOST_XLSX_ROWS:
+            if number > _MAX_XLSX_ROWS:
                 hint = "Use --format csv, or --since."
-                raise UsageError(f"an xlsx sheet holds no more than {_MOST_XLSX_ROWS - 1:,} rows", hint=hint)
-            sheet.append([cell(column, row[column]) for column in columns])
+                raise UsageError(f"an xlsx sheet has no more than {_MAX_XLSX_ROWS - 1:,} rows", hint=hint)
+            sheet.append([make_cell(column, row[column]) for column in columns])
     except BaseException:
-        sheet.close()  # or the draft it writes stays open
+        sheet.close()  # otherwise its temporary file stays open
         raise
     book.save(file)
 
@@ -95,14 +96,14 @@ WRITERS: dict[TableFormat, Callable[[IO[bytes], Sequence[str], Cells, str], None
     TableFormat.JSONL: _jsonl,
     TableFormat.XLSX: _xlsx,
 }
-"""Each takes an open file, the columns, the rows, and the CSV profile."""
+"""Writer of each format; its arguments: open file, columns, rows, CSV profile."""
 
 
-def _value(column: str, text: str) -> str | int | float | None:
+def _parse_value(column: str, text: str) -> str | int | float | None:
     if not text:
         return None
-    return int(text) if column in _WHOLE else float(text) if column in _REAL else text
+    return int(text) if column in _INTEGER_COLUMNS else float(text) if column in _FLOAT_COLUMNS else text
 
 
-def _escaped(found: re.Match[str]) -> str:
-    return "".join(f"%{byte:02X}" for byte in found[0].encode())
+def _escape_match(match: re.Match[str]) -> str:
+    return "".join(f"%{byte:02X}" for byte in match[0].encode())

@@ -1,4 +1,4 @@
-"""How far a model's confidence can be trusted: what was counted on labelled pages, and the threshold that follows."""
+"""Calibration tables of a model: error rates counted on labelled pages, and the acceptance threshold they imply."""
 
 import math
 from collections.abc import Sequence
@@ -9,63 +9,63 @@ from itertools import pairwise
 from digitrec.errors import ModelError
 
 CONFIDENCE = 0.95
-"""Of the bounds, one-sided."""
+"""Confidence level of the one-sided upper bounds."""
 REPORTED_ERROR_RATES = (0.01, 0.005, 0.002, 0.001)
-"""The error rates a model's card tells about."""
+"""Error rates that a model card reports."""
 
 
 class Rule(StrEnum):
-    """What must be within `max_error` among the accepted pages of a table."""
+    """Which error of the accepted pages of a table must be within `max_error`."""
 
     UPPER_BOUND = "bound"
-    """The bound on their error, with 95 % confidence (Clopper-Pearson, one-sided)."""
+    """Upper bound of their error rate, with 95 % confidence (Clopper-Pearson, one-sided)."""
     OBSERVED = "share"
-    """The share of errors that was counted: for sets too small for a bound of their own."""
+    """Their observed error rate: for sets too small for an upper bound."""
 
 
 @dataclass(frozen=True, slots=True)
 class OperatingPoint:
-    """What is known of the pages accepted at one threshold."""
+    """Counts of the pages accepted at one threshold."""
 
     threshold: float
-    """Accepted is what has at least this confidence."""
+    """Lowest accepted confidence."""
     accepted: int
-    """How many of the labelled pages that is; never one that most likely holds no digit."""
+    """Number of accepted labelled pages; a page whose most likely class is no digit is never accepted."""
     wrong: int
-    """How many of those were read wrongly."""
+    """Number of accepted pages that were read wrongly."""
     upper: float
-    """With 95 % confidence the true share of wrong ones is below this (Clopper-Pearson, one-sided)."""
+    """Upper bound of the error rate, with 95 % confidence (Clopper-Pearson, one-sided)."""
 
     @property
     def observed_error(self) -> float:
-        """Of the accepted, the share that was wrong; 1 where none was accepted."""
+        """Error rate of the accepted pages; 1 where none was accepted."""
         return self.wrong / self.accepted if self.accepted else 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class CalibrationTable:
-    """One set of labelled pages that no weight was fitted to, and what was accepted of it at each threshold."""
+    """Operating points of one set of labelled pages that was not used for training."""
 
     name: str
     source: str
-    """What the pages are, in words."""
+    """Description of the pages."""
     pages: int
-    """All of them, accepted or not."""
+    """Number of pages, accepted or not."""
     rule: Rule
     bounds: tuple[OperatingPoint, ...]
-    """By rising threshold."""
+    """Operating points by rising threshold."""
 
     def __post_init__(self) -> None:
-        rising = all(one.threshold < two.threshold for one, two in pairwise(self.bounds))
-        if not rising or not all(_is_sensible(one, self.pages) for one in self.bounds):
-            raise ValueError(f"its calibration table {self.name!r} makes no sense")
+        is_rising = all(lower.threshold < upper.threshold for lower, upper in pairwise(self.bounds))
+        if not is_rising or not all(_is_valid(point, self.pages) for point in self.bounds):
+            raise ValueError(f"its calibration table {self.name!r} is inconsistent")
 
-    def error(self, bound: OperatingPoint) -> float:
-        """The error this table answers for at one of its thresholds, by its rule, 0..1."""
-        return bound.upper if self.rule is Rule.UPPER_BOUND else bound.observed_error
+    def error(self, point: OperatingPoint) -> float:
+        """Return the error rate at one of its operating points, by its rule, 0..1."""
+        return point.upper if self.rule is Rule.UPPER_BOUND else point.observed_error
 
     def threshold(self, max_error: float) -> float | None:
-        """The lowest threshold at which the rule holds; None if it holds at none.
+        """Return the lowest threshold at which the rule holds; None if it holds at none.
 
         >>> values = ((0.0, 1000, 20, 0.029), (0.9, 950, 1, 0.005), (0.99, 800, 0, 0.0037))
         >>> rows = tuple(OperatingPoint(*row) for row in values)
@@ -74,49 +74,49 @@ class CalibrationTable:
         >>> CalibrationTable("real", "", 1000, Rule.OBSERVED, rows).threshold(0.001)
         0.99
         """
-        return next((bound.threshold for bound in self.bounds if self.error(bound) <= max_error), None)
+        return next((point.threshold for point in self.bounds if self.error(point) <= max_error), None)
 
     def point_at(self, threshold: float) -> OperatingPoint:
-        """What was accepted from this confidence on, or from the next lower one that was counted."""
-        below = [bound for bound in self.bounds if bound.threshold <= threshold]
-        return below[-1] if below else self.bounds[0]
+        """Return the operating point with the highest threshold up to this one."""
+        points = [point for point in self.bounds if point.threshold <= threshold]
+        return points[-1] if points else self.bounds[0]
 
     @property
     def lowest_error(self) -> float:
-        """The smallest error at which the rule holds, 0..1, rounded up to five digits."""
-        return _rounded_up(min((self.error(bound) for bound in self.bounds), default=1.0))
+        """Return the smallest error rate at which the rule holds, 0..1, rounded up to five digits."""
+        return _round_up(min((self.error(point) for point in self.bounds), default=1.0))
 
 
 @dataclass(frozen=True, slots=True)
 class ThresholdChoice:
-    """The threshold for one error rate."""
+    """The acceptance threshold for one error rate."""
 
     threshold: float
     table: str
-    """The name of the table that decided: its own lowest threshold is the highest."""
+    """Name of the deciding table: the one whose own lowest threshold is the highest."""
 
 
 def choose_operating_point(tables: Sequence[CalibrationTable], max_error: float) -> ThresholdChoice:
-    """The lowest threshold at which the rule of every table holds.
+    """Return the lowest threshold at which the rule of every table holds.
 
-    That may be higher than each table's own lowest: among fewer accepted pages the bound is wider again.
+    It may be higher than the lowest of each table: with fewer accepted pages the upper bound rises again.
 
     Raises:
         ModelError: at no threshold do all rules hold, or there is no table.
     """
-    lowest = next((one for one in _grid(tables) if _error(tables, one) <= max_error), None)
-    if lowest is None:
-        raise _refused(tables, max_error)
-    return ThresholdChoice(lowest, max(tables, key=lambda table: table.threshold(max_error) or 0.0).name)
+    threshold = next((value for value in _common_thresholds(tables) if _max_error(tables, value) <= max_error), None)
+    if threshold is None:
+        raise _no_guarantee(tables, max_error)
+    return ThresholdChoice(threshold, max(tables, key=lambda table: table.threshold(max_error) or 0.0).name)
 
 
 def lowest_error(tables: Sequence[CalibrationTable]) -> float:
-    """The smallest error at which every table's rule holds at some threshold, 0..1, rounded up to five digits."""
-    return _rounded_up(min((_error(tables, one) for one in _grid(tables)), default=1.0))
+    """Return the smallest error rate at which all rules hold at some threshold, 0..1, rounded up to five digits."""
+    return _round_up(min((_max_error(tables, threshold) for threshold in _common_thresholds(tables)), default=1.0))
 
 
 def required_sample_size(max_error: float) -> int:
-    """How many labelled pictures, all read rightly, show with 95 % confidence an error below `max_error`.
+    """Return how many labelled pages without an error show an error rate below `max_error`, with 95 % confidence.
 
     >>> required_sample_size(0.005)
     598
@@ -124,37 +124,36 @@ def required_sample_size(max_error: float) -> int:
     return math.ceil(math.log(1.0 - CONFIDENCE) / math.log(1.0 - max_error))
 
 
-def _grid(tables: Sequence[CalibrationTable]) -> list[float]:
-    """The thresholds that are counted for some table, by size; none below the lowest that is counted for all."""
+def _common_thresholds(tables: Sequence[CalibrationTable]) -> list[float]:
+    """Return the thresholds of all tables, sorted; none below the lowest that every table covers."""
     if not tables or not all(table.bounds for table in tables):
         return []
-    least = max(table.bounds[0].threshold for table in tables)
-    every = {bound.threshold for table in tables for bound in table.bounds}
-    return sorted(one for one in every if one >= least)
+    lowest = max(table.bounds[0].threshold for table in tables)
+    return sorted({point.threshold for table in tables for point in table.bounds if point.threshold >= lowest})
 
 
-def _error(tables: Sequence[CalibrationTable], threshold: float) -> float:
-    """The largest of the errors that the tables answer for there."""
+def _max_error(tables: Sequence[CalibrationTable], threshold: float) -> float:
+    """Return the largest error rate of the tables at a threshold."""
     return max(table.error(table.point_at(threshold)) for table in tables)
 
 
-def _rounded_up(error: float) -> float:
+def _round_up(error: float) -> float:
     return math.ceil(round(error * 1e5, 6)) / 1e5
 
 
-def _refused(tables: Sequence[CalibrationTable], max_error: float) -> ModelError:
+def _no_guarantee(tables: Sequence[CalibrationTable], max_error: float) -> ModelError:
     best = lowest_error(tables)
     return ModelError(
-        f"this model cannot promise a max_error of {max_error:g}; the best it can promise is {best:.5f}",
-        hint=f"Raise max_error to at least {best:.5f}, or calibrate with more labelled pictures held out: a promise of "
-        f"{max_error:g} takes {required_sample_size(max_error):,} of them read without any error.",
+        f"this model cannot guarantee a max_error of {max_error:g}; the lowest it can guarantee is {best:.5f}",
+        hint=f"Raise max_error to at least {best:.5f}, or calibrate with more labelled pictures held out: "
+        f"a guarantee of {max_error:g} takes {required_sample_size(max_error):,} of them read without any error.",
     )
 
 
-def _is_sensible(bound: OperatingPoint, pages: int) -> bool:
+def _is_valid(point: OperatingPoint, pages: int) -> bool:
     return (
-        0.0 <= bound.threshold <= 1.0
-        and 0 <= bound.wrong <= bound.accepted <= pages
-        and math.isfinite(bound.upper)
-        and 0.0 <= bound.upper <= 1.0
+        0.0 <= point.threshold <= 1.0
+        and 0 <= point.wrong <= point.accepted <= pages
+        and math.isfinite(point.upper)
+        and 0.0 <= point.upper <= 1.0
     )

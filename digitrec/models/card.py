@@ -1,4 +1,4 @@
-"""What a model says about itself: `model.json` as a frozen record, read and written here only."""
+"""The model card `model.json` as a frozen dataclass: parse, validate, serialize."""
 
 import re
 from collections.abc import Mapping
@@ -9,8 +9,8 @@ from digitrec.errors import ModelError
 from digitrec.models.calibration import CalibrationTable, OperatingPoint, Rule
 
 SCHEMA = 2
-_WITH_ONE_TABLE = 1
-"""Cards of this schema have one table, `bounds`."""
+_FIRST_SCHEMA = 1
+"""Schema of cards with one calibration table, `bounds`."""
 _ID = re.compile(r"[a-z0-9_]{1,40}-[0-9a-f]{10}(-c[0-9a-f]{8})?")
 _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,60}\.(keras|tflite)")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -18,7 +18,7 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """How well it read one data set it had never seen; low and high are the Wilson 95 % interval."""
+    """Accuracy on one held-out data set; low and high are the Wilson 95 % interval."""
 
     data: str
     pictures: int
@@ -30,7 +30,7 @@ class Metric:
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """One line of the training curves. Validation pictures are half clean, half augmented."""
+    """One epoch of the training curves. Validation pictures are half clean, half augmented."""
 
     epoch: int
     loss: float
@@ -43,35 +43,35 @@ class Epoch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCard:
-    """Everything in `model.json`."""
+    """Content of `model.json`."""
 
     id: str
-    """`<network>-<first 10 hex of bundle.weights_digest>`, and `-c<8 hex>` if it was calibrated anew."""
+    """`<network>-<first 10 hex of bundle.weights_digest>`, and `-c<8 hex>` after another calibration."""
     network: str
     created_at: str
     recipe: int
     """The way of making ink it was trained with, `recipe.RECIPE` then."""
     input_shape: tuple[int, ...]
     weights: int
-    """How many numbers were learned."""
+    """Number of trained parameters."""
     files: Mapping[str, str]
-    """File name -> sha256."""
+    """sha256 by file name."""
     temperature: float
     calibrations: tuple[CalibrationTable, ...]
-    """What the threshold follows from; the rules of all must hold."""
+    """Tables that the threshold is chosen from; the rules of all must hold."""
     metrics: tuple[Metric, ...]
     history: tuple[Epoch, ...]
     best_epoch: int
     interrupted: bool
-    """Training was stopped early; the best weights until then were kept."""
+    """True if training was stopped early, with the best weights until then."""
     seed: int
     training: Mapping[str, Any] = field(default_factory=dict)
-    """Data name, source and digest, what was held out, epochs, rates, seconds: for people and reports."""
+    """Data name, source and digest, held-out data, epochs, rates, seconds: for people and reports."""
     versions: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def weights_id(self) -> str:
-        """Its id without what a new calibration added."""
+        """Return the id without the suffix of a calibration."""
         return "-".join(self.id.split("-")[:2])
 
     @property
@@ -80,28 +80,29 @@ class ModelCard:
         return f"{self.id}-r{self.recipe}"
 
     def to_json(self) -> dict[str, Any]:
-        """What `model.json` holds."""
+        """Return the content of `model.json`."""
         return {"schema": SCHEMA, **asdict(self)}
 
     @classmethod
-    def from_json(cls, found: object) -> Self:
-        """Check and take over what `model.json` holds.
+    def from_json(cls, content: object) -> Self:
+        """Parse and validate the content of `model.json`.
 
         Raises:
-            ModelError: something in it is missing or cannot be.
+            ModelError: a value is missing or invalid.
         """
         try:
-            return cls._parse(found)
-        except (KeyError, TypeError, ValueError) as why:
-            raise ModelError(f"model.json cannot be used: {_words(why)}") from None
+            return cls._parse(content)
+        except (KeyError, TypeError, ValueError) as error:
+            why = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+            raise ModelError(f"model.json cannot be used: {why}") from None
 
     @classmethod
-    def _parse(cls, found: object) -> Self:
-        if not isinstance(found, dict):
+    def _parse(cls, content: object) -> Self:
+        if not isinstance(content, dict):
             raise TypeError("it is no JSON object")
-        values = dict(found)
+        values = dict(content)
         schema = values.pop("schema", None)
-        if schema not in {SCHEMA, _WITH_ONE_TABLE}:
+        if schema not in {SCHEMA, _FIRST_SCHEMA}:
             raise ValueError(f"its schema is not {SCHEMA}")
         files = values["files"]
         if not files or not all(_FILE.fullmatch(name) and _DIGEST.fullmatch(files[name]) for name in files):
@@ -110,29 +111,27 @@ class ModelCard:
             raise ValueError(f"its id {values['id']!r} is not NETWORK-0123456789 or NETWORK-0123456789-c01234567")
         if not (isinstance(values["temperature"], float) and 0.01 <= values["temperature"] <= 100):
             raise ValueError(f"its temperature is {values['temperature']!r}")
-        values["calibrations"] = _one_table(values) if schema == _WITH_ONE_TABLE else _tables(values["calibrations"])
+        values["calibrations"] = (
+            _parse_first_schema(values) if schema == _FIRST_SCHEMA else _parse_tables(values["calibrations"])
+        )
         values["metrics"] = tuple(Metric(**row) for row in values["metrics"])
         values["history"] = tuple(Epoch(**row) for row in values["history"])
         values["input_shape"] = tuple(values["input_shape"])
         return cls(**values)
 
 
-def _tables(found: list[dict[str, Any]]) -> tuple[CalibrationTable, ...]:
+def _parse_tables(tables: list[dict[str, Any]]) -> tuple[CalibrationTable, ...]:
     return tuple(
         CalibrationTable(
             **{**table, "rule": Rule(table["rule"]), "bounds": tuple(OperatingPoint(**row) for row in table["bounds"])}
         )
-        for table in found
+        for table in tables
     )
 
 
-def _one_table(values: dict[str, Any]) -> tuple[CalibrationTable, ...]:
+def _parse_first_schema(values: dict[str, Any]) -> tuple[CalibrationTable, ...]:
     rows = tuple(OperatingPoint(**row) for row in values.pop("bounds"))
     training = values.get("training")
-    told = training.get("calibrated") if isinstance(training, dict) else None
-    pages = told if isinstance(told, int) else max((row.accepted for row in rows), default=0)
+    calibrated = training.get("calibrated") if isinstance(training, dict) else None
+    pages = calibrated if isinstance(calibrated, int) else max((row.accepted for row in rows), default=0)
     return (CalibrationTable("held out", "pictures held out of training", pages, Rule.UPPER_BOUND, rows),)
-
-
-def _words(why: Exception) -> str:
-    return f"{why} is missing" if isinstance(why, KeyError) else str(why)

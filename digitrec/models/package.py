@@ -1,4 +1,4 @@
-"""A model folder: nothing in it is loaded before its digest was checked."""
+"""Open a model folder; the digest of every file is checked before it is loaded."""
 
 import hashlib
 import json
@@ -17,23 +17,23 @@ TFLITE = "model.tflite"
 KERAS = "model.keras"
 INK_TFLITE = "ink.tflite"
 LINE_TFLITE = "line.tflite"
-"""The networks that look at the page itself; a model has both or none."""
+"""Page model: segmenter and sequence recognizer; a model has both files or none."""
 _PICKLES = {".pkl", ".pickle", ".joblib", ".dill", ".pt", ".pth"}
 
 
 @dataclass(frozen=True, slots=True)
 class ModelPackage:
-    """A model folder that can be used."""
+    """A valid model folder."""
 
     folder: Path
     card: ModelCard
 
     @classmethod
     def open(cls, folder: Path) -> Self:
-        """Read the card, compare every digest, check the recipe.
+        """Read the card, compare every digest, and check the preprocessing version.
 
         Raises:
-            ModelError: something is missing, altered, unreadable, a pickle, or made for another recipe.
+            ModelError: a file is missing, altered, unreadable or a pickle, or the preprocessing version differs.
         """
         card = _read_card(folder)
         if TFLITE not in card.files:
@@ -41,10 +41,10 @@ class ModelPackage:
         if (INK_TFLITE in card.files) != (LINE_TFLITE in card.files):
             raise ModelError(f"the model {folder} has only one of {INK_TFLITE} and {LINE_TFLITE}")
         if not card.weights_id.endswith(f"-{weights_digest(card.files)[:10]}"):
-            raise ModelError(f"the model {folder} is named {card.id}, but its weights are another one's")
-        bundle = cls(folder, card)
+            raise ModelError(f"the model {folder} is named {card.id}, but its weights belong to another model")
+        package = cls(folder, card)
         for name in card.files:
-            bundle.read_file(name)
+            package.read_file(name)
         if pickles := sorted(path.name for path in folder.iterdir() if path.suffix.lower() in _PICKLES):
             raise ModelError(
                 f"the model {folder} holds {', '.join(pickles)}; a pickle can run code",
@@ -56,20 +56,20 @@ class ModelPackage:
                 f"this version makes recipe {PREPROCESSING_VERSION}",
                 hint="Train it again with `digitrec train`, or run the version of digitrec that made it.",
             )
-        return bundle
+        return package
 
     @property
     def has_page_models(self) -> bool:
-        """Whether it has networks that look at the page itself."""
+        """Return True if the model has a page model (segmenter and sequence recognizer)."""
         return INK_TFLITE in self.card.files
 
     def read_file(self, name: str) -> bytes:
-        """One of the card's files, its digest compared; ModelError if the card names no such file."""
+        """Return a file of the card after checking its digest; ModelError if it is not in the card."""
         path = self.path(name)
         try:
             content = path.read_bytes()
-        except OSError as why:
-            raise ModelError(f"{self.folder / name} cannot be read: {why.strerror}") from None
+        except OSError as error:
+            raise ModelError(f"{self.folder / name} cannot be read: {error.strerror}") from None
         if hashlib.sha256(content).hexdigest() != self.card.files[name]:
             raise ModelError(
                 f"{self.folder / name} was altered: its sha256 is not the one in {CARD}",
@@ -78,45 +78,45 @@ class ModelPackage:
         return content
 
     def path(self, name: str) -> Path:
-        """Where one of the card's files lies; ModelError if the card names no such file."""
+        """Return the path of a file of the card; ModelError if it is not in the card."""
         if name not in self.card.files:
             raise ModelError(f"the model {self.folder} has no {name}")
         return self.folder / name
 
     def threshold(self, max_error: float) -> float:
-        """The lowest confidence to accept so that at most `max_error` of the accepted are wrong, by all its tables.
+        """Return the lowest confidence to accept so that at most `max_error` of the accepted pages are wrong.
 
         Raises:
-            ModelError: too few labelled pages were held out to promise that much.
+            ModelError: too few labelled pages were held out for this guarantee.
         """
         return choose_operating_point(self.card.calibrations, max_error).threshold
 
 
 def weights_digest(files: Mapping[str, str]) -> str:
-    """Names the weights of everything the service runs, by the sha256 of each file.
+    """Return a digest of the .tflite files, from the sha256 of each.
 
     >>> weights_digest({"model.tflite": "ab12", "model.keras": "cd34"})
     'ab12'
     >>> weights_digest({"model.tflite": "ab12", "ink.tflite": "ef56"})[:10]
     'ef5ad9cce1'
     """
-    run = {name: digest for name, digest in files.items() if name.endswith(".tflite")}
-    if len(run) == 1:
-        return next(iter(run.values()))
-    return hashlib.sha256("".join(f"{name}:{run[name]}\n" for name in sorted(run)).encode()).hexdigest()
+    digests = {name: digest for name, digest in files.items() if name.endswith(".tflite")}
+    if len(digests) == 1:
+        return next(iter(digests.values()))
+    return hashlib.sha256("".join(f"{name}:{digests[name]}\n" for name in sorted(digests)).encode()).hexdigest()
 
 
 def _read_card(folder: Path) -> ModelCard:
     path = folder / CARD
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ModelError(f"there is no model in {folder}: {CARD} is missing") from None
-    except OSError as why:
-        raise ModelError(f"{path} cannot be read: {why.strerror}") from None
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as why:
-        raise ModelError(f"{path} is no JSON: {why}") from None
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror}") from None
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise ModelError(f"{path} is no JSON: {error}") from None
     try:
-        return ModelCard.from_json(found)
-    except ModelError as why:
-        raise ModelError(f"the model {folder}: {why}") from None
+        return ModelCard.from_json(content)
+    except ModelError as error:
+        raise ModelError(f"the model {folder}: {error}") from None

@@ -1,7 +1,7 @@
-"""The trained models of a workspace, the shipped one, and which of them is in use.
+"""Registry of the trained models of a workspace and the shipped one, with promote and rollback.
 
-`<root>/<id>/` are model folders. `<root>/current` names the one in use; without it the shipped one is. `<root>/earlier`
-names those in use before, the latest last, for `rollback`.
+`<root>/<id>/` are model folders. `<root>/current` has the id of the model in use; without it the shipped one is used.
+`<root>/earlier` has the ids used before, latest last, for `rollback`.
 """
 
 import os
@@ -19,7 +19,7 @@ from digitrec.models.package import CARD, ModelPackage
 SHIPPED = "shipped"
 _CURRENT = "current"
 _EARLIER = "earlier"
-_HINT = "`digitrec models list` names those there are."
+_HINT = "`digitrec models list` shows the models."
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,32 +27,32 @@ class ModelListing:
     """One line of `digitrec models list`."""
 
     name: str
-    """What `--model` and `models promote` take: its id, or `shipped`."""
+    """Argument of `--model` and `models promote`: its id, or `shipped`."""
     folder: Path
     is_current: bool
     card: ModelCard | None
     problem: str = ""
-    """Why it cannot be used; the card is None then."""
+    """Why it cannot be used; then the card is None."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelRegistry:
-    """Where models lie."""
+    """The models of a workspace."""
 
     root: Path
     shipped: Path
 
     def list(self) -> tuple[ModelListing, ...]:
-        """Every model, usable or not: the shipped one, then the trained ones by age."""
-        stored = [self._look(path.name, path) for path in _folders(self.root)]
-        stored.sort(key=lambda one: (one.card.created_at if one.card else "", one.name))
-        return (self._look(SHIPPED, self.shipped), *stored)
+        """Return every model, usable or not: the shipped one, then the trained ones by age."""
+        listings = [self._describe(path.name, path) for path in _list_dirs(self.root)]
+        listings.sort(key=lambda model: (model.card.created_at if model.card else "", model.name))
+        return (self._describe(SHIPPED, self.shipped), *listings)
 
     def current(self) -> Path:
-        """The folder of the model in use.
+        """Return the folder of the model in use.
 
         Raises:
-            ModelError: the one that was promoted is gone.
+            ModelError: the promoted model was removed.
         """
         name = self.current_name()
         if name == SHIPPED:
@@ -65,38 +65,38 @@ class ModelRegistry:
         return self.root / name
 
     def current_name(self) -> str:
-        """Its id, or `shipped`."""
-        names = _lines(self.root / _CURRENT)
+        """Return the id of the model in use, or `shipped`."""
+        names = _read_names(self.root / _CURRENT)
         return names[0] if names else SHIPPED
 
     def find(self, name_or_path: str) -> Path:
-        """The folder of a model: `shipped`, an id or the unmistakable beginning of one, or a path.
+        """Return the folder of a model by `shipped`, an id or its unique beginning, or a path.
 
         Raises:
-            ModelError: there is none, or several begin like this.
+            ModelError: there is no such model, or the beginning is ambiguous.
         """
-        # Anything with a slash or a leading dot is a path, so that no name leads out of the store.
+        # Anything with a slash or a leading dot is a path, so that no name leads out of the registry.
         if name_or_path and not name_or_path.startswith((".", "~")) and "/" not in name_or_path:
-            known = {one.card.id if one.card else one.name: one for one in reversed(self.list())}
-            known[SHIPPED] = self._look(SHIPPED, self.shipped)
-            fitting = [name_or_path] if name_or_path in known else [id for id in known if id.startswith(name_or_path)]
-            if len(fitting) > 1:
-                raise ModelError(f"several models begin with {name_or_path}: {', '.join(sorted(fitting))}", hint=_HINT)
-            if fitting:
-                return known[fitting[0]].folder
-        # Unlike a Path's own methods these raise for no name, as of an unknown user.
+            models = {model.card.id if model.card else model.name: model for model in reversed(self.list())}
+            models[SHIPPED] = self._describe(SHIPPED, self.shipped)
+            ids = [name_or_path] if name_or_path in models else [id for id in models if id.startswith(name_or_path)]
+            if len(ids) > 1:
+                raise ModelError(f"several models begin with {name_or_path}: {', '.join(sorted(ids))}", hint=_HINT)
+            if ids:
+                return models[ids[0]].folder
+        # Unlike the methods of Path, these raise no error for an unknown user.
         path = Path(os.path.expanduser(name_or_path))  # noqa: PTH111
         if name_or_path and os.path.isfile(path / CARD):  # noqa: PTH113
             return path
         raise ModelError(f"there is no model {name_or_path!r}", hint=_HINT)
 
     def promote(self, name: str) -> str:
-        """Make a model of this store, or `shipped`, the current one; gives its name.
+        """Make a model of this registry, or `shipped`, the current one; return its name.
 
-        Whether it deserves it is the caller's question: `training.compare.not_worse`.
+        The caller compares the accuracy of the models first.
 
         Raises:
-            ModelError: it is not in the store, or cannot be used.
+            ModelError: it is not in the registry, or cannot be used.
         """
         folder = self.find(name)
         if folder != self.shipped and folder.parent != self.root:
@@ -105,47 +105,47 @@ class ModelRegistry:
                 hint=f"Copy the folder to {self.root}/<its id>, or use it with --model {folder}.",
             )
         ModelPackage.open(folder)
-        chosen, before = SHIPPED if folder == self.shipped else folder.name, self.current_name()
-        if chosen != before:
+        promoted, current = SHIPPED if folder == self.shipped else folder.name, self.current_name()
+        if promoted != current:
             make_dir(self.root)
-            # First what came before: cut off between the two writes, nothing has changed yet.
-            self._write(_EARLIER, (*_lines(self.root / _EARLIER), before))
-            self._write(_CURRENT, (chosen,))
-        return chosen
+            # The history first: a crash between the two writes leaves the current model as it is.
+            self._write(_EARLIER, (*_read_names(self.root / _EARLIER), current))
+            self._write(_CURRENT, (promoted,))
+        return promoted
 
     def rollback(self) -> str:
-        """Go back to the model that was current before this one; gives its name.
+        """Make the previous model the current one; return its name.
 
         Raises:
-            ModelError: there was none before, or it cannot be used any more.
+            ModelError: there is no previous model, or it is no longer usable.
         """
-        earlier = _lines(self.root / _EARLIER)
+        earlier = _read_names(self.root / _EARLIER)
         while earlier and earlier[-1] == self.current_name():
             earlier = earlier[:-1]
         if not earlier:
             raise ModelError("there is no earlier model to go back to", hint=_HINT)
-        chosen = earlier[-1]
-        ModelPackage.open(self.shipped if chosen == SHIPPED else self.root / chosen)
-        self._write(_CURRENT, (chosen,))
+        previous = earlier[-1]
+        ModelPackage.open(self.shipped if previous == SHIPPED else self.root / previous)
+        self._write(_CURRENT, (previous,))
         self._write(_EARLIER, earlier[:-1])
-        return chosen
+        return previous
 
-    def _look(self, name: str, folder: Path) -> ModelListing:
+    def _describe(self, name: str, folder: Path) -> ModelListing:
         is_current = self.current_name() == name
         try:
             return ModelListing(name, folder, is_current, ModelPackage.open(folder).card)
-        except ModelError as why:
-            return ModelListing(name, folder, is_current, None, str(why))
+        except ModelError as error:
+            return ModelListing(name, folder, is_current, None, str(error))
 
     def _write(self, file: str, names: tuple[str, ...]) -> None:
         atomic_write(self.root / file, "".join(f"{name}\n" for name in names))
 
 
 def install(root: Path, name: str, files: Mapping[str, str | bytes]) -> Path:
-    """Write the model folder `root/name`: it appears whole, replacing one of this name, or not at all.
+    """Write the model folder `root/name` atomically, replacing one of this name.
 
     Raises:
-        ModelError: what the files make is no usable model.
+        ModelError: the files are no valid model.
     """
     make_dir(root)
     target = root / name
@@ -164,7 +164,7 @@ def install(root: Path, name: str, files: Mapping[str, str | bytes]) -> Path:
 
 
 def _replace_folder(draft: Path, target: Path) -> None:
-    """Put a folder in the place of another, which is removed once that is done, or back if it cannot be."""
+    """Rename a folder over another, which is removed after it, or restored on failure."""
     if not target.exists():
         draft.rename(target)
         return
@@ -178,17 +178,17 @@ def _replace_folder(draft: Path, target: Path) -> None:
     shutil.rmtree(old)
 
 
-def _folders(root: Path) -> Iterator[Path]:
+def _list_dirs(root: Path) -> Iterator[Path]:
     if root.is_dir():
         yield from (path for path in sorted(root.iterdir()) if path.is_dir() and not path.name.startswith("."))
 
 
-def _lines(path: Path) -> tuple[str, ...]:
+def _read_names(path: Path) -> tuple[str, ...]:
     try:
         return tuple(path.read_text(encoding="utf-8").split())
     except FileNotFoundError:
         return ()
-    except (OSError, UnicodeDecodeError) as why:
+    except (OSError, UnicodeDecodeError) as error:
         raise ModelError(
-            f"{path} cannot be read: {describe_error(why)}", hint="Remove it: the shipped model is used then."
+            f"{path} cannot be read: {describe_error(error)}", hint="Remove it: the shipped model is used then."
         ) from None

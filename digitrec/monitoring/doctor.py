@@ -1,4 +1,4 @@
-"""What could keep the service from its work, looked at now: one line each, with the cure."""
+"""Check settings, folders, host, model, ledgers and labels for problems; one line each, with the fix."""
 
 import ctypes
 import errno
@@ -13,7 +13,7 @@ from digitrec import text
 from digitrec.errors import NotEnoughMemory, UsageError
 from digitrec.images.threads import check_memory
 from digitrec.monitoring import backlog, folder_checks, heartbeat
-from digitrec.monitoring.folder_checks import Check, failed, passed, warning
+from digitrec.monitoring.folder_checks import Check, failed, passed
 from digitrec.monitoring.status import ModelStatus
 from digitrec.pipeline import labels, scanner
 from digitrec.pipeline.inbox import CLAIMED
@@ -25,72 +25,80 @@ from digitrec.storage import folder_id
 from digitrec.storage.ledger import Ledger
 
 INOTIFY = Path("/proc/sys/fs/inotify")
-_FEW = {"max_user_watches": 8192, "max_user_instances": 128, "max_queued_events": 16384}
-_FIRST_YEAR = 2025
+_MIN_LIMITS = {"max_user_watches": 8192, "max_user_instances": 128, "max_queued_events": 16384}
+"""Inotify limits below which `doctor` warns; the defaults of common distributions."""
+_MIN_YEAR = 2025
+_MAX_FUTURE_S = 60
 _IN_CREATE = 0x100
 _IN_CLOEXEC = os.O_CLOEXEC
+_FOLDERS = ("inbox", "outbox")
+_SAVE_AS_UTF8 = "Save it as UTF-8; Excel calls that `CSV UTF-8`."
 
 
 def check_clock(now_s: float, newest_s: float | None) -> Iterator[Check]:
-    """Whether the time can be true.
+    """Check the clock for a plausible time.
 
     Args:
         now_s: seconds since 1970.
         newest_s: when the newest batch was claimed; None if there is none.
     """
     year = time.gmtime(max(0.0, now_s)).tm_year
-    cure = "Set the clock, best by NTP: `timedatectl set-ntp true`."
-    if year < _FIRST_YEAR:
-        yield failed("clock", f"it says {year}; batches and rows would be dated wrongly", cure)
-    elif newest_s is not None and newest_s > now_s + 60:
-        yield failed("clock", f"the newest batch was claimed {newest_s - now_s:.0f} s in the future", cure)
+    fix = "Set the clock, best by NTP: `timedatectl set-ntp true`."
+    if year < _MIN_YEAR:
+        yield failed("clock", f"it says {year}; batches and rows would be dated wrongly", fix)
+    elif newest_s is not None and newest_s > now_s + _MAX_FUTURE_S:
+        yield failed("clock", f"the newest batch was claimed {newest_s - now_s:.0f} s in the future", fix)
     else:
         yield passed("clock", time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now_s)))
 
 
 def check_memory_limit() -> Iterator[Check]:
-    """Whether this process may use as much memory as reading takes; says nothing if so."""
+    """Check the memory limit of this process; yields nothing if it is high enough to read pictures."""
     try:
         check_memory()
-    except NotEnoughMemory as why:
-        yield failed("memory", str(why), why.hint)
+    except NotEnoughMemory as error:
+        yield failed("memory", str(error), error.hint)
 
 
-def check_events(inbox: Path, wanted: str, limits: Path = INOTIFY) -> Iterator[Check]:
-    """Whether the inbox can be watched; if not, the timer's scan finds everything, a little later.
+def check_events(inbox: Path, watch_mode: str, limits: Path = INOTIFY) -> Iterator[Check]:
+    """Check that the inbox can be watched; otherwise the periodic scan finds the files, a little later.
 
     Args:
         inbox: the folder.
-        wanted: the setting `watch_mode`.
-        limits: where the kernel shows its limits.
+        watch_mode: the setting.
+        limits: folder of the kernel's limits.
     """
-    if wanted == "scan":
+    if watch_mode == "scan":
         yield passed("events", "not wanted (watch_mode is scan)")
         return
     kind = folder_id.get_filesystem(inbox)
     if folder_id.is_remote_filesystem(kind):
-        cure = "Nothing, or set watch_mode to scan to say so."
-        yield warning("events", f"the inbox lies on {kind}: no events of what others do there; scan only", cure)
-        return
-    found = {name: _limit(limits / name) for name in _FEW}
-    told = ", ".join(f"{name} {'unknown' if number is None else number}" for name, number in found.items())
-    few = {name: _FEW[name] for name, number in found.items() if number is not None and number < _FEW[name]}
-    raised = " ".join(f"fs.inotify.{name}={least}" for name, least in few.items())
-    number = _try_to_watch(inbox)
-    if number == errno.ENOENT:
-        yield warning("events", f"{told}; not tried, there is no inbox yet")
-    elif number:
-        full = " ".join(f"fs.inotify.{name}={4 * least}" for name, least in _FEW.items() if name != "max_queued_events")
-        yield warning(
-            "events", f"the inbox cannot be watched: {os.strerror(number)}; scan only ({told})", f"sysctl {full}"
+        fix = "Nothing, or set watch_mode to scan to say so."
+        yield folder_checks.warning(
+            "events", f"the inbox is on {kind}: no events of changes by other machines; scan only", fix
         )
-    elif few:
-        yield warning("events", f"few are allowed: {told}", f"sysctl {raised}")
+        return
+    values = {name: _read_limit(limits / name) for name in _MIN_LIMITS}
+    detail = ", ".join(f"{name} {'unknown' if value is None else value}" for name, value in values.items())
+    low = {name: _MIN_LIMITS[name] for name, value in values.items() if value is not None and value < _MIN_LIMITS[name]}
+    error_number = _try_to_watch(inbox)
+    if error_number == errno.ENOENT:
+        yield folder_checks.warning("events", f"{detail}; not tried, there is no inbox yet")
+    elif error_number:
+        raised = {name: 4 * least for name, least in _MIN_LIMITS.items() if name != "max_queued_events"}
+        problem = f"the inbox cannot be watched: {os.strerror(error_number)}; scan only ({detail})"
+        yield folder_checks.warning("events", problem, _sysctl(raised))
+    elif low:
+        yield folder_checks.warning("events", f"few are allowed: {detail}", _sysctl(low))
     else:
-        yield passed("events", told)
+        yield passed("events", detail)
 
 
-def _limit(path: Path) -> int | None:
+def _sysctl(limits: Mapping[str, int]) -> str:
+    return "sysctl " + " ".join(f"fs.inotify.{name}={value}" for name, value in limits.items())
+
+
+def _read_limit(path: Path) -> int | None:
     try:
         return int(path.read_text(encoding="ascii"))
     except (OSError, ValueError):
@@ -98,7 +106,7 @@ def _limit(path: Path) -> int | None:
 
 
 def _try_to_watch(folder: Path) -> int:
-    """The errno of watching a folder; 0 if it can be watched."""
+    """Watch a folder and return the errno; 0 if it can be watched."""
     libc = ctypes.CDLL(None, use_errno=True)
     descriptor = libc.inotify_init1(_IN_CLOEXEC)
     if descriptor < 0:
@@ -109,135 +117,130 @@ def _try_to_watch(folder: Path) -> int:
         os.close(descriptor)
 
 
-_FOLDERS = ("inbox", "outbox")
-
-
 def run_checks(settings: Settings, ledgers: Mapping[str, Ledger], model: ModelStatus, now_s: float) -> Iterator[Check]:
-    """Look at everything, as the user who runs this.
-
-    Args:
-        settings: checked already, or there would be none.
-        ledgers: of all workers, by name, as far as they can be opened.
-        model: the one in use.
-        now_s: seconds since 1970.
-    """
-    given = sorted(f"{name} ({source})" for name, source in settings.sources.items() if name != "workspace")
-    yield passed("settings", ", ".join(given) or f"all at their defaults; {FILE_NAME} and DIGITREC_X can change them")
-    mine = ledgers.get(settings.worker)
-    known = {name: identity for name in _FOLDERS if (identity := _fact(mine, f"{name}_id"))}
-    devices = {name: device for name in known if (device := _fact(mine, f"{name}_device"))}
-    yield from folder_checks.check_folders(settings, known, devices)
+    """Run every check as the current user; `ledgers` are the readable ones, by worker."""
+    sources = sorted(f"{name} ({source})" for name, source in settings.sources.items() if name != "workspace")
+    yield passed("settings", ", ".join(sources) or f"all at their defaults; {FILE_NAME} and DIGITREC_X can change them")
+    own = ledgers.get(settings.worker)
+    ids = {name: identity for name in _FOLDERS if (identity := _read_meta(own, f"{name}_id"))}
+    devices = {name: device for name in ids if (device := _read_meta(own, f"{name}_device"))}
+    yield from folder_checks.check_folders(settings, ids, devices)
     yield from check_events(settings.inbox, settings.watch_mode)
     yield from check_memory_limit()
-    yield from check_clock(now_s, max(map(_newest_s, ledgers.values()), default=None, key=lambda at: at or 0.0))
-    yield _model(model)
-    there: Mapping[str, Path] = {}
-    with suppress(OSError):  # the rights on the state folder are told by then
-        there = find_ledgers(settings)
-    for worker, path in there.items():
-        yield _ledger(worker, ledgers.get(worker))
-        yield from _backups(worker, path)
-        yield from _noticed(worker, path.parent, now_s)
-    yield from _claims(settings, there)
-    yield from _labels(settings)
+    yield from check_clock(now_s, max(map(_newest_s, ledgers.values()), default=None, key=lambda at_s: at_s or 0.0))
+    yield _check_model(model)
+    ledger_paths: Mapping[str, Path] = {}
+    with suppress(OSError):  # `check_folders` has reported it
+        ledger_paths = find_ledgers(settings)
+    for worker, path in ledger_paths.items():
+        yield _check_ledger(worker, ledgers.get(worker))
+        yield from _check_backups(worker, path)
+        yield from _check_exceptions(worker, path.parent, now_s)
+    yield from _check_claims(settings, ledger_paths)
+    yield from _check_labels(settings)
 
 
-def _model(model: ModelStatus) -> Check:
+def _check_model(model: ModelStatus) -> Check:
     if model.problem:
-        cure = "`digitrec models rollback` goes back to the one before, `models promote shipped` to the shipped."
-        return failed("model", model.problem, cure)
+        fix = "`digitrec models rollback` goes back to the one before, `models promote shipped` to the shipped."
+        return failed("model", model.problem, fix)
     return passed("model", f"{model.name}: whole and unaltered")
 
 
-def _ledger(worker: str, ledger: Ledger | None) -> Check:
-    what = f"ledger {worker}"
-    start = f"`digitrec run --worker {worker}`"
+def _check_ledger(worker: str, ledger: Ledger | None) -> Check:
+    subject = f"ledger {worker}"
+    rebuild = f"`digitrec run --worker {worker}` sets it aside and rebuilds it from the outbox."
     if ledger is None:
-        return failed(what, "it cannot be opened", "Look at the rights on it.")
+        return failed(subject, "it cannot be opened", "Check its permissions.")
     try:
         if not ledger.is_intact():
-            return failed(what, "it is damaged", f"{start} sets it aside and makes it again from the outbox.")
+            return failed(subject, "it is damaged", rebuild)
         if not ledger.is_up_to_date():
-            return warning(what, "another version of digitrec wrote it", ledger.version_hint(worker))
-    except sqlite3.OperationalError as why:
-        return failed(what, f"it cannot be read: {why}", "Look at the rights on it, and at who holds it.")
-    except sqlite3.DatabaseError as why:
-        return failed(what, f"it is damaged: {why}", f"{start} sets it aside and makes it again from the outbox.")
-    return passed(what, "every page is sound")
+            return folder_checks.warning(subject, "another version of digitrec wrote it", ledger.version_hint(worker))
+    except sqlite3.OperationalError as error:
+        return failed(subject, f"it cannot be read: {error}", "Check its permissions, and which process holds it.")
+    except sqlite3.DatabaseError as error:
+        return failed(subject, f"it is damaged: {error}", rebuild)
+    return passed(subject, "every page is sound")
 
 
-def _noticed(worker: str, folder: Path, now_s: float) -> Iterator[Check]:
-    """The last exception that nobody expected: a fault of digitrec, or of its installation."""
-    heart = heartbeat.read_heartbeat(folder)
-    if heart is None or heart.unexpected_at_s is None:
+def _check_exceptions(worker: str, folder: Path, now_s: float) -> Iterator[Check]:
+    """Report the last unexpected exception: a bug of digitrec, or a problem of its installation."""
+    beat = heartbeat.read_heartbeat(folder)
+    if beat is None or beat.unexpected_at_s is None:
         return
-    ago_s = max(0.0, now_s - heart.unexpected_at_s)
-    detail = f"{ago_s:.0f} s ago: {heart.unexpected}"
-    cure = "Please report it with the traceback, which the log of that time has."
-    is_over = heart.scanned_at_s is not None and heart.scanned_at_s > heart.unexpected_at_s
-    yield (warning if is_over else failed)(f"worker {worker}", detail, cure)
+    ago_s = max(0.0, now_s - beat.unexpected_at_s)
+    is_over = beat.scanned_at_s is not None and beat.scanned_at_s > beat.unexpected_at_s
+    yield (folder_checks.warning if is_over else failed)(
+        f"worker {worker}",
+        f"{ago_s:.0f} s ago: {beat.unexpected}",
+        "Please report it with the traceback, which the log of that time has.",
+    )
 
 
-def _backups(worker: str, path: Path) -> Iterator[Check]:
-    """Copies that upgrades made before they changed the ledger."""
-    found = sorted(one.name for one in path.parent.glob(f"{path.name}.backup-*"))
-    if found:
-        detail = f"{', '.join(found)} from before an upgrade, to go back with"
-        yield warning(f"ledger {worker}", detail, "Remove it when you are sure of this version (docs/upgrading.md).")
+def _check_backups(worker: str, path: Path) -> Iterator[Check]:
+    """Report the copies that upgrades made before they changed the ledger."""
+    names = sorted(backup.name for backup in path.parent.glob(f"{path.name}.backup-*"))
+    if names:
+        detail = f"{', '.join(names)} from before an upgrade, to go back with"
+        fix = "Remove it once this version has proved itself (docs/upgrading.md)."
+        yield folder_checks.warning(f"ledger {worker}", detail, fix)
 
 
-def _claims(settings: Settings, there: Mapping[str, Path]) -> Iterator[Check]:
-    """Claims whose worker has no ledger here: nobody is going to finish them by itself."""
+def _check_claims(settings: Settings, ledger_paths: Mapping[str, Path]) -> Iterator[Check]:
+    """Report claims of workers without a ledger here: no run of this workspace finishes them."""
     try:
-        found = [
-            name for name in backlog.list_claiming_workers(settings.inbox) if backlog.list_claims(settings.inbox, name)
+        workers = [
+            worker
+            for worker in backlog.list_claiming_workers(settings.inbox)
+            if backlog.list_claims(settings.inbox, worker)
         ]
-    except OSError as why:
-        yield failed("claims", f"{settings.inbox / CLAIMED} cannot be looked at: {why.strerror}", "Look at the rights.")
+    except OSError as error:
+        problem = f"{settings.inbox / CLAIMED} cannot be listed: {error.strerror}"
+        yield failed("claims", problem, "Check its permissions.")
         return
-    for name in found:
-        if name not in there:
-            cure = f"If that worker lives elsewhere, nothing. If it is gone: `digitrec requeue --worker {name}`."
-            yield warning("claims", f"worker {name} holds files, and its ledger is not here", cure)
+    for worker in workers:
+        if worker not in ledger_paths:
+            fix = f"If that worker runs elsewhere, nothing. If it is gone: `digitrec requeue --worker {worker}`."
+            yield folder_checks.warning("claims", f"worker {worker} holds files, and its ledger is not here", fix)
 
 
-def _fact(ledger: Ledger | None, name: str) -> str | None:
+def _read_meta(ledger: Ledger | None, name: str) -> str | None:
     try:
         return ledger.get_meta(name) if ledger else None
-    except sqlite3.DatabaseError:  # `_ledger` tells
+    except sqlite3.DatabaseError:  # reported by `_check_ledger`
         return None
 
 
 def _newest_s(ledger: Ledger) -> float | None:
     try:
         batches = ledger.batches()
-    except sqlite3.DatabaseError:  # `_ledger` tells
+    except sqlite3.DatabaseError:  # reported by `_check_ledger`
         return None
     return text.batch_opened_s(batches[-1].id) if batches else None
 
 
-def _labels(settings: Settings) -> Iterator[Check]:
-    """What `run` would warn of in labels files, and whether the one of the settings can be used."""
-    given = settings.labels
+def _check_labels(settings: Settings) -> Iterator[Check]:
+    """Report the warnings that `run` would give about labels files, and whether that of the settings is usable."""
+    labels_path = settings.labels
     try:
-        LabelLookup(settings.inbox, given)
-    except UsageError as why:
-        yield failed("labels", str(why), why.hint)
-        given = None
-    walked = folder_id.walk(
+        LabelLookup(settings.inbox, labels_path)
+    except UsageError as error:
+        yield failed("labels", str(error), error.hint)
+        labels_path = None
+    entries = folder_id.walk(
         settings.inbox, enters=lambda _, entry: scanner.is_scanned_folder(entry.name), failed=lambda *_: None
     )
-    can_walk = os.access(settings.inbox, os.R_OK | os.X_OK)  # else `places` says so
-    there = [path for path, entry in walked if entry.name == LABELS] if can_walk else []
-    for path in [settings.inbox / path for path in there] + ([given] if given else []):
+    can_list = os.access(settings.inbox, os.R_OK | os.X_OK)  # otherwise reported by `check_folders`
+    files = [settings.inbox / path for path, entry in entries if entry.name == LABELS] if can_list else []
+    for path in files + ([labels_path] if labels_path else []):
         table = labels.read_labels(path)
-        shown = text.escape(str(path))
+        name = text.escape(str(path))
         if table.encoding == labels.UTF_16:
-            yield failed("labels", f"{shown} is UTF-16; none of its labels is used", _SAVE)
+            yield failed("labels", f"{name} is UTF-16; none of its labels is used", _SAVE_AS_UTF8)
         elif table.is_labels and table.encoding == labels.WINDOWS:
-            yield warning("labels", f"{shown} is not UTF-8, and read as Windows-1252", _SAVE)
+            yield folder_checks.warning("labels", f"{name} is not UTF-8, and read as Windows-1252", _SAVE_AS_UTF8)
         if table.broken:
-            yield warning("labels", f"{shown} is not understood from line {table.broken}", "Put that line right.")
-
-
-_SAVE = "Save it as UTF-8; Excel calls that `CSV UTF-8`."
+            yield folder_checks.warning(
+                "labels", f"{name} cannot be parsed from line {table.broken}", "Correct that line."
+            )

@@ -1,6 +1,7 @@
-"""How a worker is, told to whoever asks: a small file beside its ledger, written whole every few seconds.
+"""Write and read the heartbeat file of a worker, and notify systemd.
 
-Nothing depends on it but `status` and `health`; it is not fsynced, and a disk that does not take it stops nothing.
+The file is beside the ledger and replaced every few seconds. Only `status` and `metrics` read it: it is not fsynced,
+and a failed write does not stop the work.
 """
 
 import json
@@ -18,11 +19,27 @@ from digitrec.errors import UnexpectedFailure
 from digitrec.settings import Settings
 
 FILE_NAME = "heartbeat.json"
-_EVERY_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class HeartbeatParams:
+    """Intervals of the heartbeat; chosen by hand, not measured."""
+
+    write_interval_s: float = 2.0
+    """Shortest time between two writes of an unchanged state, seconds."""
+    notify_interval_s: float = 1.0
+    """Shortest time between two watchdog notifications, and their timeout, seconds; far below WatchdogSec."""
+    late_scans: int = 3
+    """Number of scan intervals after which a worker is late."""
+    late_reads: int = 5
+    """Number of read timeouts after which a worker that reads is late."""
+
+
+PARAMS = HeartbeatParams()
 
 
 class Activity(StrEnum):
-    """What a worker is at."""
+    """Current activity of a worker."""
 
     LOOKING = "looking"
     READING = "reading"
@@ -32,7 +49,7 @@ class Activity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """What a worker told last. Times are seconds since 1970."""
+    """State of a worker. Times are seconds since 1970."""
 
     activity: Activity
     at_s: float
@@ -45,13 +62,13 @@ class Heartbeat:
     """'alive', 'scan only', or "" where there is none (`run`)."""
     model_id: str = ""
     failure: str = ""
-    """The last failure of the environment; `doing` says whether it goes on."""
+    """Last failure of the environment; ongoing while `activity` is FAILING."""
     failed_at_s: float | None = None
     unexpected: str = ""
-    """The last exception that nobody expected, in a line; the log has its traceback."""
+    """Last unexpected exception, in a line; the log has its traceback."""
     unexpected_at_s: float | None = None
     stages: Mapping[str, tuple[int, float]] = field(default_factory=dict)
-    """How often each stage of a batch was gone through since the first heartbeat, and the seconds it took in all."""
+    """Count and total seconds of each stage of a batch since the first heartbeat."""
 
     def to_json(self) -> dict[str, object]:
         """Return the heartbeat with the keys of its file."""
@@ -59,34 +76,34 @@ class Heartbeat:
         return {"doing": fields.pop("activity"), **fields}
 
     def has_ended(self) -> bool:
-        """True if its process is known to be gone; one on another machine, or in another container, cannot be seen."""
+        """Return True if the process is gone; unknown for one on another machine, or in another container."""
         is_here = self.host == socket.gethostname()
         return self.activity is Activity.STOPPED or (is_here and not Path(f"/proc/{self.pid}").exists())
 
     def is_late(self, now_s: float) -> bool:
-        """True if there should have been a sign of life since.
+        """Return True if the next heartbeat is overdue.
 
-        While a batch is read the folder is not looked at, but every file that is done is a sign of life.
+        While a batch is read the inbox is not scanned, but every finished file counts as a heartbeat.
         """
-        patience_s = 3 * self.scan_interval_s
+        limit_s = PARAMS.late_scans * self.scan_interval_s
         if self.activity is Activity.READING:
-            return now_s - self.at_s > max(patience_s, 5 * self.read_timeout_s)
-        return self.scanned_at_s is None or now_s - self.scanned_at_s > patience_s
+            return now_s - self.at_s > max(limit_s, PARAMS.late_reads * self.read_timeout_s)
+        return self.scanned_at_s is None or now_s - self.scanned_at_s > limit_s
 
 
 def read_heartbeat(folder: Path) -> Heartbeat | None:
-    """The last heartbeat in a worker's folder; None if there is none that can be understood."""
+    """Return the last heartbeat in a worker's folder; None if it is missing or invalid."""
     try:
-        found = json.loads((folder / FILE_NAME).read_text(encoding="utf-8"))
-        stages = {str(name): (int(times), float(s)) for name, (times, s) in found.get("stages", {}).items()}
-        activity = Activity(found.pop("doing"))
-        return Heartbeat(**found | {"activity": activity, "stages": stages})
+        fields = json.loads((folder / FILE_NAME).read_text(encoding="utf-8"))
+        stages = {str(name): (int(count), float(s)) for name, (count, s) in fields.get("stages", {}).items()}
+        activity = Activity(fields.pop("doing"))
+        return Heartbeat(**fields | {"activity": activity, "stages": stages})
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
 
 
 class HeartbeatWriter:
-    """Beats for one process, and only while no other one beats in its place."""
+    """Writes the heartbeat of this process, unless that of another running process is there."""
 
     def __init__(
         self,
@@ -96,92 +113,91 @@ class HeartbeatWriter:
         now_s: Callable[[], float] = time.time,
         on_beat: Callable[[], None] = lambda: None,
     ) -> None:
-        """Nothing is written yet.
+        """Read the last heartbeat of the worker; write none.
 
         Args:
-            settings: say whose heart it is.
-            observer: tells how events are, 'alive' or 'scan only'; "" if there is no observer.
+            settings: name the worker and its folder.
+            observer: returns the state of the folder events, 'alive' or 'scan only'; "" if there is no observer.
             now_s: seconds since 1970.
-            on_beat: is called at each sign of life, for whoever watches over this process.
+            on_beat: called at each heartbeat, written or not.
         """
         self._on_beat = on_beat
         self._path = settings.ledger.with_name(FILE_NAME)
         self._observer = observer
         self._now_s = now_s
-        before = read_heartbeat(self._path.parent)
-        self._last = Heartbeat(
+        own = Heartbeat(
             Activity.LOOKING,
             0.0,
             os.getpid(),
             socket.gethostname(),
             settings.scan_interval_s,
             settings.read_timeout_s,
-            scanned_at_s=before.scanned_at_s if before else None,
-            failure=before.failure if before else "",
-            failed_at_s=before.failed_at_s if before else None,
-            unexpected=before.unexpected if before else "",
-            unexpected_at_s=before.unexpected_at_s if before else None,
-            stages=before.stages if before else {},
         )
-        self._is_ours = False
-        self._told = False
+        last = read_heartbeat(self._path.parent)
+        self._last = own if last is None else replace(own, **{name: getattr(last, name) for name in _INHERITED})
+        self._has_lock = False
+        self._is_reported = False
 
     def set_reading(self, model_id: str = "") -> None:
-        """The lock is held and something gets done."""
-        self._is_ours = True
+        """Beat while a batch is read; the lock of the worker is held."""
+        self._has_lock = True
         self._beat(replace(self._last, activity=Activity.READING, model_id=model_id or self._last.model_id))
 
     def set_scanned(self) -> None:
-        """The inbox is being looked at."""
+        """Beat at a scan of the inbox."""
         self._beat(replace(self._last, activity=Activity.LOOKING, scanned_at_s=self._now_s()))
 
     def set_failing(self, why: object) -> None:
-        """The environment failed; there will be another try."""
+        """Beat at a failure of the environment, which will be retried."""
         if isinstance(why, UnexpectedFailure):
             self.note_unexpected(str(why))
         self._beat(replace(self._last, activity=Activity.FAILING, failure=str(why), failed_at_s=self._now_s()))
 
     def note_unexpected(self, why: str) -> None:
-        """An exception was raised that nobody expected."""
+        """Beat at an unexpected exception."""
         self._beat(replace(self._last, unexpected=why, unexpected_at_s=self._now_s()))
 
     @contextmanager
     def time_stage(self, stage: str) -> Iterator[None]:
-        """Add what this takes to the stage's seconds; they are told with the next beat."""
-        began_s = time.monotonic()
+        """Add the duration to the seconds of a stage; the next heartbeat has them."""
+        started_s = time.monotonic()
         yield
-        times, seconds = self._last.stages.get(stage, (0, 0.0))
-        now = {stage: (times + 1, seconds + time.monotonic() - began_s)}
-        self._last = replace(self._last, stages={**self._last.stages, **now})
+        count, seconds = self._last.stages.get(stage, (0, 0.0))
+        totals = {stage: (count + 1, seconds + time.monotonic() - started_s)}
+        self._last = replace(self._last, stages={**self._last.stages, **totals})
 
     def set_stopped(self) -> None:
-        """This is the end of the process."""
+        """Beat at the end of the process."""
         self._beat(replace(self._last, activity=Activity.STOPPED))
 
-    def _beat(self, now: Heartbeat) -> None:
+    def _beat(self, beat: Heartbeat) -> None:
         self._on_beat()
-        now = replace(now, at_s=self._now_s(), observer=self._observer())
-        is_news = _news(now) != _news(self._last)
-        if not is_news and 0 <= now.at_s - self._last.at_s < _EVERY_S:
+        beat = replace(beat, at_s=self._now_s(), observer=self._observer())
+        is_changed = _state_of(beat) != _state_of(self._last)
+        if not is_changed and 0 <= beat.at_s - self._last.at_s < PARAMS.write_interval_s:
             return
-        if not self._is_ours and self._is_anothers():
+        if not self._has_lock and self._is_anothers():
             return
-        self._last = now
+        self._last = beat
         try:
-            _write(self._path, json.dumps(now.to_json()))
-            self._told = False
-        except OSError as why:
-            if not self._told and self._path.parent.is_dir():
-                logs.warning("status cannot be told, the work goes on", file=self._path, why=why)
-            self._told = True
+            _write(self._path, json.dumps(beat.to_json()))
+            self._is_reported = False
+        except OSError as error:
+            if not self._is_reported and self._path.parent.is_dir():
+                logs.warning("the heartbeat cannot be written, the work goes on", file=self._path, why=error)
+            self._is_reported = True
 
     def _is_anothers(self) -> bool:
-        # `run` that finds the inbox held by `watch` must not speak for it.
-        found = read_heartbeat(self._path.parent)
-        return found is not None and found.pid != self._last.pid and not found.has_ended()
+        """Return True if another running process beats: `run` must not replace the heartbeat of `watch`."""
+        beat = read_heartbeat(self._path.parent)
+        return beat is not None and beat.pid != self._last.pid and not beat.has_ended()
 
 
-def _news(beat: Heartbeat) -> tuple[object, ...]:
+_INHERITED = ("scanned_at_s", "failure", "failed_at_s", "unexpected", "unexpected_at_s", "stages")
+"""Fields that a process takes over from the last heartbeat."""
+
+
+def _state_of(beat: Heartbeat) -> tuple[object, ...]:
     return (beat.activity, beat.observer, beat.model_id, beat.failure, beat.unexpected)
 
 
@@ -199,11 +215,8 @@ def _write(path: Path, text: str) -> None:
             file.truncate()
 
 
-_EVERY_S_supervisor = 1.0
-
-
 class SystemdNotifier:
-    """The socket named by NOTIFY_SOCKET; without one every word is lost, and that is fine.
+    """Sends states to the socket of NOTIFY_SOCKET; without one, does nothing.
 
     >>> SystemdNotifier("").notify_ready()
     """
@@ -216,28 +229,28 @@ class SystemdNotifier:
         self._is_ready = False
 
     def notify_ready(self) -> None:
-        """The service works, or keeps trying by itself; told once."""
+        """Report that the service works, or retries on its own; sent once."""
         if not self._is_ready:
             self._is_ready = True
-            self._tell("READY=1")
+            self._send("READY=1")
 
     def notify_alive(self) -> None:
-        """A sign of life for the watchdog; at most one a second is passed on."""
+        """Reset the watchdog, at most once a second."""
         now_s = time.monotonic()
-        if self._address and now_s - self._alive_at_s >= _EVERY_S_supervisor:
+        if self._address and now_s - self._alive_at_s >= PARAMS.notify_interval_s:
             self._alive_at_s = now_s
-            self._tell("WATCHDOG=1")
+            self._send("WATCHDOG=1")
 
     def notify_stopping(self) -> None:
-        """The end has been asked for, and is on its way."""
-        self._tell("STOPPING=1")
+        """Report that the service is shutting down."""
+        self._send("STOPPING=1")
 
-    def _tell(self, state: str) -> None:
+    def _send(self, state: str) -> None:
         if not self._address:
             return
         with (
-            suppress(OSError),  # nobody listens any more: no reason to stop reading pictures
-            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as own,
+            suppress(OSError),  # no listener: no reason to stop reading pictures
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender,
         ):
-            own.settimeout(_EVERY_S_supervisor)
-            own.sendto(state.encode(), self._address)
+            sender.settimeout(PARAMS.notify_interval_s)
+            sender.sendto(state.encode(), self._address)

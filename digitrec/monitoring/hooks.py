@@ -20,7 +20,7 @@ from digitrec.text import format_utc
 from digitrec.types import BatchStage, Claim, FileOutcome, OutcomeCounts
 
 FAILURES = 3
-"""Failures in a row after which `on_failure` is called."""
+"""Number of failures in a row after which `on_failure` is called."""
 HOOK_TIMEOUT_S = 10.0
 """Time limit of one call: the default of a setting in 0.1, and as long as SIGTERM waits for a batch."""
 CURL = 'curl -fsS -H "Content-Type: application/json" --data-binary @- ADDRESS'
@@ -39,7 +39,7 @@ class HookError(Exception):
 
 
 class Hooks:
-    """Those of one process; does nothing, and loads nothing, where no setting names any."""
+    """Hooks of one process; inactive, with no further imports, if no setting names a hook."""
 
     def __init__(self, settings: Settings, timeout_s: float = HOOK_TIMEOUT_S) -> None:
         """Parse the commands; call none.
@@ -118,11 +118,11 @@ class Hooks:
         }
         try:
             run_command(command, body, variables, settings.workspace, self._timeout_s, stopped)
-        except HookError as why:  # arguments are often secrets: the log names only the program
+        except HookError as error:  # arguments are often secrets: the log names only the program
             program = Path(command[0]).name
-            logs.warning("a hook failed, the work goes on", setting=_EVENTS[event], hook=program, why=why)
-        except Exception as why:  # noqa: BLE001 - no hook is worth the service
-            logs.log_exception("a hook cannot be called", why, setting=_EVENTS[event])
+            logs.warning("a hook failed, the work goes on", setting=_EVENTS[event], hook=program, why=error)
+        except Exception as error:  # noqa: BLE001 - a hook must not stop the service
+            logs.log_exception("a hook cannot be called", error, setting=_EVENTS[event])
 
 
 def _parse(name: str, line: str) -> list[str]:
@@ -132,8 +132,8 @@ def _parse(name: str, line: str) -> list[str]:
         command = shlex.split(line)
         if not command:
             raise ValueError("it names no program")
-    except ValueError as why:
-        raise SettingsError(f"{name} cannot be used: {why}", hint="Give a command line.") from None
+    except ValueError as error:
+        raise SettingsError(f"{name} cannot be used: {error}", hint="Give a command line.") from None
     if "://" in command[0]:
         hint = f"Let curl send it: {name} = '{CURL}' (jobs/README.md)."
         raise SettingsError(f"{name} is an address; a hook is a command line", hint=hint)
@@ -181,14 +181,14 @@ def run_command(
                 env={**os.environ, **variables},
                 start_new_session=True,
             )
-        except (OSError, ValueError) as why:
-            raise HookError(f"it cannot be started: {getattr(why, 'strerror', None) or why}") from None
+        except (OSError, ValueError) as error:
+            raise HookError(f"it cannot be started: {getattr(error, 'strerror', None) or error}") from None
         try:
             while process.poll() is None:
                 if not is_stopping and stopped():
                     is_stopping, deadline_s = True, min(deadline_s, time.monotonic() + _STOP_TIMEOUT_S)
                 if time.monotonic() >= deadline_s:
-                    raise HookError(f"it was not done after {time.monotonic() - started_s:.1f} s, and was ended")
+                    raise HookError(f"it was not finished after {time.monotonic() - started_s:.1f} s, and was ended")
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(_POLL_INTERVAL_S)
         finally:

@@ -1,7 +1,7 @@
 """Collects metrics from ledgers, heartbeats and folders, and writes them in Prometheus' text format. Needs no lock.
 
 METRICS has names and meanings; jobs/alerts.yml has alert rules. The last scan is a timestamp (seconds since 1970), not
-an age: in a file that is no longer written, an age would stay the same for ever.
+an age: in a file that is no longer written, an age would stay the same.
 """
 
 import json
@@ -64,7 +64,7 @@ _BATCHES = (
     "FROM batches GROUP BY stage = 'closed'"
 )
 _REVIEW = "SELECT COUNT(*) FROM readings WHERE status = 'review'"
-_SETTLED = (
+_REVIEWED = (
     "SELECT COUNT(*) FROM corrections JOIN readings USING (batch_id, row) WHERE id IN "
     "(SELECT MAX(id) FROM corrections GROUP BY batch_id, row) "
     "AND verdict IN ('confirmed', 'corrected') AND status = 'review'"
@@ -86,18 +86,17 @@ class Sample:
 
 
 def collect_samples(settings: Settings, now_s: float | None = None) -> list[Sample]:
-    """Collect the samples of all metrics; what cannot be read is left out, and a metric reports it.
-
-    Args:
-        settings: name the folders.
-        now_s: seconds since 1970.
-    """
+    """Collect the samples of all metrics; what cannot be read is left out, and a metric reports it."""
     from digitrec.monitoring.status import ModelStatus, collect_status
 
     now_s = time.time() if now_s is None else now_s
     with open_readable_ledgers(settings) as ledgers:
         state = collect_status(settings, ledgers, ModelStatus(""), now_s)
-        return [*_of_status(state, settings, now_s), *_of_ledgers(state, ledgers), *_of_drift(settings)]
+        return [
+            *_status_samples(state, settings, now_s),
+            *_all_ledger_samples(state, ledgers),
+            *_drift_samples(settings),
+        ]
 
 
 class MetricsFile:
@@ -117,12 +116,12 @@ class MetricsFile:
         try:
             files.atomic_write(path, format_samples(collect_samples(self._settings)))
             self._is_reported = False
-        except OSError as why:
+        except OSError as error:
             if not self._is_reported:
-                logs.warning("metrics cannot be written, the work goes on", file=path, why=why)
+                logs.warning("metrics cannot be written, the work goes on", file=path, why=error)
             self._is_reported = True
-        except Exception as why:  # noqa: BLE001 - no measure is worth the service
-            logs.log_exception("metrics cannot be gathered, the work goes on", why)
+        except Exception as error:  # noqa: BLE001 - metrics must not stop the service
+            logs.log_exception("metrics cannot be gathered, the work goes on", error)
         duration_s = time.monotonic() - started_s
         self._next_write_s = started_s + max(_INTERVAL_S, _COLLECTION_SHARE * duration_s)
 
@@ -137,7 +136,7 @@ def format_samples(samples: Iterable[Sample]) -> str:
     """
     from prometheus_client import Metric, generate_latest  # 0.1 s to import
 
-    families = {name: Metric(name.removesuffix("_total"), words, kind) for name, (kind, words) in METRICS.items()}
+    families = {name: Metric(name.removesuffix("_total"), text, kind) for name, (kind, text) in METRICS.items()}
     for sample in samples:
         families[sample.metric].add_sample(sample.metric + sample.suffix, dict(sample.labels), sample.value)
 
@@ -148,7 +147,7 @@ def format_samples(samples: Iterable[Sample]) -> str:
     return generate_latest(Families()).decode()
 
 
-def _of_status(state: "WorkspaceStatus", settings: Settings, now_s: float) -> Iterator[Sample]:
+def _status_samples(state: "WorkspaceStatus", settings: Settings, now_s: float) -> Iterator[Sample]:
     from digitrec.monitoring.status import NOT_RUNNING
 
     yield Sample("digitrec_build_info", 1, {"version": digitrec.__version__})
@@ -174,11 +173,11 @@ def _of_status(state: "WorkspaceStatus", settings: Settings, now_s: float) -> It
             yield Sample("digitrec_stage_seconds", round(seconds, 3), {**labels, "stage": stage}, "_sum")
 
 
-def _of_ledgers(state: "WorkspaceStatus", ledgers: Mapping[str, Ledger]) -> Iterator[Sample]:
+def _all_ledger_samples(state: "WorkspaceStatus", ledgers: Mapping[str, Ledger]) -> Iterator[Sample]:
     for worker in state.workers:
         ledger = ledgers.get(worker.name)
         try:
-            samples = [] if ledger is None else list(_of_ledger(ledger, {"worker": worker.name}))
+            samples = [] if ledger is None else list(_ledger_samples(ledger, {"worker": worker.name}))
         except sqlite3.DatabaseError:  # damaged, or of a version with other tables; `doctor` says which
             ledger, samples = None, []
         yield from samples
@@ -186,10 +185,10 @@ def _of_ledgers(state: "WorkspaceStatus", ledgers: Mapping[str, Ledger]) -> Iter
             yield Sample("digitrec_ledger_readable", ledger is not None, {"worker": worker.name})
 
 
-def _of_ledger(ledger: Ledger, labels: Mapping[str, str]) -> Iterator[Sample]:
-    fates = {FileOutcome(fate): count for fate, count in ledger.query(_FILES)}
-    for fate in FileOutcome:  # also those that never occurred: a rate needs a zero to start from
-        yield Sample("digitrec_files_total", fates.get(fate, 0), {**labels, "status": fate})
+def _ledger_samples(ledger: Ledger, labels: Mapping[str, str]) -> Iterator[Sample]:
+    counts = {FileOutcome(outcome): count for outcome, count in ledger.query(_FILES)}
+    for outcome in FileOutcome:  # also those that never occurred: a rate needs a zero to start from
+        yield Sample("digitrec_files_total", counts.get(outcome, 0), {**labels, "status": outcome})
     stages = {bool(is_closed): values for is_closed, *values in ledger.query(_BATCHES)}
     closed, answered, seconds = stages.get(True, [0, 0, 0.0])
     yield Sample("digitrec_batches_total", closed, labels)
@@ -201,13 +200,13 @@ def _of_ledger(ledger: Ledger, labels: Mapping[str, str]) -> Iterator[Sample]:
     settled = 0
     if ledger.has_table("corrections"):
         verdicts = dict(ledger.query(_CORRECTIONS).fetchall())
-        (settled,) = ledger.query(_SETTLED).fetchone()
+        (settled,) = ledger.query(_REVIEWED).fetchone()
     yield Sample("digitrec_review_open", in_review - settled, labels)
     for verdict in _VERDICTS:
         yield Sample("digitrec_corrections_total", verdicts.get(verdict, 0), {**labels, "verdict": verdict})
 
 
-def _of_drift(settings: Settings) -> Iterator[Sample]:
+def _drift_samples(settings: Settings) -> Iterator[Sample]:
     """Take the drift of the newest model from the last trend report; computing it would read every row."""
     try:
         report = json.loads((settings.reports / "trend" / "report.json").read_text(encoding="utf-8"))

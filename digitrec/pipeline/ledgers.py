@@ -156,3 +156,8 @@ def set_aside_ledger(path: Path) -> None:
 
 def _list_files(path: Path) -> list[Path]:
     return [path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm")]
+
+
+def order_by_trust(ledgers: Mapping[str, Ledger]) -> dict[str, Ledger]:
+    """Return the ledgers by worker, rebuilt ones last: of a batch in two ledgers, the original entry counts."""
+    return dict(sorted(ledgers.items(), key=lambda item: (item[1].get_meta(rebuild.REBUILT_AT) is not None, item[0])))

@@ -73,7 +73,7 @@ def test_a_flag_that_run_does_not_have_is_reported_with_its_setting(tmp_path: Pa
         in (result.output)
     )
     assert f"Set this in {tmp_path / 'digitrec.toml'}:\n\n    max_error = 0.2\n" in result.output
-    with pytest.raises(ModelError, match="cannot promise"):
+    with pytest.raises(ModelError, match="cannot guarantee"):
         predict.predict(Settings.load(tmp_path), sorted(scans.glob("*.png"))[:1])
 
     (tmp_path / "digitrec.toml").write_text("max_error = 0.2\n")

@@ -90,7 +90,7 @@ def test_a_lost_or_damaged_ledger_is_rebuilt_from_the_outbox(settings: Settings,
     account = verify_workspace(settings)
     assert account.discrepancies == ()
     assert account.count.claimed == 2
-    assert any("made again" in note for note in account.notes)
+    assert any("rebuilt" in note for note in account.notes)
 
 
 def test_a_batch_with_a_table_is_never_read_again_without_a_ledger(

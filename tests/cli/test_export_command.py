@@ -52,7 +52,7 @@ def test_an_impossible_export_is_reported_with_the_next_step(
         (("--out", "", "--format", "csv"), "no file that can be replaced"),
         (("--out", str(tmp_path / "all.ods")), "Use .csv, .jsonl, .xlsx, or"),
         (("--out", str(read.outbox / "all.csv")), "Name a file elsewhere"),
-        (("--out", str(tmp_path / "gone" / "all.csv")), "Make the folder"),
+        (("--out", str(tmp_path / "gone" / "all.csv")), "Create the folder"),
     ):
         said = run_command("export", *words)
         assert said.code == 2

@@ -1,4 +1,4 @@
-"""The newest truth comes out as a table, the same in every form, and comes back from each as it went in."""
+"""Export of the latest results: the same content in every format, with a round trip."""
 
 import csv
 import io
@@ -39,7 +39,7 @@ NASTY = [
     "ü 字.png",
     "_x0041_.png",
 ]
-NUMBERS = formats._WHOLE | formats._REAL
+NUMBERS = formats._INTEGER_COLUMNS | formats._FLOAT_COLUMNS
 
 
 def read_csv(content: bytes) -> list[dict[str, str]]:
@@ -47,12 +47,14 @@ def read_csv(content: bytes) -> list[dict[str, str]]:
 
 
 def as_cells(lines: list[dict[str, object]]) -> list[dict[str, str]]:
-    """Typed values as the cells of the CSV; fails where one has not the type it should have."""
+    """Return typed values as the cells of the CSV; fail on a value of the wrong type."""
     for line in lines:
         for column, value in line.items():
-            wanted = int if column in formats._WHOLE else (int, float) if column in formats._REAL else str
-            assert value is None or isinstance(value, wanted), (column, value)
-    real = formats._REAL
+            expected_type = (
+                int if column in formats._INTEGER_COLUMNS else (int, float) if column in formats._FLOAT_COLUMNS else str
+            )
+            assert value is None or isinstance(value, expected_type), (column, value)
+    real = formats._FLOAT_COLUMNS
     return [
         {
             column: "" if value is None else f"{value:.6f}" if column in real else str(value)
@@ -72,13 +74,13 @@ def read_xlsx(content: bytes) -> list[dict[str, str]]:
     book = load_workbook(io.BytesIO(content))
     header, *lines = list(book.worksheets[0].iter_rows())
     for line in lines:
-        for one in line:
-            assert one.data_type in {"s", "n"}, "no formula, whatever it begins with"
-            assert one.data_type == "n" or one.number_format == "@"
-    names_ = [str(one.value) for one in header]
-    found = [dict(zip(names_, (one.value for one in line), strict=True)) for line in lines]
+        for cell in line:
+            assert cell.data_type in {"s", "n"}, "no formula, whatever it begins with"
+            assert cell.data_type == "n" or cell.number_format == "@"
+    names_ = [str(cell.value) for cell in header]
+    rows = [dict(zip(names_, (cell.value for cell in line), strict=True)) for line in lines]
     book.close()
-    return as_cells(found)
+    return as_cells(rows)
 
 
 READERS: dict[TableFormat, Callable[[bytes], list[dict[str, str]]]] = {
@@ -90,7 +92,7 @@ READERS: dict[TableFormat, Callable[[bytes], list[dict[str, str]]]] = {
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    """Two workers: one with two batches, some of it corrected; one whose batch lies between."""
+    """Two workers: one with two batches, some rows corrected; one with a batch between them."""
     with ExitStack() as stack:
         main = open_test_ledger(tmp_path, [row(1), row(2, text="0650"), row(3, PageStatus.ACCEPTED, text="3")])
         stack.callback(main.close)
@@ -109,27 +111,27 @@ def exported(settings: Settings, form: TableFormat = TableFormat.CSV, since: str
 
     target = io.BytesIO()
     with workspace.open_ledgers_readonly(settings) as ledgers:
-        told = export.export(settings, ledgers, form, target, since)
-    found = READERS[form](target.getvalue())
-    assert told.rows == len(found)
-    return found
+        result = export.export(settings, ledgers, form, target, since)
+    rows = READERS[form](target.getvalue())
+    assert result.rows == len(rows)
+    return rows
 
 
 def test_an_export_has_every_row_once_oldest_first_with_corrections(settings: Settings) -> None:
-    found = exported(settings)
+    rows = exported(settings)
 
-    assert [(one["batch_id"], one["row"]) for one in found[:4]] == [
+    assert [(row["batch_id"], row["row"]) for row in rows[:4]] == [
         (BATCH_ID, "1"), (BATCH_ID, "2"), (BATCH_ID, "3"), ("20260115T030405Z-00000000", "1"),
     ]  # fmt: skip
-    assert len(found) == 4 + len(NASTY)
-    told = ("status", "text", "label", "corrected_by", "corrected_at")
-    assert [tuple(one[column] for column in told) for one in found[:4]] == [
+    assert len(rows) == 4 + len(NASTY)
+    columns = ("status", "text", "label", "corrected_by", "corrected_at")
+    assert [tuple(row[column] for column in columns) for row in rows[:4]] == [
         ("corrected", "", NONE, "'=ann", AT),
         ("confirmed", "0650", "0650", "ann", AT),
         ("accepted", "3", "", "", ""),
         ("rejected", "", "", "", ""),
     ]
-    assert tuple(found[0]) == export.COLUMNS
+    assert tuple(rows[0]) == export.COLUMNS
 
 
 @pytest.mark.slow
@@ -137,13 +139,13 @@ def test_an_export_has_every_row_once_oldest_first_with_corrections(settings: Se
 def test_every_format_has_the_same_content_and_round_trips(settings: Settings, form: TableFormat) -> None:
     plain = exported(settings)
 
-    found = exported(settings, form)
+    rows = exported(settings, form)
 
-    if form is TableFormat.XLSX:  # XML has no such letters
-        for one in plain:
-            one["file"] = one["file"].replace("\ufffe\uffff", "%EF%BF%BE%EF%BF%BF")
-    assert found == plain
-    assert {text.unescape_cell(one["file"]) for one in found} >= set(NASTY)
+    if form is TableFormat.XLSX:  # XML has no such characters
+        for row in plain:
+            row["file"] = row["file"].replace("\ufffe\uffff", "%EF%BF%BE%EF%BF%BF")
+    assert rows == plain
+    assert {text.unescape_cell(row["file"]) for row in rows} >= set(NASTY)
 
 
 @pytest.mark.parametrize(
@@ -151,16 +153,16 @@ def test_every_format_has_the_same_content_and_round_trips(settings: Settings, f
     [("2026-01-02", 3), ("2026-01-03", 2), ("2026-01-15T04:04:05+01:00", 2), (LATER, 1), ("2027-01-01", 0)],
 )
 def test_since_a_day_a_time_or_a_batch(settings: Settings, since: str, batches: int) -> None:
-    assert len({one["batch_id"] for one in exported(settings, since=since)}) == batches
+    assert len({row["batch_id"] for row in exported(settings, since=since)}) == batches
 
 
 @pytest.mark.parametrize("since", ["yesterday", "2026-13-01", "20260102"[:6]])
-def test_since_nothing_that_is_a_time_is_refused(since: str) -> None:
+def test_an_invalid_since_is_refused(since: str) -> None:
     with pytest.raises(UsageError, match="--since"):
         export.parse_since(since)
 
 
-def test_for_a_batch_in_two_ledgers_the_one_not_rebuilt_is_used(tmp_path: Path, settings: Settings) -> None:
+def test_a_batch_in_two_ledgers_comes_from_the_original_ledger(tmp_path: Path, settings: Settings) -> None:
     with_doubt = Ledger.open(tmp_path / ".digitrec" / "a" / "ledger.sqlite3")
     with_doubt.set_meta(REBUILT_AT, AT)
     add_batch(with_doubt, [row(1, text="9")])
@@ -183,19 +185,19 @@ def test_the_csv_has_the_profile_that_is_set(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize("place", ["outbox/x.csv", "inbox/x.csv", "outbox/done/../x.csv", ".digitrec/x.csv"])
-def test_it_is_never_put_where_the_service_keeps_its_own(settings: Settings, place: str) -> None:
+def test_an_export_into_a_folder_of_the_service_is_refused(settings: Settings, place: str) -> None:
     target = settings.workspace / place
     (settings.outbox / "done").mkdir(parents=True)
     settings.inbox.mkdir()
 
-    with pytest.raises(UsageError, match="lies in"):
+    with pytest.raises(UsageError, match="is in"):
         export.export(settings, {}, TableFormat.CSV, target)
 
     assert not target.exists()
 
 
 @pytest.mark.parametrize("form", list(TableFormat))
-def test_what_was_there_stays_until_the_new_table_is_whole(
+def test_the_old_file_stays_until_the_new_table_is_complete(
     tmp_path: Path, settings: Settings, form: TableFormat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from digitrec.pipeline import workspace
@@ -221,8 +223,8 @@ def test_what_was_there_stays_until_the_new_table_is_whole(
     assert len(READERS[form](target.read_bytes())) == 4 + len(NASTY)
 
 
-def test_more_rows_than_a_sheet_holds_are_refused(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(formats, "_MOST_XLSX_ROWS", 5)
+def test_more_rows_than_the_limit_of_a_sheet_are_refused(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(formats, "_MAX_XLSX_ROWS", 5)
 
     with pytest.raises(UsageError, match="no more than 4 rows"):
         exported(settings, TableFormat.XLSX)
@@ -232,17 +234,17 @@ def test_more_rows_than_a_sheet_holds_are_refused(settings: Settings, monkeypatc
 @given(
     cells=st.lists(
         st.text(st.characters(codec="utf-8"), max_size=20).map(text.escape_cell), min_size=1, max_size=5
-    )  # as every text in our tables is written
+    )  # escaped like all text in the tables
 )
 @pytest.mark.parametrize("form", [TableFormat.XLSX, TableFormat.JSONL, TableFormat.CSV])
 def test_any_text_comes_back_as_text(form: TableFormat, cells: list[str]) -> None:
     target = io.BytesIO()
     formats.WRITERS[form](target, ("file", "row"), [{"file": cell, "row": "1"} for cell in cells], "plain")
 
-    found = [one["file"] for one in READERS[form](target.getvalue())]
+    names = [cell["file"] for cell in READERS[form](target.getvalue())]
 
-    assert found == [
-        formats._NOT_IN_XML.sub(formats._escaped, one) if form is TableFormat.XLSX else one for one in cells
+    assert names == [
+        formats._NOT_IN_XML.sub(formats._escape_match, cell) if form is TableFormat.XLSX else cell for cell in cells
     ]
 
 

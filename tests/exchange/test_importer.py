@@ -1,4 +1,4 @@
-"""Corrections made elsewhere are taken, all of them or none; what a spreadsheet broke is told by its line."""
+"""Import of corrections: all lines or none; damage by a spreadsheet is reported by line."""
 
 import csv
 import io
@@ -36,15 +36,15 @@ ROWS = [
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    """Two workers. Of the second: a document of two pages, a name that was used twice, bytes that were read before."""
+    """Two workers; the second has a document of two pages, a repeated name, and repeated bytes."""
     settings = Settings(workspace=tmp_path)
     settings.outbox.mkdir()
     open_test_ledger(tmp_path, ROWS).close()
     with closing(Ledger.open(tmp_path / ".digitrec" / "b" / "ledger.sqlite3")) as other:
         pages = [replace(row(number, path="two.tif", page=number), sha256="c" * 64) for number in (1, 2)]
         again = replace(row(3, path="desk/1.png"), sha256="d" * 64)
-        known = replace(row(4, path="copy.png"), sha256=ROWS[2].sha256)
-        add_batch(other, [*pages, again, known], OTHER)
+        duplicate = replace(row(4, path="copy.png"), sha256=ROWS[2].sha256)
+        add_batch(other, [*pages, again, duplicate], OTHER)
     return settings
 
 
@@ -62,16 +62,20 @@ def applied(settings: Settings, text: str | bytes, *, confirm_unchanged: bool = 
 
 def held(settings: Settings) -> dict[tuple[str, int], tuple[str, Verdict]]:
     with workspace.open_ledgers_readonly(settings) as ledgers:
-        return {key: (one.new, one.verdict) for each in ledgers.values() for key, one in read_latest(each).items()}
+        return {
+            key: (correction.new, correction.verdict)
+            for ledger in ledgers.values()
+            for key, correction in read_latest(ledger).items()
+        }
 
 
 def table(settings: Settings, batch_id: str = BATCH_ID) -> list[dict[str, str]]:
-    """The newest truth as others get it."""
+    """Return the lines of an export."""
     target = io.BytesIO()
     with workspace.open_ledgers_readonly(settings) as ledgers:
         export.export(settings, ledgers, TableFormat.CSV, target)
     lines = csv.DictReader(io.StringIO(target.getvalue().decode(), newline=""))
-    return [one for one in lines if one["batch_id"] == batch_id]
+    return [line for line in lines if line["batch_id"] == batch_id]
 
 
 def written(lines: list[dict[str, str]], delimiter: str = ",", encoding: str = "utf-8") -> bytes:
@@ -94,14 +98,14 @@ def written(lines: list[dict[str, str]], delimiter: str = ",", encoding: str = "
     ],
     ids=["batch and row", "spreadsheet", "sep=", "tabs", "bytes", "name in a batch"],
 )
-def test_an_answer_is_named_by_row_bytes_or_name(settings: Settings, text: str) -> None:
+def test_an_answer_is_identified_by_row_digest_or_name(settings: Settings, text: str) -> None:
     done = applied(settings, text)
 
     assert held(settings) == {(BATCH_ID, 1): ("12", Verdict.CORRECTED)}
     assert (done.confirmed, done.corrected, done.tables) == (0, 1, [])
 
 
-def test_names_are_read_as_written_by_tables_and_by_people(settings: Settings) -> None:
+def test_escaped_and_plain_names_are_accepted(settings: Settings) -> None:
     applied(settings, "file,label\n'=odd 50%25;.png,1\n")
     applied(settings, 'file,label\n"=odd 50%;.png",2\n')
 
@@ -118,18 +122,19 @@ def test_all_answers_with_the_same_bytes_are_corrected_in_all_ledgers(settings: 
     assert done.corrected == 2
 
 
-def test_author_and_method_are_kept_and_a_finished_review_writes_its_table(settings: Settings) -> None:
+def test_corrections_have_an_author_and_finish_the_review(settings: Settings) -> None:
     text = "".join(f"{BATCH_ID},{number},7\n" for number in (1, 2, 5))
 
     done = applied(settings, "batch_id,row,text\n" + text)
 
     assert (done.confirmed, done.corrected) == (2, 1)
     assert done.tables == [settings.outbox / "corrected" / f"{BATCH_ID}.csv"]
-    assert [one["text"] for one in read_csv(done.tables[0])] == ["7", "7", "3", "", "7"]
+    assert [correction["text"] for correction in read_csv(done.tables[0])] == ["7", "7", "3", "", "7"]
     with workspace.open_ledgers_readonly(settings) as ledgers:
-        assert {(one.reviewer, one.method, one.reviewed_at) for one in read_latest(ledgers["main"]).values()} == {
-            ("ann", ReviewMethod.FILE, AT)
-        }
+        assert {
+            (correction.reviewer, correction.method, correction.reviewed_at)
+            for correction in read_latest(ledgers["main"]).values()
+        } == {("ann", ReviewMethod.FILE, AT)}
 
 
 @pytest.mark.slow
@@ -179,7 +184,7 @@ def workbook(*rows: tuple[object, ...]) -> bytes:
     return file.getvalue()
 
 
-def test_a_workbook_is_taken_and_numbers_that_lost_their_zeros_are_noticed(settings: Settings) -> None:
+def test_numbers_that_lost_zeros_in_a_workbook_are_refused(settings: Settings) -> None:
     header = ("batch_id", "row", None, "text")
 
     plan = planned(settings, workbook(header, (BATCH_ID, 1, None, 7), (), (BATCH_ID, 2.0, None, 650)))
@@ -191,18 +196,18 @@ def test_a_workbook_is_taken_and_numbers_that_lost_their_zeros_are_noticed(setti
 def test_an_unedited_exported_workbook_has_no_corrections(settings: Settings, tmp_path: Path) -> None:
     path = tmp_path / "answers.xlsx"
     with workspace.open_ledgers_readonly(settings) as ledgers:
-        told = export.export(settings, ledgers, TableFormat.XLSX, path)
+        result = export.export(settings, ledgers, TableFormat.XLSX, path)
     untouched = planned(settings, path.read_bytes())
     book = load_workbook(path)
-    line = next(each for each in book.active if each[3].value == "'=odd 50%25;.png")
+    line = next(cells for cells in book.active if cells[3].value == "'=odd 50%25;.png")
     line[7].value = "650"
     book.save(path)
 
-    assert (untouched.corrections, untouched.errors, untouched.unchanged) == ({}, [], told.rows)
+    assert (untouched.corrections, untouched.errors, untouched.unchanged) == ({}, [], result.rows)
     assert planned(settings, path.read_bytes()).corrections == {"main": {(BATCH_ID, 5): "650"}}
 
 
-def test_digits_that_a_workbook_keeps_as_text_are_meant(settings: Settings) -> None:
+def test_digits_in_a_text_cell_count_as_written(settings: Settings) -> None:
     plan = planned(settings, workbook(("batch_id", "row", "text"), (BATCH_ID, 2, "650"), (BATCH_ID, 1, "None")))
 
     assert plan.errors == []
@@ -232,16 +237,14 @@ def test_line_numbers_match_an_editor_even_after_a_multiline_cell(settings: Sett
         (b"\xd0\xcf\x11\xe0 an old one", "no Excel workbook"),
     ],
 )
-def test_what_is_no_such_table_is_refused(settings: Settings, content: bytes, why: str) -> None:
+def test_an_invalid_table_is_refused(settings: Settings, content: bytes, why: str) -> None:
     with pytest.raises(UsageError, match=why):
         planned(settings, content)
 
 
 @pytest.mark.parametrize("delimiter", [",", ";"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
-def test_of_an_edited_table_of_ours_only_what_was_changed_counts(
-    settings: Settings, delimiter: str, encoding: str
-) -> None:
+def test_only_edited_rows_of_an_exported_table_count(settings: Settings, delimiter: str, encoding: str) -> None:
     lines = table(settings)
     lines[1]["text"] = "0651"
     lines[3]["text"] = NONE
@@ -259,7 +262,7 @@ def test_of_an_edited_table_of_ours_only_what_was_changed_counts(
     }
 
 
-def test_what_was_in_review_and_left_as_it_is_may_be_meant_as_right(settings: Settings) -> None:
+def test_unedited_rows_in_review_can_be_confirmed(settings: Settings) -> None:
     done = applied(settings, written(table(settings)), confirm_unchanged=True)
 
     assert (done.confirmed, done.corrected) == (3, 0)
@@ -268,7 +271,7 @@ def test_what_was_in_review_and_left_as_it_is_may_be_meant_as_right(settings: Se
     }
 
 
-def test_what_looks_like_no_digit_is_not_confirmed_by_leaving_it(tmp_path: Path) -> None:
+def test_unedited_non_digits_are_not_confirmed(tmp_path: Path) -> None:
     open_test_ledger(
         tmp_path, [row(1), row(2, reason=Reason.NOT_A_DIGIT), row(3, text="", reason=Reason.OTHER_MARKS)]
     ).close()
@@ -279,7 +282,7 @@ def test_what_looks_like_no_digit_is_not_confirmed_by_leaving_it(tmp_path: Path)
     assert held(settings) == {(BATCH_ID, 1): ("7", Verdict.CONFIRMED)}
 
 
-def test_what_was_corrected_since_is_not_confirmed_by_leaving_it(settings: Settings) -> None:
+def test_unedited_rows_with_a_newer_correction_are_not_confirmed(settings: Settings) -> None:
     lines = table(settings)
     applied(settings, f"batch_id,row,text\n{BATCH_ID},1,12\n")
 
@@ -288,7 +291,7 @@ def test_what_was_corrected_since_is_not_confirmed_by_leaving_it(settings: Setti
     assert held(settings)[BATCH_ID, 1] == ("12", Verdict.CORRECTED)
 
 
-def test_a_table_whose_zeros_a_spreadsheet_has_taken_is_refused(settings: Settings) -> None:
+def test_a_table_with_zeros_removed_by_a_spreadsheet_is_refused(settings: Settings) -> None:
     lines = table(settings)
     lines[1]["text"] = "650"
 
@@ -311,10 +314,10 @@ def test_applying_a_table_twice_adds_nothing(settings: Settings) -> None:
 
     plan = planned(settings, text)
 
-    assert (plan.corrections, plan.already_known) == ({}, 2)
+    assert (plan.corrections, plan.repeated) == ({}, 2)
 
 
-def test_an_exported_truth_restores_all_corrections_in_an_empty_ledger(tmp_path: Path, settings: Settings) -> None:
+def test_an_export_restores_all_corrections_in_an_empty_ledger(tmp_path: Path, settings: Settings) -> None:
     with closing(Ledger.open_shared(tmp_path / ".digitrec" / "main" / "ledger.sqlite3")) as ledger:
         for number, new in ((1, "1"), (2, "0650"), (3, NONE), (5, None)):
             say(ledger, number, new)
@@ -327,7 +330,7 @@ def test_an_exported_truth_restores_all_corrections_in_an_empty_ledger(tmp_path:
 
     applied(fresh, exported)
 
-    assert held(fresh) == {key: one for key, one in before.items() if one[1].is_settled}
+    assert held(fresh) == {key: label for key, label in before.items() if label[1].is_settled}
 
 
 def test_an_unedited_table_does_not_overwrite_a_newer_correction(settings: Settings) -> None:
@@ -352,8 +355,8 @@ def test_a_ledger_of_an_older_version_is_left_to_its_worker(settings: Settings) 
 
 @pytest.mark.slow
 @given(content=st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
-def test_any_bytes_are_a_table_or_refused(content: bytes) -> None:
+def test_any_bytes_are_parsed_or_refused(content: bytes) -> None:
     for header in (b"", b"file,label\n"):
         with suppress(UsageError):
-            found = list(spreadsheet.read_rows(header + content))
-            assert all(isinstance(line, (spreadsheet.SheetRow, tuple)) for line in found)
+            rows = list(spreadsheet.read_rows(header + content))
+            assert all(isinstance(line, (spreadsheet.SheetRow, tuple)) for line in rows)

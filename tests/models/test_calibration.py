@@ -1,4 +1,4 @@
-"""The threshold is the lowest that keeps the promise of every table, or is refused."""
+"""The threshold is the lowest at which the rule of every table holds; without one the model is refused."""
 
 import pytest
 
@@ -27,14 +27,14 @@ def test_the_threshold_is_the_lowest_within_the_maximum_error() -> None:
     assert DRAWN.threshold(0.05) is None
 
 
-def test_a_table_for_shares_asks_for_what_was_counted() -> None:
+def test_a_table_of_observed_rates_uses_the_observed_rate() -> None:
     assert REAL.threshold(0.1) == 0.0
     assert REAL.threshold(0.09) == 0.5
     assert REAL.threshold(0.05) == 0.7
     assert REAL.threshold(0.001) == 0.9
 
 
-def test_of_a_table_for_shares_at_least_one_page_must_be_accepted() -> None:
+def test_a_table_of_observed_rates_needs_an_accepted_page() -> None:
     nobody = table("real", Rule.OBSERVED, (0.0, 5, 5, 1.0), (0.9, 0, 0, 1.0))
 
     assert nobody.threshold(0.5) is None
@@ -44,19 +44,19 @@ def test_of_a_table_for_shares_at_least_one_page_must_be_accepted() -> None:
     ("max_error", "threshold", "decides"),
     [(0.3, 0.0, "drawn"), (0.09, 0.5, "drawn"), (0.08, 0.9, "real"), (0.06, 0.9, "drawn")],
 )
-def test_the_stricter_of_two_tables_decides_and_the_other_holds_there_too(
+def test_the_stricter_table_decides_and_the_other_rule_holds_too(
     max_error: float, threshold: float, decides: str
 ) -> None:
     for tables in ((DRAWN, REAL), (REAL, DRAWN)):
-        found = choose_operating_point(tables, max_error)
+        choice = choose_operating_point(tables, max_error)
 
-        assert found.threshold == threshold
-        assert all(one.error(one.point_at(found.threshold)) <= max_error for one in tables)
-        assert found.table == decides or DRAWN.threshold(max_error) == REAL.threshold(max_error)
+        assert choice.threshold == threshold
+        assert all(candidate.error(candidate.point_at(choice.threshold)) <= max_error for candidate in tables)
+        assert choice.table == decides or DRAWN.threshold(max_error) == REAL.threshold(max_error)
 
 
-def test_one_table_over_the_maximum_error_is_enough_to_refuse() -> None:
-    with pytest.raises(ModelError, match=r"best it can promise is 0\.06000") as caught:
+def test_a_single_table_over_the_maximum_error_refuses() -> None:
+    with pytest.raises(ModelError, match=r"lowest it can guarantee is 0\.06000") as caught:
         choose_operating_point((REAL, DRAWN), 0.05)
     assert "Raise max_error to at least 0.06000" in caught.value.hint
     assert f"{required_sample_size(0.05)} of them" in caught.value.hint
@@ -66,23 +66,23 @@ def test_the_best_joint_error_bound_is_reported_and_achievable() -> None:
     early = table("early", Rule.UPPER_BOUND, (0.0, 100, 1, 0.01), (0.5, 90, 1, 0.03), (0.9, 80, 1, 0.05))
     late = table("late", Rule.OBSERVED, (0.0, 100, 10, 0.2), (0.5, 50, 2, 0.2), (0.9, 40, 0, 0.2))
 
-    with pytest.raises(ModelError, match=r"best it can promise is 0\.04000"):
+    with pytest.raises(ModelError, match=r"lowest it can guarantee is 0\.04000"):
         choose_operating_point((early, late), 0.02)
     assert choose_operating_point((early, late), 0.04).threshold == 0.5
 
 
-def test_a_table_that_accepts_nothing_there_any_more_does_not_hold() -> None:
+def test_a_table_without_accepted_pages_does_not_hold() -> None:
     ends = table("ends", Rule.OBSERVED, (0.0, 50, 0, 0.2), (0.9, 0, 0, 1.0))
     begins = table("begins", Rule.UPPER_BOUND, (0.0, 100, 9, 0.2), (0.9, 70, 0, 0.05))
 
-    with pytest.raises(ModelError, match="cannot promise"):
+    with pytest.raises(ModelError, match="cannot guarantee"):
         choose_operating_point((ends, begins), 0.05)
 
 
-def test_tables_counted_at_other_thresholds_go_by_the_next_lower_one() -> None:
+def test_a_threshold_between_two_points_uses_the_lower_point() -> None:
     coarse = table("coarse", Rule.UPPER_BOUND, (0.2, 100, 3, 0.09), (0.8, 90, 0, 0.04))
 
-    assert choose_operating_point((DRAWN, coarse), 0.3).threshold == 0.2  # of less it knows nothing
+    assert choose_operating_point((DRAWN, coarse), 0.3).threshold == 0.2  # no lower operating point
     assert choose_operating_point((DRAWN, coarse), 0.09).threshold == 0.5
     assert choose_operating_point((DRAWN, coarse), 0.08).threshold == 0.9
 
@@ -94,11 +94,11 @@ def test_an_empty_table_has_no_threshold(tables: tuple[CalibrationTable, ...]) -
 
 
 def test_the_best_error_bound_is_never_reported_too_low() -> None:
-    found = table("some", Rule.UPPER_BOUND, (0.0, 100, 0, 0.0295130))
+    bounded = table("some", Rule.UPPER_BOUND, (0.0, 100, 0, 0.0295130))
 
-    assert found.lowest_error == 0.02952
-    assert found.threshold(found.lowest_error) == 0.0
+    assert bounded.lowest_error == 0.02952
+    assert bounded.threshold(bounded.lowest_error) == 0.0
 
 
-def test_the_accepted_share_is_known_for_any_threshold() -> None:
+def test_any_threshold_has_an_operating_point() -> None:
     assert [DRAWN.point_at(threshold).accepted for threshold in (0.0, 0.6, 0.9, 1.0)] == [100, 90, 70, 70]

@@ -1,4 +1,4 @@
-"""A model folder is used as it was made, or refused."""
+"""A model folder is unaltered, or refused."""
 
 import hashlib
 import json
@@ -25,7 +25,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def old_folder(folder: Path) -> Path:
-    """A model as the first version wrote them: one table, called `bounds`."""
+    """Model of the first version, with one table called `bounds`."""
 
     def change(card: dict[str, Any]) -> None:
         table = card.pop("calibrations")[0]
@@ -37,8 +37,8 @@ def old_folder(folder: Path) -> Path:
 
 
 @pytest.fixture
-def one_network(folder: Path) -> Path:
-    """A model with a network for digits only."""
+def single_network(folder: Path) -> Path:
+    """Model with a digit classifier only."""
 
     def change(card: dict[str, Any]) -> None:
         card["files"] = {name: digest for name, digest in card["files"].items() if name.startswith("model.")}
@@ -49,7 +49,7 @@ def one_network(folder: Path) -> Path:
 
 
 def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    """Change a card of today's schema."""
+    """Change a card of the current schema."""
     card = json.loads(json.dumps(ModelCard.from_json(json.loads((folder / "model.json").read_text())).to_json()))
     change(card)
     (folder / "model.json").write_text(json.dumps(card))
@@ -68,7 +68,7 @@ def test_the_shipped_model_weighs_less_than_three_megabytes() -> None:
     assert sum(path.stat().st_size for path in SHIPPED.iterdir()) < 3_000_000
 
 
-def test_the_shipped_model_says_it_reads_995_of_1000() -> None:
+def test_the_shipped_card_reports_995_of_1000_read_correctly() -> None:
     card = ModelPackage.open(SHIPPED).card
 
     (test,) = [metric for metric in card.metrics if metric.data == "mnist, test split"]
@@ -77,7 +77,7 @@ def test_the_shipped_model_says_it_reads_995_of_1000() -> None:
     assert test.accuracy >= 0.995
 
 
-def test_a_card_comes_back_as_it_was_written() -> None:
+def test_a_card_round_trips() -> None:
     card = ModelPackage.open(SHIPPED).card
 
     assert ModelCard.from_json(json.loads(json.dumps(card.to_json()))) == card
@@ -102,13 +102,13 @@ def test_a_missing_file_is_refused(folder: Path, name: str) -> None:
         ModelPackage.open(folder)
 
 
-def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no model in"):
         ModelPackage.open(tmp_path / "nothing")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "\udcff", '{"schema": 99}', "[" * 100_000, '{"schema": 1}'])
-def test_a_card_that_is_none_is_refused_in_one_line(folder: Path, text: str) -> None:
+def test_an_invalid_card_is_refused_in_a_single_line(folder: Path, text: str) -> None:
     (folder / "model.json").write_bytes(text.encode("utf-8", "surrogateescape"))
 
     with pytest.raises(ModelError, match=r"model\.json") as caught:
@@ -124,7 +124,7 @@ def test_a_card_that_is_none_is_refused_in_one_line(folder: Path, text: str) -> 
         (lambda card: card.update(temperature="hot"), "temperature"),
         (lambda card: card.update(temperature=float("nan")), "temperature"),
         (lambda card: card.update(id="../../etc"), "id"),
-        (lambda card: card.update(id="cnn-0000000000"), "another one's"),
+        (lambda card: card.update(id="cnn-0000000000"), "another model"),
         (lambda card: card.update(surprise=1), "surprise"),
         (lambda card: card["files"].update({"../evil.keras": "0" * 64}), "files"),
         (lambda card: card["files"].update({"weights.pkl": "0" * 64}), "files"),
@@ -143,16 +143,14 @@ def test_a_card_that_is_none_is_refused_in_one_line(folder: Path, text: str) -> 
         (lambda card: card["calibrations"][0].update(rule="hope"), "hope"),
     ],
 )
-def test_a_card_that_makes_no_sense_is_refused(
-    folder: Path, change: Callable[[dict[str, Any]], object], words: str
-) -> None:
+def test_an_inconsistent_card_is_refused(folder: Path, change: Callable[[dict[str, Any]], object], words: str) -> None:
     edit(folder, change)
 
     with pytest.raises(ModelError, match=words):
         ModelPackage.open(folder)
 
 
-def test_another_recipe_is_refused_with_the_way_out(folder: Path) -> None:
+def test_another_preprocessing_version_is_refused_with_a_hint(folder: Path) -> None:
     edit(folder, lambda card: card.update(recipe=card["recipe"] + 1))
 
     with pytest.raises(ModelError, match="recipe") as caught:
@@ -176,7 +174,7 @@ def test_weights_altered_after_opening_are_not_loaded(folder: Path) -> None:
 
 
 def add_networks(folder: Path, *names: str) -> None:
-    """Put further networks into a model folder, and name it by them."""
+    """Add networks to a model folder, and rename it by their digests."""
 
     def added(card: dict[str, Any]) -> None:
         for name in names:
@@ -187,35 +185,35 @@ def add_networks(folder: Path, *names: str) -> None:
     edit(folder, added)
 
 
-def test_networks_for_paper_come_both_or_none(one_network: Path) -> None:
-    assert not ModelPackage.open(one_network).has_page_models
+def test_a_page_model_has_both_networks_or_none(single_network: Path) -> None:
+    assert not ModelPackage.open(single_network).has_page_models
 
-    add_networks(one_network, "ink.tflite")
+    add_networks(single_network, "ink.tflite")
     with pytest.raises(ModelError, match=r"only one of ink\.tflite and line\.tflite"):
-        ModelPackage.open(one_network)
+        ModelPackage.open(single_network)
 
-    add_networks(one_network, "line.tflite")
-    bundle = ModelPackage.open(one_network)
+    add_networks(single_network, "line.tflite")
+    bundle = ModelPackage.open(single_network)
     assert bundle.has_page_models
     assert bundle.read_file("line.tflite") == b"line.tflite"
 
 
-def test_the_name_of_a_model_follows_from_every_network_that_is_run(folder: Path) -> None:
+def test_the_id_of_a_model_covers_every_network(folder: Path) -> None:
     add_networks(folder, "ink.tflite", "line.tflite")
     before = ModelPackage.open(folder).card.id
 
     (folder / "ink.tflite").write_bytes(b"other weights")
     edit(folder, lambda card: card["files"].update({"ink.tflite": hashlib.sha256(b"other weights").hexdigest()}))
 
-    with pytest.raises(ModelError, match=f"named {before}, but its weights are another one's"):
+    with pytest.raises(ModelError, match=f"named {before}, but its weights belong to another model"):
         ModelPackage.open(folder)
 
 
-def test_a_file_that_the_card_does_not_name_is_not_given(one_network: Path) -> None:
-    (one_network / "ink.tflite").write_bytes(b"somebody's")
+def test_a_file_missing_from_the_card_is_refused(single_network: Path) -> None:
+    (single_network / "ink.tflite").write_bytes(b"somebody's")
 
     with pytest.raises(ModelError, match=r"has no ink\.tflite"):
-        ModelPackage.open(one_network).read_file("ink.tflite")
+        ModelPackage.open(single_network).read_file("ink.tflite")
 
 
 def test_the_digests_are_those_of_the_files() -> None:

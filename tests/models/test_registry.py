@@ -1,4 +1,4 @@
-"""Which model is in use, and going back."""
+"""Model in use, promote and rollback."""
 
 import json
 import shutil
@@ -16,7 +16,7 @@ SHIPPED = Path(digitrec.__file__).parent / "models" / "shipped"
 
 @pytest.fixture
 def store(tmp_path: Path) -> ModelRegistry:
-    """The shipped model and two trained ones, whose weights are its own under other ids."""
+    """The shipped model, and two trained models with the same weights and other ids."""
     store = ModelRegistry(tmp_path / "models", SHIPPED)
     for name, hour in (("one", "01"), ("two", "02")):
         folder = store.root / name
@@ -33,26 +33,26 @@ def name_of(store: ModelRegistry, start: str) -> str:
     return store.find(start).name
 
 
-def test_without_trained_models_the_shipped_one_is_used(tmp_path: Path) -> None:
+def test_without_trained_models_the_shipped_model_is_used(tmp_path: Path) -> None:
     store = ModelRegistry(tmp_path / "nothing", SHIPPED)
 
     assert store.current() == SHIPPED
-    assert [(one.name, one.is_current) for one in store.list()] == [("shipped", True)]
+    assert [(model.name, model.is_current) for model in store.list()] == [("shipped", True)]
     assert not store.root.exists()
 
 
-def test_a_promoted_model_is_the_one_in_use(store: ModelRegistry) -> None:
+def test_a_promoted_model_is_used(store: ModelRegistry) -> None:
     chosen = store.promote("two")
 
     assert store.current() == store.root / chosen
-    assert [one.is_current for one in store.list()] == [False, False, True]
+    assert [model.is_current for model in store.list()] == [False, False, True]
 
 
 def test_rollback_goes_back_step_by_step(store: ModelRegistry) -> None:
-    one, two = store.promote("one"), store.promote("two")
+    first, second = store.promote("one"), store.promote("two")
     store.promote("shipped")
 
-    assert [store.rollback(), store.rollback(), store.rollback()] == [two, one, "shipped"]
+    assert [store.rollback(), store.rollback(), store.rollback()] == [second, first, "shipped"]
     with pytest.raises(ModelError, match="no earlier model"):
         store.rollback()
     assert store.current() == SHIPPED
@@ -68,24 +68,24 @@ def test_promoting_the_current_model_again_changes_nothing(store: ModelRegistry)
 def test_a_promotion_cut_off_between_its_two_writes_changes_nothing(
     store: ModelRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = store.promote("one")
-    (store.root / "earlier").write_text(f"shipped\n{one}\n")
+    promoted = store.promote("one")
+    (store.root / "earlier").write_text(f"shipped\n{promoted}\n")
 
-    assert store.current() == store.root / one
+    assert store.current() == store.root / promoted
     assert store.rollback() == "shipped"
 
 
-def test_a_model_is_found_by_id_beginning_or_path(store: ModelRegistry, tmp_path: Path) -> None:
-    one = name_of(store, "one")
+def test_a_model_can_be_named_by_id_beginning_or_path(store: ModelRegistry, tmp_path: Path) -> None:
+    model_id = name_of(store, "one")
 
-    assert store.find(one) == store.find("one") == store.root / one
-    assert store.find(str(store.root / one)) == store.root / one
+    assert store.find(model_id) == store.find("one") == store.root / model_id
+    assert store.find(str(store.root / model_id)) == store.root / model_id
     assert store.find("shipped") == SHIPPED
     assert store.find(ModelPackage.open(SHIPPED).card.id) == SHIPPED
 
 
 @pytest.mark.parametrize("name", ["three", "", ".", "..", "../..", "/nowhere", "~", "o/ne"])
-def test_a_model_that_is_not_there_is_refused(store: ModelRegistry, name: str) -> None:
+def test_an_unknown_model_is_refused(store: ModelRegistry, name: str) -> None:
     with pytest.raises(ModelError, match="there is no model") as caught:
         store.find(name)
     assert "models list" in caught.value.hint
@@ -105,7 +105,7 @@ def test_an_altered_model_is_listed_with_its_problem_and_not_promoted(store: Mod
     folder = store.find("one")
     (folder / "model.tflite").write_bytes(b"other")
 
-    (listed,) = [one for one in store.list() if one.folder == folder]
+    (listed,) = [model for model in store.list() if model.folder == folder]
 
     assert listed.card is None
     assert "altered" in listed.problem
@@ -114,7 +114,7 @@ def test_an_altered_model_is_listed_with_its_problem_and_not_promoted(store: Mod
     assert store.current() == SHIPPED
 
 
-def test_a_folder_outside_the_store_is_not_promoted(store: ModelRegistry, tmp_path: Path) -> None:
+def test_a_folder_outside_the_registry_is_not_promoted(store: ModelRegistry, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     shutil.copytree(SHIPPED, outside)
 
@@ -122,7 +122,7 @@ def test_a_folder_outside_the_store_is_not_promoted(store: ModelRegistry, tmp_pa
         store.promote(str(outside))
 
 
-def test_a_current_model_that_is_gone_is_an_error_with_the_way_back(store: ModelRegistry) -> None:
+def test_a_missing_current_model_is_an_error_with_a_hint(store: ModelRegistry) -> None:
     shutil.rmtree(store.root / store.promote("one"))
 
     with pytest.raises(ModelError, match="is not in") as caught:
@@ -142,35 +142,33 @@ def files_of(folder: Path) -> dict[str, bytes]:
 
 
 def test_a_model_written_over_another_replaces_it_completely(store: ModelRegistry) -> None:
-    one, two = store.find("one"), store.find("two")
-    files = files_of(two)
+    first, second = store.find("one"), store.find("two")
+    files = files_of(second)
 
-    assert install(store.root, one.name, files) == one
-    assert files_of(one) == files
-    assert sorted(path.name for path in store.root.iterdir()) == [one.name, two.name]
+    assert install(store.root, first.name, files) == first
+    assert files_of(first) == files
+    assert sorted(path.name for path in store.root.iterdir()) == [first.name, second.name]
 
 
 def test_a_model_is_missing_only_between_two_renames(store: ModelRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
-    one = store.find("one")
-    there = []
+    folder = store.find("one")
+    are_present = []
 
     def removed(path: Path, **_: object) -> None:
-        there.append((one / "model.json").is_file())
+        are_present.append((folder / "model.json").is_file())
         remove(path)
 
     remove = shutil.rmtree
     monkeypatch.setattr("digitrec.models.registry.shutil.rmtree", removed)
 
-    install(store.root, one.name, files_of(one))
+    install(store.root, folder.name, files_of(folder))
 
-    assert there == [True]
+    assert are_present == [True]
 
 
-def test_a_model_that_cannot_be_put_leaves_the_one_before(
-    store: ModelRegistry, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    one = store.find("one")
-    before, rename = files_of(one), Path.rename
+def test_a_failed_install_keeps_the_old_model(store: ModelRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = store.find("one")
+    before, rename = files_of(folder), Path.rename
 
     def refuse(path: Path, target: Path) -> Path:
         if path.name.startswith(".draft-") and not path.name.endswith("-old"):
@@ -179,7 +177,7 @@ def test_a_model_that_cannot_be_put_leaves_the_one_before(
 
     monkeypatch.setattr(Path, "rename", refuse)
     with pytest.raises(OSError, match="Input/output"):
-        install(store.root, one.name, files_of(store.find("two")))
+        install(store.root, folder.name, files_of(store.find("two")))
 
-    assert files_of(one) == before
+    assert files_of(folder) == before
     assert len([*store.root.iterdir()]) == 2

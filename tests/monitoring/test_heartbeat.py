@@ -1,4 +1,4 @@
-"""A worker tells how it is; telling never stands in the way of the work."""
+"""Heartbeat file of a worker; a failed write does not stop the work."""
 
 import os
 import subprocess
@@ -26,74 +26,74 @@ class Clock:
         return self.now_s
 
 
-def heart_of(harness: ServiceHarness, clock: Clock, observer: str = "alive") -> HeartbeatWriter:
+def make_writer(harness: ServiceHarness, clock: Clock, observer: str = "alive") -> HeartbeatWriter:
     harness.settings.ledger.parent.mkdir(parents=True, exist_ok=True)
     return HeartbeatWriter(harness.settings, lambda: observer, now_s=clock)
 
 
-def told(harness: ServiceHarness) -> Heartbeat:
-    found = heartbeat.read_heartbeat(harness.settings.ledger.parent)
-    assert found is not None
-    return found
+def read_beat(harness: ServiceHarness) -> Heartbeat:
+    beat = heartbeat.read_heartbeat(harness.settings.ledger.parent)
+    assert beat is not None
+    return beat
 
 
 def write(harness: ServiceHarness, **changes: object) -> None:
-    """A heartbeat of another process."""
+    """Write the heartbeat of another process."""
     clock = Clock()
-    heart = heart_of(harness, clock)
-    heart.set_reading()
+    writer = make_writer(harness, clock)
+    writer.set_reading()
     path = harness.settings.ledger.parent / heartbeat.FILE_NAME
     text = path.read_text()
     for name, value in changes.items():
-        before = getattr(told(harness), name)
+        before = getattr(read_beat(harness), name)
         text = text.replace(f'"{name}": {before}', f'"{name}": {value}')
     path.write_text(text)
 
 
 def test_a_scan_reports_its_time_model_and_event_state(harness: ServiceHarness) -> None:
     clock = Clock()
-    heart = heart_of(harness, clock)
+    writer = make_writer(harness, clock)
 
-    heart.set_reading("cnn-1")
+    writer.set_reading("cnn-1")
     clock.now_s = 1003.0
-    heart.set_scanned()
+    writer.set_scanned()
 
-    found = told(harness)
-    assert (found.activity, found.scanned_at_s, found.model_id, found.observer) == (
+    beat = read_beat(harness)
+    assert (beat.activity, beat.scanned_at_s, beat.model_id, beat.observer) == (
         Activity.LOOKING,
         1003,
         "cnn-1",
         "alive",
     )
-    assert (found.pid, found.scan_interval_s) == (os.getpid(), harness.settings.scan_interval_s)
+    assert (beat.pid, beat.scan_interval_s) == (os.getpid(), harness.settings.scan_interval_s)
 
 
 def test_unchanged_state_is_written_every_two_seconds_at_most(harness: ServiceHarness) -> None:
     clock = Clock()
-    heart = heart_of(harness, clock)
-    heart.set_scanned()
+    writer = make_writer(harness, clock)
+    writer.set_scanned()
 
     clock.now_s += 1.9
-    heart.set_scanned()
-    assert told(harness).scanned_at_s == 1000
+    writer.set_scanned()
+    assert read_beat(harness).scanned_at_s == 1000
     clock.now_s += 0.2
-    heart.set_scanned()
+    writer.set_scanned()
 
-    assert told(harness).scanned_at_s == pytest.approx(1002.1)
+    assert read_beat(harness).scanned_at_s == pytest.approx(1002.1)
 
 
-def test_changes_are_written_at_once_and_past_failures_kept(harness: ServiceHarness) -> None:
+def test_changes_are_written_at_once_with_past_failures(harness: ServiceHarness) -> None:
     clock = Clock()
-    heart = heart_of(harness, clock)
-    heart.set_scanned()
+    writer = make_writer(harness, clock)
+    writer.set_scanned()
     clock.now_s += 0.1
 
-    heart.set_failing("No space left on device")
-    assert (told(harness).activity, told(harness).failure) == (Activity.FAILING, "No space left on device")
+    writer.set_failing("No space left on device")
+    assert (read_beat(harness).activity, read_beat(harness).failure) == (Activity.FAILING, "No space left on device")
     clock.now_s += 0.1
-    heart.set_scanned()
+    writer.set_scanned()
 
-    assert (told(harness).activity, told(harness).failure, told(harness).failed_at_s) == (
+    assert (read_beat(harness).activity, read_beat(harness).failure, read_beat(harness).failed_at_s) == (
         Activity.LOOKING,
         "No space left on device",
         pytest.approx(1000.1),
@@ -102,45 +102,45 @@ def test_changes_are_written_at_once_and_past_failures_kept(harness: ServiceHarn
 
 def test_the_next_process_keeps_the_heartbeat_of_the_last(harness: ServiceHarness) -> None:
     clock = Clock()
-    first = heart_of(harness, clock)
+    first = make_writer(harness, clock)
     first.set_scanned()
     clock.now_s += 5
     first.set_failing("the outbox is missing")
     first.set_stopped()
 
     clock.now_s += 60
-    heart_of(harness, clock).set_reading()
+    make_writer(harness, clock).set_reading()
 
-    assert (told(harness).scanned_at_s, told(harness).failure) == (1000, "the outbox is missing")
+    assert (read_beat(harness).scanned_at_s, read_beat(harness).failure) == (1000, "the outbox is missing")
 
 
 def test_a_process_without_the_lock_does_not_write_the_heartbeat(harness: ServiceHarness) -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
         write(harness, pid=other.pid)
-        second = heart_of(harness, Clock())
+        second = make_writer(harness, Clock())
 
         second.set_failing("busy")
         second.set_stopped()
 
-        assert (told(harness).pid, told(harness).activity) == (other.pid, Activity.READING)
+        assert (read_beat(harness).pid, read_beat(harness).activity) == (other.pid, Activity.READING)
         other.communicate(b"\n")
 
 
-def test_a_process_that_is_gone_is_spoken_for(harness: ServiceHarness) -> None:
+def test_the_heartbeat_of_an_ended_process_is_replaced(harness: ServiceHarness) -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as other:
         other.wait()
     write(harness, pid=other.pid)
-    assert told(harness).has_ended()
+    assert read_beat(harness).has_ended()
 
-    heart_of(harness, Clock()).set_failing("the outbox is missing")
+    make_writer(harness, Clock()).set_failing("the outbox is missing")
 
-    assert told(harness).failure == "the outbox is missing"
+    assert read_beat(harness).failure == "the outbox is missing"
 
 
-def test_a_full_disk_still_takes_the_news(harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_still_takes_a_changed_heartbeat(harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
-    heart = heart_of(harness, clock)
-    heart.set_scanned()
+    writer = make_writer(harness, clock)
+    writer.set_scanned()
     real = Path.write_text
 
     def full(self: Path, *rest: object, **named: object) -> int:
@@ -149,27 +149,29 @@ def test_a_full_disk_still_takes_the_news(harness: ServiceHarness, monkeypatch: 
         return real(self, *rest, **named)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Path, "write_text", full)
-    heart.set_failing("No space left on device")
+    writer.set_failing("No space left on device")
 
-    assert told(harness).failure == "No space left on device"
+    assert read_beat(harness).failure == "No space left on device"
 
 
-def test_a_folder_that_takes_nothing_stops_nothing(harness: ServiceHarness, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unwritable_heartbeat_does_not_stop_the_work(
+    harness: ServiceHarness, caplog: pytest.LogCaptureFixture
+) -> None:
     clock = Clock()
-    heart = heart_of(harness, clock)
+    writer = make_writer(harness, clock)
     folder = harness.settings.ledger.parent
     (folder / heartbeat.FILE_NAME).mkdir()
 
-    heart.set_scanned()
+    writer.set_scanned()
     clock.now_s += 10
-    heart.set_scanned()
+    writer.set_scanned()
 
-    assert [record.message for record in caplog.records] == ["status cannot be told, the work goes on"]
+    assert [record.message for record in caplog.records] == ["the heartbeat cannot be written, the work goes on"]
     assert heartbeat.read_heartbeat(folder) is None
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"doing": "dancing"}', b"\xff", b'{"doing": "looking"}'])
-def test_a_heartbeat_that_cannot_be_understood_is_none(harness: ServiceHarness, content: bytes) -> None:
+def test_an_invalid_heartbeat_is_none(harness: ServiceHarness, content: bytes) -> None:
     folder = harness.settings.ledger.parent
     folder.mkdir(parents=True)
     (folder / heartbeat.FILE_NAME).write_bytes(content)
@@ -205,8 +207,8 @@ def test_a_failed_run_reports_its_reason(harness: ServiceHarness) -> None:
     with pytest.raises(EnvironmentFailure):
         run_once(harness.settings)
 
-    found = told(harness)
-    assert (found.activity, found.failure) == (Activity.STOPPED, f"{harness.outbox} is missing")
+    beat = read_beat(harness)
+    assert (beat.activity, beat.failure) == (Activity.STOPPED, f"{harness.outbox} is missing")
 
 
 def test_watch_reports_its_scans_events_and_end(harness: ServiceHarness) -> None:
@@ -222,7 +224,7 @@ def test_watch_reports_its_scans_events_and_end(harness: ServiceHarness) -> None
         def keep_alive(self) -> None:
             self.looks += 1
             if self.looks == 2:
-                seen.append(told(harness))
+                seen.append(read_beat(harness))
                 stop.set()
 
     watch(harness.settings, stop, Observer())
@@ -231,20 +233,20 @@ def test_watch_reports_its_scans_events_and_end(harness: ServiceHarness) -> None
     assert (at_work.activity, at_work.observer, at_work.failure) == (Activity.READING, "alive", "")
     assert at_work.scanned_at_s == pytest.approx(time.time(), abs=30)
     assert at_work.model_id == composition.open_model(harness.settings).card.id
-    assert told(harness).activity is Activity.STOPPED
+    assert read_beat(harness).activity is Activity.STOPPED
 
 
-def test_an_unexpected_exception_is_reported_and_kept_by_the_next_process(harness: ServiceHarness) -> None:
+def test_an_unexpected_exception_outlives_its_process(harness: ServiceHarness) -> None:
     clock = Clock()
-    heart = heart_of(harness, clock)
-    heart.set_reading("cnn-1")
+    writer = make_writer(harness, clock)
+    writer.set_reading("cnn-1")
 
-    heart.note_unexpected("the report of a batch cannot be made: KeyError: 'colour'")
+    writer.note_unexpected("the report of a batch cannot be made: KeyError: 'colour'")
 
-    assert (told(harness).unexpected, told(harness).unexpected_at_s) == (
+    assert (read_beat(harness).unexpected, read_beat(harness).unexpected_at_s) == (
         "the report of a batch cannot be made: KeyError: 'colour'",
         1000.0,
     )
     clock.now_s = 1060.0
-    heart_of(harness, clock).set_reading("cnn-1")
-    assert (told(harness).at_s, told(harness).unexpected_at_s) == (1060.0, 1000.0)
+    make_writer(harness, clock).set_reading("cnn-1")
+    assert (read_beat(harness).at_s, read_beat(harness).unexpected_at_s) == (1060.0, 1000.0)

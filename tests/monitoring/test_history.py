@@ -1,4 +1,4 @@
-"""What happened to a file, by whatever a person knows of it."""
+"""History of a file, by path, name, digest or row."""
 
 import hashlib
 import os
@@ -21,7 +21,7 @@ def ask(harness: ServiceHarness, given: str, later_s: float = 0.0) -> FileHistor
 
 @pytest.fixture
 def read(harness: ServiceHarness) -> ServiceHarness:
-    """A desk where three files were read: two alike, one broken."""
+    """Workspace with three files read: two with the same bytes, one invalid."""
     harness.drop("monday/7.png", draw(7))
     harness.drop("tuesday/7.png", draw(7))
     harness.drop("=bad\n.png", b"no picture")
@@ -47,35 +47,35 @@ def row_of(harness: ServiceHarness, file: str) -> dict[str, str]:
         "{workspace}/inbox/=bad\n.png",
     ],
 )
-def test_a_file_is_found_by_path_name_digest_row_and_place(read: ServiceHarness, given: str) -> None:
+def test_a_file_can_be_queried_by_path_name_digest_row_and_location(read: ServiceHarness, given: str) -> None:
     row = row_of(read, "'=bad%0A.png")
     place = f"outbox/rejected/{row['batch_id']}/=bad\n.png"
 
     story = ask(read, given.format(row=f"{row['batch_id']}/{row['row']}", place=place, workspace=read.root))
 
     (event,) = story.events
-    assert (event.file, event.fate, event.stage) == ("=bad%0A.png", "rejected", "closed")
+    assert (event.file, event.outcome, event.stage) == ("=bad%0A.png", "rejected", "closed")
     (answer,) = event.answers
     assert (answer.reason_code, answer.reason) == ("not_an_image", row["reason"])
-    assert (event.original, event.is_there) == (place.replace("\n", "%0A"), True)
+    assert (event.original, event.has_original) == (place.replace("\n", "%0A"), True)
     assert event.reason_file == place.replace("\n", "%0A") + ".reason.json"
     assert story.entries == ()
 
 
-def test_a_bare_name_matches_every_file_of_that_name_and_a_path_one_file(read: ServiceHarness) -> None:
+def test_a_bare_name_matches_all_folders_and_a_path_a_single_file(read: ServiceHarness) -> None:
     assert [event.file for event in ask(read, "7.png").events] == ["monday/7.png", "tuesday/7.png"]
     assert [event.file for event in ask(read, "tuesday/7.png").events] == ["tuesday/7.png"]
     assert ask(read, "day/7.png").events == ()
 
 
-def test_the_same_bytes_are_named_from_both_sides(read: ServiceHarness) -> None:
+def test_rows_with_the_same_bytes_name_the_other_rows(read: ServiceHarness) -> None:
     first, second = (row_of(read, f"{day}/7.png") for day in ("monday", "tuesday"))
     names = [f"{row['batch_id']}/{row['row']}" for row in (first, second)]
 
-    (one,), (other,) = (ask(read, f"{day}/7.png").events for day in ("monday", "tuesday"))
+    (first,), (second,) = (ask(read, f"{day}/7.png").events for day in ("monday", "tuesday"))
 
-    assert (one.answers[0].duplicate_of, one.answers[0].same_bytes) == ("", (names[1],))
-    assert (other.answers[0].duplicate_of, other.answers[0].same_bytes) == (names[0], (names[0],))
+    assert (first.answers[0].duplicate_of, first.answers[0].same_bytes) == ("", (names[1],))
+    assert (second.answers[0].duplicate_of, second.answers[0].same_bytes) == (names[0], (names[0],))
 
 
 def test_why_accepts_a_name_relative_to_the_current_folder(
@@ -102,11 +102,11 @@ def test_why_shows_reason_and_next_attempt_of_a_deferred_file(harness: ServiceHa
 
     story = ask(harness, "half.png", later_s=10)
 
-    assert [(event.fate, event.original) for event in story.events] == [("deferred", "inbox/half.png")]
+    assert [(event.outcome, event.original) for event in story.events] == [("deferred", "inbox/half.png")]
     assert story.events[0].why
-    (lying,) = story.entries
-    assert lying.why.startswith("deferred: ")
-    assert lying.why.endswith(("20 s left", "19 s left"))
+    (entry,) = story.entries
+    assert entry.why.startswith("deferred: ")
+    assert entry.why.endswith(("20 s left", "19 s left"))
 
 
 def test_why_shows_what_a_waiting_file_waits_for(harness: ServiceHarness) -> None:
@@ -120,19 +120,19 @@ def test_why_shows_what_a_waiting_file_waits_for(harness: ServiceHarness) -> Non
     os.mkfifo(harness.inbox / "pipe.png")
     harness.drop("labels.csv", b"file,label\n7.png,7\n")
 
-    def told(given: str, later_s: float = 0.0) -> str:
-        (lying,) = ask(harness, given, later_s).entries
-        return lying.why
+    def reason_of(given: str, later_s: float = 0.0) -> str:
+        (entry,) = ask(harness, given, later_s).entries
+        return entry.why
 
-    assert told("7.png") == "it changed just now and may not be complete; 2 s left"
-    assert told("7.png", later_s=5) == "it waits to be read"
-    assert told("empty.png").startswith("it is empty and may still be filled; 600 s left")
-    assert told("a/7.png.part").endswith("(7.png.part)")
-    assert told("8.png").endswith("(.hidden)")
-    assert told("link.png") == "is a link"
-    assert told("linked") == "is a link"
-    assert told("pipe.png") == "is a pipe"
-    assert told("labels.csv").startswith("it tells labels")
+    assert reason_of("7.png") == "it changed just now and may not be complete; 2 s left"
+    assert reason_of("7.png", later_s=5) == "it waits to be read"
+    assert reason_of("empty.png").startswith("it is empty and may still be filled; 600 s left")
+    assert reason_of("a/7.png.part").endswith("(7.png.part)")
+    assert reason_of("8.png").endswith("(.hidden)")
+    assert reason_of("link.png") == "is a link"
+    assert reason_of("linked") == "is a link"
+    assert reason_of("pipe.png") == "is a pipe"
+    assert reason_of("labels.csv").startswith("it is a labels file")
 
 
 def test_why_shows_a_claimed_file_with_and_without_a_ledger(
@@ -154,21 +154,21 @@ def test_why_shows_a_claimed_file_with_and_without_a_ledger(
     theirs.write_bytes(draw(8))
 
     (event,) = ask(harness, "7.png").events
-    assert (event.stage, event.fate, event.original) == ("reading", "", "")
+    assert (event.stage, event.outcome, event.original) == ("reading", "", "")
     assert ask(harness, "7.png").entries == ()
-    (lying,) = ask(harness, str(theirs)).entries
-    assert lying.why.startswith("claimed by worker other in batch 20260102T030405Z-00000000")
+    (entry,) = ask(harness, str(theirs)).entries
+    assert entry.why.startswith("claimed by worker other in batch 20260102T030405Z-00000000")
 
 
-def test_why_prints_the_story_for_people_and_for_scripts(read: ServiceHarness, run_command: RunCommand) -> None:
+def test_why_prints_the_history_as_text_and_as_json(read: ServiceHarness, run_command: RunCommand) -> None:
     row = row_of(read, "tuesday/7.png")
 
-    found = run_command("why", "tuesday/7.png")
+    result = run_command("why", "tuesday/7.png")
 
-    assert found.code == 0
-    assert f"row       {row['batch_id']}/{row['row']}, page 1: {row['status']}" in found.out
-    assert "which came first" in found.out
-    assert f"original  outbox/done/{row['batch_id']}/tuesday/7.png" in found.out
+    assert result.code == 0
+    assert f"row       {row['batch_id']}/{row['row']}, page 1: {row['status']}" in result.out
+    assert "which came first" in result.out
+    assert f"original  outbox/done/{row['batch_id']}/tuesday/7.png" in result.out
     (event,) = run_command("why", "tuesday/7.png", "--json").json["events"]
     assert event["answers"][0]["row"] == f"{row['batch_id']}/{row['row']}"
 
@@ -184,16 +184,19 @@ def test_why_shows_the_corrections_of_an_answer(read: ServiceHarness, run_comman
     assert first.endswith(" by ann: 7")
     assert last.startswith("  corrected ")
     assert last.endswith(" by ann: none")
-    said = run_command("why", "tuesday/7.png", "--json").json["events"][0]["answers"][0]["said"]
-    assert [(one["old"], one["new"], one["who"]) for one in said] == [("7", "7", "ann"), ("7", "none", "ann")]
+    verdicts = run_command("why", "tuesday/7.png", "--json").json["events"][0]["answers"][0]["said"]
+    assert [(verdict["old"], verdict["new"], verdict["who"]) for verdict in verdicts] == [
+        ("7", "7", "ann"),
+        ("7", "none", "ann"),
+    ]
 
 
 @pytest.mark.parametrize("given", ["nothing.png", "20260102T030405Z-00000000/1", "deadbeef", "%00.png", "..", "/"])
 def test_why_reports_an_unknown_file(read: ServiceHarness, run_command: RunCommand, given: str) -> None:
-    found = run_command("why", given)
+    result = run_command("why", given)
 
-    assert found.code == 2
-    assert "nothing is known of" in found.err
+    assert result.code == 2
+    assert "nothing is known of" in result.err
     assert run_command("why", given, "--json").json == {"events": [], "lying": []}
 
 
@@ -202,10 +205,10 @@ def test_hostile_names_are_harmless_on_the_terminal(harness: ServiceHarness, run
     harness.drop(name, draw(7))
     harness.run()
 
-    found = run_command("why", name)
+    result = run_command("why", name)
 
-    assert found.code == 0
-    assert found.out.isprintable() or set(filter(lambda letter: not letter.isprintable(), found.out)) == {"\n"}
+    assert result.code == 0
+    assert result.out.isprintable() or set(filter(lambda letter: not letter.isprintable(), result.out)) == {"\n"}
 
 
 def test_an_inbox_reached_through_a_link_is_the_inbox(read: ServiceHarness, tmp_path: Path) -> None:

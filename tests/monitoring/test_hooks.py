@@ -33,20 +33,20 @@ def python(program: str) -> str:
     return f"{shlex.quote(sys.executable)} -c {shlex.quote(program)}"
 
 
-NOTES = "import os, sys; open('told.jsonl', 'a').write(sys.stdin.read() + os.linesep)"
-"""A hook that works."""
+NOTES = "import os, sys; open('notices.jsonl', 'a').write(sys.stdin.read() + os.linesep)"
+"""Hook that succeeds."""
 LATE = "import time; time.sleep(1.5); open('late', 'w')"
 HANGS = f"import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {LATE!r}]); time.sleep(60)"
-"""One that hangs, with a child that would leave a trace."""
+"""Hook that hangs, with a child that would write a file."""
 
 
-def told(harness: ServiceHarness) -> list[dict[str, Any]]:
-    path = harness.root / "told.jsonl"
+def read_notices(harness: ServiceHarness) -> list[dict[str, Any]]:
+    path = harness.root / "notices.jsonl"
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 def tell(harness: ServiceHarness, timeout_s: float = HOOK_TIMEOUT_S, **settings: Any) -> Hooks:
-    """Run, then call the hooks of what was finished."""
+    """Run, then call the hooks of the finished batches."""
     harness.set(**settings)
     hooks = Hooks(harness.settings, timeout_s)
     harness.run()
@@ -63,7 +63,7 @@ def test_a_hook_gets_closed_batches_and_rejected_files(harness: ServiceHarness) 
 
     tell(harness, on_batch=python(NOTES), on_reject=python(NOTES))
 
-    batch, reject = told(harness)
+    batch, reject = read_notices(harness)
     assert (batch["event"], batch["accepted"] + batch["review"], batch["rejected"]) == ("batch", 1, 1)
     assert Path(batch["csv"]) == harness.tables()[0]
     assert (batch["deferred"], batch["released"]) == (0, 0)
@@ -77,7 +77,7 @@ def test_no_rejected_hook_runs_without_rejected_files(harness: ServiceHarness) -
 
     tell(harness, on_reject=python(NOTES))
 
-    assert told(harness) == []
+    assert read_notices(harness) == []
 
 
 def test_a_batch_hook_runs_once_after_the_batch_is_closed(harness: ServiceHarness) -> None:
@@ -87,7 +87,7 @@ def test_a_batch_hook_runs_once_after_the_batch_is_closed(harness: ServiceHarnes
         space.ledger.open_batch(batch, [])
         hooks.add_batch(batch.id)
         hooks.call_for_closed(space.ledger, NEVER)
-        assert told(harness) == []
+        assert read_notices(harness) == []
         space.ledger.query("UPDATE batches SET stage = 'closed', rendering = '{}'")
 
     with pytest.MonkeyPatch.context() as patch:
@@ -96,10 +96,10 @@ def test_a_batch_hook_runs_once_after_the_batch_is_closed(harness: ServiceHarnes
             hooks.call_for_closed(space.ledger, NEVER)
             hooks.call_for_closed(space.ledger, NEVER)
 
-    assert [one["batch_id"] for one in told(harness)] == [batch.id]
+    assert [notice["batch_id"] for notice in read_notices(harness)] == [batch.id]
 
 
-def test_a_command_gets_no_shell_and_the_facts_as_variables(harness: ServiceHarness) -> None:
+def test_a_hook_runs_without_a_shell_and_gets_variables(harness: ServiceHarness) -> None:
     program = (
         "import os, sys; facts = [sys.argv[1], os.environ['DIGITREC_EVENT'], os.environ['DIGITREC_WORKSPACE']]; "
         "open('said', 'w').write(' '.join(facts))"
@@ -119,7 +119,7 @@ def test_a_command_gets_no_shell_and_the_facts_as_variables(harness: ServiceHarn
     ],
     ids=["fails", "is not there"],
 )
-def test_a_hook_that_fails_is_one_line_without_secrets(
+def test_a_failed_hook_is_logged_in_a_line_without_secrets(
     harness: ServiceHarness, caplog: pytest.LogCaptureFixture, hook: str, why: str
 ) -> None:
     harness.drop("7.png")
@@ -147,7 +147,7 @@ def test_a_hook_that_hangs_is_ended_in_time_with_its_children(
 
 
 @pytest.mark.slow
-def test_a_hook_that_is_at_work_when_the_end_is_asked_for_gets_two_seconds(tmp_path: Path) -> None:
+def test_a_running_hook_gets_two_seconds_after_a_stop(tmp_path: Path) -> None:
     with pytest.raises(HookError, match=r"after 2\.\d s"):
         run_command(["sleep", "60"], "{}", {}, tmp_path, 60, lambda: True)
 
@@ -169,7 +169,7 @@ def test_an_address_as_a_hook_is_refused_and_the_error_shows_curl(tmp_path: Path
 
 
 class Listener(http.server.BaseHTTPRequestHandler):
-    """Web service that keeps what it gets, and answers with an error."""
+    """Web service that stores its requests, and answers with an error."""
 
     notices: ClassVar[list[Any]] = []
 
@@ -205,25 +205,25 @@ def test_three_failures_in_a_row_are_logged_once_and_again_after_a_success(harne
     hooks = Hooks(Settings(workspace=harness.root, on_failure=python(NOTES)))
     for _ in range(5):
         hooks.count_failure("the outbox is missing")
-    assert [(one["event"], one["why"], one["failures"]) for one in told(harness)] == [
+    assert [(notice["event"], notice["why"], notice["failures"]) for notice in read_notices(harness)] == [
         ("unhealthy", "the outbox is missing", 3)
     ]
 
     hooks.reset_failures()
     hooks.count_failure("a hiccup")
-    assert len(told(harness)) == 1
+    assert len(read_notices(harness)) == 1
     hooks.count_failure("nothing is tried any more", is_last=True)
-    assert len(told(harness)) == 2
+    assert len(read_notices(harness)) == 2
 
 
 @pytest.mark.slow
-def test_run_and_watch_call_hooks_and_survive_a_failing_one(
+def test_run_and_watch_call_hooks_and_survive_a_failed_hook(
     harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     harness.set(settle_s=0, run_retry_s=0.1, on_batch=python(f"{NOTES}; sys.exit(1)"), on_failure=python(NOTES))
     harness.drop("7.png")
     run_once(harness.settings)
-    assert [one["event"] for one in told(harness)] == ["batch"]
+    assert [notice["event"] for notice in read_notices(harness)] == ["batch"]
 
     with monkeypatch.context() as patch:
         patch.setattr(app_run, "backoff_s", lambda tries: 0.01 * 2 ** (tries - 1))
@@ -231,21 +231,21 @@ def test_run_and_watch_call_hooks_and_survive_a_failing_one(
         harness.drop("8.png")
         with pytest.raises(EnvironmentFailure):
             run_once(harness.settings)
-    assert told(harness)[-1]["event"] == "unhealthy"
+    assert read_notices(harness)[-1]["event"] == "unhealthy"
 
     stop = service.ShutdownSignal()
     thread = threading.Thread(target=watch, args=(harness.settings, stop, NoChangeSource()))
     thread.start()
     until_s = time.monotonic() + 60
-    while len(told(harness)) < 3 and time.monotonic() < until_s:
+    while len(read_notices(harness)) < 3 and time.monotonic() < until_s:
         time.sleep(0.05)
     stop.set()
     thread.join(30)
-    assert [one["event"] for one in told(harness)] == [
+    assert [notice["event"] for notice in read_notices(harness)] == [
         "batch",
         "unhealthy",
         "batch",
-    ]  # the watch finished what was kept
+    ]  # watch finished the batch that run left open
     assert len(harness.rows()) == 2
 
 

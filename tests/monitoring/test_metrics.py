@@ -1,4 +1,4 @@
-"""What monitoring asks for."""
+"""Metrics in the text format of Prometheus."""
 
 import contextlib
 import json
@@ -22,7 +22,7 @@ Numbers = dict[tuple[str, frozenset[str]], float]
 
 
 def parsed(text: str) -> Numbers:
-    """What Prometheus' own parser makes of it: by name and values of labels."""
+    """Parse with Prometheus' own parser; values by name and label values."""
     return {
         (sample.name, frozenset(sample.labels.values())): sample.value
         for family in text_string_to_metric_families(text)
@@ -38,23 +38,23 @@ def key(name: str, *labels: str) -> tuple[str, frozenset[str]]:
     return (f"digitrec_{name}", frozenset(labels))
 
 
-def test_files_and_batches_are_counted_by_what_became_of_them(harness: ServiceHarness) -> None:
+def test_files_and_batches_are_counted_by_outcome(harness: ServiceHarness) -> None:
     harness.drop("7.png")
     harness.drop("noise.png", b"no picture")
     harness.run()
     harness.now_s += 60
     harness.drop("later/8.png")
 
-    found = of(harness)
+    values = of(harness)
 
-    assert found[key("files_total", "main", "accepted")] + found[key("files_total", "main", "review")] == 1
-    assert found[key("files_total", "main", "rejected")] == 1
-    assert found[key("files_total", "main", "deferred")] == 0
-    assert found[key("batches_total", "main")] == found[key("batch_seconds_count", "main")] == 1
-    assert found[key("batches_open", "main")] == 0
-    assert found[key("files_waiting")] == 1
-    assert found[key("ledger_readable", "main")] == found[key("inbox_readable")] == 1
-    assert found[key("free_bytes", "outbox")] > 0
+    assert values[key("files_total", "main", "accepted")] + values[key("files_total", "main", "review")] == 1
+    assert values[key("files_total", "main", "rejected")] == 1
+    assert values[key("files_total", "main", "deferred")] == 0
+    assert values[key("batches_total", "main")] == values[key("batch_seconds_count", "main")] == 1
+    assert values[key("batches_open", "main")] == 0
+    assert values[key("files_waiting")] == 1
+    assert values[key("ledger_readable", "main")] == values[key("inbox_readable")] == 1
+    assert values[key("free_bytes", "outbox")] > 0
 
 
 def test_open_reviews_and_corrections_are_counted(harness: ServiceHarness) -> None:
@@ -64,19 +64,19 @@ def test_open_reviews_and_corrections_are_counted(harness: ServiceHarness) -> No
         (batch,) = ledger.batches()
         ledger.query("UPDATE readings SET status = 'review', reason = 'low_confidence'")
         assert of(harness)[key("review_open", "main")] == 1
-        said = [Judgement(batch.id, 1, "2", 0)]
-        (kept,) = record_judgements(
-            ledger, said, reviewer="ann", method=ReviewMethod.ONE, reviewed_at="2026-01-02T03:04:05.000Z"
+        judgements = [Judgement(batch.id, 1, "2", 0)]
+        (correction,) = record_judgements(
+            ledger, judgements, reviewer="ann", method=ReviewMethod.ONE, reviewed_at="2026-01-02T03:04:05.000Z"
         )
 
-    found = of(harness)
+    values = of(harness)
 
-    assert found[key("review_open", "main")] == 0
-    assert found[key("corrections_total", "main", kept.verdict)] == 1
-    assert sum(value for (name, _), value in found.items() if name == "digitrec_corrections_total") == 1
+    assert values[key("review_open", "main")] == 0
+    assert values[key("corrections_total", "main", correction.verdict)] == 1
+    assert sum(value for (name, _), value in values.items() if name == "digitrec_corrections_total") == 1
 
 
-def test_the_age_of_the_queue_is_that_of_the_file_that_waits_longest(harness: ServiceHarness) -> None:
+def test_the_queue_age_is_the_longest_waiting_time(harness: ServiceHarness) -> None:
     harness.now_s = time.time()
     assert of(harness)[key("queue_age_seconds")] == 0
     harness.drop("7.png")
@@ -88,37 +88,37 @@ def test_the_age_of_the_queue_is_that_of_the_file_that_waits_longest(harness: Se
 def test_a_worker_reports_its_last_scan_model_and_stage_times(harness: ServiceHarness) -> None:
     harness.drop("7.png")
     harness.run()
-    heart = HeartbeatWriter(harness.settings, now_s=lambda: harness.now_s)
-    with heart.time_stage("read"):
+    writer = HeartbeatWriter(harness.settings, now_s=lambda: harness.now_s)
+    with writer.time_stage("read"):
         pass
-    with heart.time_stage("read"):
+    with writer.time_stage("read"):
         pass
-    heart.set_reading("cnn-1")
-    heart.set_scanned()
+    writer.set_reading("cnn-1")
+    writer.set_scanned()
     harness.now_s += 20
 
-    found = of(harness)
+    values = of(harness)
 
-    assert found[key("last_scan_timestamp_seconds", "main")] == harness.now_s - 20
-    assert found[key("model_info", "main", "cnn-1")] == 1
-    assert found[key("worker_running", "main")] == 1
-    assert found[key("worker_failing", "main")] == 0
-    assert found[key("stage_seconds_count", "main", "read")] == 2
-    heart.set_failing("the disk is full")
+    assert values[key("last_scan_timestamp_seconds", "main")] == harness.now_s - 20
+    assert values[key("model_info", "main", "cnn-1")] == 1
+    assert values[key("worker_running", "main")] == 1
+    assert values[key("worker_failing", "main")] == 0
+    assert values[key("stage_seconds_count", "main", "read")] == 2
+    writer.set_failing("the disk is full")
     assert of(harness)[key("worker_failing", "main")] == 1
-    assert HeartbeatWriter(harness.settings)._last.stages["read"][0] == 2  # a new process goes on counting
+    assert HeartbeatWriter(harness.settings)._last.stages["read"][0] == 2  # a new process continues the count
 
 
-def test_drift_is_what_the_last_trend_report_says(harness: ServiceHarness) -> None:
+def test_drift_is_taken_from_the_last_trend_report(harness: ServiceHarness) -> None:
     folder = harness.settings.reports / "trend"
     folder.mkdir(parents=True)
     drift = {"confidence": {"psi": 0.25}, "digits": {"psi": None}}
     older = {"model_id": "older", "drift": {"confidence": {"psi": 3.0}}}
     (folder / "report.json").write_text(json.dumps({"models": [{"model_id": "cnn-1", "drift": drift}, older]}))
 
-    found = of(harness)
+    values = of(harness)
 
-    assert {name: value for name, value in found.items() if name[0] == "digitrec_drift_psi"} == {
+    assert {name: value for name, value in values.items() if name[0] == "digitrec_drift_psi"} == {
         key("drift_psi", "confidence", "cnn-1"): 0.25
     }
     (folder / "report.json").write_text("{}")
@@ -133,11 +133,11 @@ def test_an_unreadable_ledger_is_reported_and_hides_no_other_metric(harness: Ser
     harness.settings.ledger.write_bytes(b"this is no database, and long enough to look like a page" * 100)
     harness.drop("8.png")
 
-    found = of(harness)
+    values = of(harness)
 
-    assert found[key("ledger_readable", "main")] == 0
-    assert key("files_total", "main", "accepted") not in found
-    assert found[key("files_waiting")] == 1
+    assert values[key("ledger_readable", "main")] == 0
+    assert key("files_total", "main", "accepted") not in values
+    assert values[key("files_waiting")] == 1
 
 
 @pytest.mark.parametrize("version", range(1, migrations.VERSION))
@@ -149,7 +149,7 @@ def test_a_ledger_of_any_older_version_can_be_counted(harness: ServiceHarness, v
     assert of(harness)[key("batches_total", "main")] == 1
 
 
-def test_every_metric_is_named_as_prometheus_wants_it() -> None:
+def test_metric_names_follow_the_prometheus_conventions() -> None:
     for name, (kind, words) in metrics.METRICS.items():
         assert name.startswith("digitrec_")
         assert words.endswith(".")
@@ -163,16 +163,16 @@ def test_names_that_would_break_the_format_are_quoted() -> None:
     assert parsed(text) == {key("model_info", odd): 1}
 
 
-def test_the_command_prints_what_the_file_holds(harness: ServiceHarness, run_command: RunCommand) -> None:
+def test_the_command_prints_the_content_of_the_metrics_file(harness: ServiceHarness, run_command: RunCommand) -> None:
     harness.drop("7.png")
     harness.run()
     harness.set(metrics_file=Path("digitrec.prom"))
     metrics.MetricsFile(harness.settings).write()
 
-    said = run_command("status", "--metrics")
+    result = run_command("status", "--metrics")
 
-    assert said.code == 0
-    assert parsed(said.out).keys() == parsed((harness.root / "digitrec.prom").read_text()).keys()
+    assert result.code == 0
+    assert parsed(result.out).keys() == parsed((harness.root / "digitrec.prom").read_text()).keys()
 
 
 def test_an_empty_run_writes_its_metrics_and_without_the_setting_none(tmp_path: Path) -> None:

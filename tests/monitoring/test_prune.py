@@ -1,4 +1,4 @@
-"""Old originals and reports go for good; answers, strangers and what is not published stay."""
+"""Prune removes old originals and reports; tables, foreign files and unpublished batches stay."""
 
 import shutil
 import time
@@ -23,7 +23,7 @@ DAY_S = 86_400.0
 
 @pytest.fixture
 def read(harness: ServiceHarness) -> ServiceHarness:
-    """A desk with a batch of 100 days ago, and one of 10 days ago."""
+    """Workspace with a batch of 100 days ago, and one of 10 days ago."""
     harness.now_s -= 100 * DAY_S
     harness.drop("old/7.png", draw(7))
     harness.drop("old.bad", b"no picture")
@@ -64,11 +64,11 @@ def test_prune_removes_old_originals_reasons_and_reports_but_no_tables(read: Ser
     assert read.originals() == {"new.png": draw(8)}
     assert not (read.outbox / "done" / old).exists()
     assert not (read.outbox / "rejected" / old).exists()
-    assert [(read.root / "reports" / each).exists() for each in (old, new)] == [False, True]
+    assert [(read.root / "reports" / batch_id).exists() for batch_id in (old, new)] == [False, True]
     assert done.report_bytes > 0
 
 
-def test_what_was_pruned_is_accounted_for(read: ServiceHarness) -> None:
+def test_pruned_originals_are_accounted_for(read: ServiceHarness) -> None:
     remove(read)
 
     account = read.account()
@@ -77,7 +77,7 @@ def test_what_was_pruned_is_accounted_for(read: ServiceHarness) -> None:
     assert account.count.claimed == 3
 
 
-def test_what_was_pruned_is_accounted_for_by_a_ledger_that_is_made_again(read: ServiceHarness) -> None:
+def test_a_rebuilt_ledger_accounts_for_pruned_originals(read: ServiceHarness) -> None:
     remove(read)
     shutil.rmtree(read.settings.ledger.parent)
 
@@ -87,7 +87,7 @@ def test_what_was_pruned_is_accounted_for_by_a_ledger_that_is_made_again(read: S
     assert "main: 2 originals pruned; accounted for" in read.account().notes
 
 
-def test_nothing_else_is_removed(read: ServiceHarness) -> None:
+def test_prune_removes_no_other_files(read: ServiceHarness) -> None:
     old = batch_of(read, "old.bad")
     stranger = read.outbox / "done" / old / "old" / "notes.txt"
     stranger.write_text("mine")
@@ -117,11 +117,11 @@ def test_open_batches_stay(read: ServiceHarness, monkeypatch: pytest.MonkeyPatch
             read.run()
     read.now_s += 1000 * DAY_S
 
-    assert read.account().open_batches[0] not in {one.batch_id for one in choose(read)}
+    assert read.account().open_batches[0] not in {batch.batch_id for batch in choose(read)}
     assert len(choose(read)) == 2
 
 
-def test_a_link_in_the_place_of_an_original_or_a_report_is_left_alone(read: ServiceHarness) -> None:
+def test_a_link_in_place_of_an_original_or_report_is_not_followed(read: ServiceHarness) -> None:
     old = batch_of(read, "old.bad")
     original = read.outbox / "done" / old / "old" / "7.png"
     original.unlink()
@@ -137,11 +137,11 @@ def test_a_link_in_the_place_of_an_original_or_a_report_is_left_alone(read: Serv
     assert (original.is_symlink(), report.is_symlink(), (read.root / "precious").is_dir()) == (True, True, True)
 
 
-def test_what_was_requeued_is_not_missed(read: ServiceHarness) -> None:
+def test_requeued_originals_are_not_reported_missing(read: ServiceHarness) -> None:
     from digitrec.monitoring import maintenance
 
     with workspace.open_ledgers_readonly(read.settings) as ledgers:
-        chosen = maintenance.select_claims(read.settings, ledgers, given=["old.bad"])
+        chosen = maintenance.select_claims(read.settings, ledgers, queries=["old.bad"])
     list(maintenance.requeue(read.settings, chosen, NOW))
 
     (done,) = remove(read)
@@ -151,7 +151,7 @@ def test_what_was_requeued_is_not_missed(read: ServiceHarness) -> None:
     assert read.account().discrepancies == ()
 
 
-def test_a_second_time_there_is_nothing_left_to_remove(read: ServiceHarness) -> None:
+def test_a_second_prune_removes_no_more(read: ServiceHarness) -> None:
     remove(read)
 
     assert choose(read) == []
@@ -164,7 +164,7 @@ def test_a_second_time_there_is_nothing_left_to_remove(read: ServiceHarness) -> 
     [(Ledger, "record_removals"), (removals, "record_removals"), (Path, "unlink"), (maintenance.shutil, "rmtree")],
     ids=str,
 )
-def test_a_power_cut_while_pruning_leaves_a_true_account(
+def test_a_power_cut_while_pruning_leaves_a_correct_ledger(
     read: ServiceHarness, monkeypatch: pytest.MonkeyPatch, step: tuple[Any, str], after: bool, call: int
 ) -> None:
     with monkeypatch.context() as patch:
@@ -179,7 +179,7 @@ def test_a_power_cut_while_pruning_leaves_a_true_account(
     assert read.account().discrepancies == ()
 
 
-def test_an_outbox_that_is_not_there_is_not_pruned(read: ServiceHarness) -> None:
+def test_a_missing_outbox_is_not_pruned(read: ServiceHarness) -> None:
     chosen = choose(read)
     read.outbox.rename(read.root / "away")
 
@@ -189,7 +189,7 @@ def test_an_outbox_that_is_not_there_is_not_pruned(read: ServiceHarness) -> None
     assert not read.outbox.exists()
 
 
-def test_a_person_sees_what_would_go_before_it_goes(read: ServiceHarness, run_command: RunCommand) -> None:
+def test_prune_without_yes_only_lists_the_batches(read: ServiceHarness, run_command: RunCommand) -> None:
     age = f"{90 + int((time.time() - read.now_s) // DAY_S)}d"
     before = outbox(read)
 
@@ -211,11 +211,11 @@ def test_a_person_sees_what_would_go_before_it_goes(read: ServiceHarness, run_co
 
 
 @pytest.mark.parametrize("keep", ["", "90", "d", "-1d", "90 d", "1.5d", "90days"])
-def test_a_time_that_is_none_is_refused(keep: str) -> None:
+def test_an_invalid_age_is_refused(keep: str) -> None:
     with pytest.raises(UsageError, match="--older-than"):
         maintenance.parse_age_s(keep)
 
 
-def test_prune_without_a_time_is_wrong_usage(read: ServiceHarness, run_command: RunCommand) -> None:
+def test_prune_without_an_age_is_a_usage_error(read: ServiceHarness, run_command: RunCommand) -> None:
     assert run_command("prune", "--yes").code == 2
     assert len(read.originals()) == 2

@@ -1,4 +1,4 @@
-"""Answered originals back into the inbox: moved, noted, accounted for."""
+"""Requeue moves answered originals into the inbox, and the ledger accounts for them."""
 
 import errno
 import json
@@ -27,7 +27,7 @@ NOW = "2026-01-03T00:00:00.000Z"
 
 @pytest.fixture
 def read(harness: ServiceHarness) -> ServiceHarness:
-    """A desk where a good and two bad files were read, in two batches."""
+    """Workspace with one valid and two invalid files read, in two batches."""
     harness.drop("good.png", draw(7))
     harness.drop("a/bad.png", b"no picture")
     harness.run()
@@ -38,17 +38,17 @@ def read(harness: ServiceHarness) -> ServiceHarness:
 
 def put_back(harness: ServiceHarness, *given: str, **how: Any) -> list[str]:
     with workspace.open_ledgers_readonly(harness.settings) as ledgers:
-        chosen = maintenance.select_claims(harness.settings, ledgers, given=given, **how)
-        return [one.location for one in maintenance.requeue(harness.settings, chosen, NOW)]
+        chosen = maintenance.select_claims(harness.settings, ledgers, queries=given, **how)
+        return [file.location for file in maintenance.requeue(harness.settings, chosen, NOW)]
 
 
 def chosen(harness: ServiceHarness, *given: str, **how: Any) -> list[LocatedClaim]:
     with workspace.open_ledgers_readonly(harness.settings) as ledgers:
-        return maintenance.select_claims(harness.settings, ledgers, given=given, **how)
+        return maintenance.select_claims(harness.settings, ledgers, queries=given, **how)
 
 
 def in_inbox(harness: ServiceHarness) -> dict[str, bytes]:
-    return {one.path: (harness.inbox / one.path).read_bytes() for one in harness.look()}
+    return {file.path: (harness.inbox / file.path).read_bytes() for file in harness.look()}
 
 
 def test_requeue_returns_a_rejected_file_to_its_path_and_accounts_for_it(read: ServiceHarness) -> None:
@@ -102,14 +102,14 @@ def test_all_files_of_a_reason_go_back(read: ServiceHarness, reason: Reason, exp
     assert in_inbox(read).keys() == expected
 
 
-def test_all_files_of_a_batch_go_back_and_conditions_narrow_each_other(read: ServiceHarness) -> None:
-    first, second = sorted({row["batch_id"] for row in read.rows()}, key=lambda each: (read.outbox / each).name)
+def test_batch_and_reason_narrow_the_selection(read: ServiceHarness) -> None:
+    first, second = sorted({row["batch_id"] for row in read.rows()}, key=lambda batch_id: (read.outbox / batch_id).name)
     by_batch = {batch: {row["file"] for row in read.rows() if row["batch_id"] == batch} for batch in (first, second)}
 
     for batch, expected in by_batch.items():
-        assert {one.claim.path for one in chosen(read, batch_id=batch)} == expected
+        assert {located.claim.path for located in chosen(read, batch_id=batch)} == expected
         narrowed = chosen(read, batch_id=batch, reason=Reason.TRUNCATED)
-        assert {one.claim.path for one in narrowed} == expected & {"cut.png"}
+        assert {located.claim.path for located in narrowed} == expected & {"cut.png"}
     put_back(read, batch_id=first)
 
     assert in_inbox(read).keys() == by_batch[first]
@@ -194,7 +194,7 @@ def test_an_original_that_was_replaced_by_a_link_is_not_put_back(read: ServiceHa
         put_back(read, "cut.png")
 
 
-def test_between_filesystems_it_is_copied_whole_before_it_goes(
+def test_between_filesystems_the_copy_is_complete_before_the_removal(
     read: ServiceHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = files.rename_exclusive
@@ -223,7 +223,7 @@ STEPS: dict[str, tuple[Any, str]] = {
 @pytest.mark.parametrize("call", [1, 2])
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("step", STEPS)
-def test_a_power_cut_while_requeueing_loses_nothing_and_doubles_nothing(
+def test_a_power_cut_while_requeueing_loses_and_doubles_no_file(
     read: ServiceHarness, monkeypatch: pytest.MonkeyPatch, step: str, after: bool, call: int
 ) -> None:
     home, function = STEPS[step]
@@ -248,7 +248,7 @@ def test_a_power_cut_while_requeueing_loses_nothing_and_doubles_nothing(
     assert read.originals("rejected").keys() == {"cut.png", "a/bad.png"}
 
 
-def test_a_ledger_that_is_made_again_still_knows_what_was_put_back(read: ServiceHarness) -> None:
+def test_a_rebuilt_ledger_keeps_the_requeued_originals(read: ServiceHarness) -> None:
     put_back(read, "a/bad.png")
     for leftover in read.settings.ledger.parent.glob("ledger.sqlite3*"):
         leftover.unlink()
@@ -268,9 +268,9 @@ def test_a_torn_journal_keeps_its_other_entries(read: ServiceHarness, caplog: py
 
     put_back(read, "cut.png")
 
-    assert {one.path for one in removals.read_journal(read.outbox)} == {"a/bad.png", "cut.png"}
+    assert {removal.path for removal in removals.read_journal(read.outbox)} == {"a/bad.png", "cut.png"}
     assert [record.message for record in caplog.records if record.levelname == "WARNING"] == [
-        "this line about a departure cannot be understood"
+        "a line about a removed original is not valid"
     ]
 
 
@@ -289,16 +289,16 @@ def test_a_ledger_of_an_older_version_is_left_to_its_worker(read: ServiceHarness
     assert in_inbox(read).keys() == {"cut.png"}
 
 
-def test_it_works_while_the_service_does(read: ServiceHarness, run_command: RunCommand) -> None:
+def test_requeue_works_while_the_service_runs(read: ServiceHarness, run_command: RunCommand) -> None:
     with read.at_work():
-        found = run_command("requeue", "cut.png")
+        result = run_command("requeue", "cut.png")
 
-    assert found.code == 0
-    assert found.out.splitlines()[0].endswith("/cut.png -> inbox/cut.png")
-    assert found.out.splitlines()[-1] == "1 original is back in the inbox"
+    assert result.code == 0
+    assert result.out.splitlines()[0].endswith("/cut.png -> inbox/cut.png")
+    assert result.out.splitlines()[-1] == "1 original is back in the inbox"
 
 
-def test_only_one_lets_originals_go_at_a_time(read: ServiceHarness, run_command: RunCommand) -> None:
+def test_removals_are_mutually_exclusive(read: ServiceHarness, run_command: RunCommand) -> None:
     with workspace.exclusive_job(read.settings, "housekeeping"):
         assert run_command("requeue", "cut.png").code == 75
         assert run_command("prune", "--older-than", "0h", "--yes").code == 75
@@ -307,22 +307,24 @@ def test_only_one_lets_originals_go_at_a_time(read: ServiceHarness, run_command:
 
 
 def test_a_dry_run_of_requeue_moves_nothing(read: ServiceHarness, run_command: RunCommand) -> None:
-    found = run_command("requeue", "--reason", "not_an_image", "--dry-run")
+    result = run_command("requeue", "--reason", "not_an_image", "--dry-run")
 
-    assert found.code == 0
-    assert found.out.splitlines()[0].endswith("/a/bad.png")
-    assert found.out.splitlines()[-1] == "1 original would go back into the inbox"
+    assert result.code == 0
+    assert result.out.splitlines()[0].endswith("/a/bad.png")
+    assert result.out.splitlines()[-1] == "1 original would go back into the inbox"
     assert in_inbox(read) == {}
     dry = run_command("requeue", "--reason", "not_an_image", "--dry-run", "--json").json
-    assert (dry["dry_run"], [one["to"] for one in dry["files"]]) == (True, [None])
+    assert (dry["dry_run"], [file["to"] for file in dry["files"]]) == (True, [None])
     done = run_command("requeue", "--reason", "not_an_image", "--json").json
-    assert [one["to"] for one in done["files"]] == ["inbox/a/bad.png"]
+    assert [file["to"] for file in done["files"]] == ["inbox/a/bad.png"]
 
 
 @pytest.mark.parametrize(
     "words", [(), ("--worker", "main", "cut.png"), ("--worker", "main", "--dry-run"), ("--reason", "bad_mood")]
 )
-def test_requeue_called_wrongly_says_so(read: ServiceHarness, run_command: RunCommand, words: tuple[str, ...]) -> None:
+def test_wrong_usage_of_requeue_is_reported(
+    read: ServiceHarness, run_command: RunCommand, words: tuple[str, ...]
+) -> None:
     assert run_command("requeue", *words).code == 2
     assert in_inbox(read) == {}
 
@@ -336,13 +338,13 @@ def test_hostile_names_survive_the_journal(harness: ServiceHarness) -> None:
     put_back(harness, reason=Reason.NOT_AN_IMAGE)
 
     assert in_inbox(harness).keys() == set(hostile)
-    told = {one.path: one.location for one in removals.read_journal(harness.outbox)}
-    assert told == {name: f"inbox/{name}" for name in hostile}
+    locations = {removal.path: removal.location for removal in removals.read_journal(harness.outbox)}
+    assert locations == {name: f"inbox/{name}" for name in hostile}
     assert all(json.loads(line) for line in (harness.outbox / removals.JOURNAL_NAME).read_bytes().splitlines() if line)
 
 
-def test_nothing_chosen_notes_nothing(read: ServiceHarness, run_command: RunCommand) -> None:
-    found = run_command("requeue", "--reason", "encrypted")
+def test_an_empty_selection_writes_no_journal(read: ServiceHarness, run_command: RunCommand) -> None:
+    result = run_command("requeue", "--reason", "encrypted")
 
-    assert (found.code, found.out.strip()) == (0, "0 originals are back in the inbox")
+    assert (result.code, result.out.strip()) == (0, "0 originals are back in the inbox")
     assert not (read.outbox / removals.JOURNAL_NAME).exists()

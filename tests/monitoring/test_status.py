@@ -1,4 +1,4 @@
-"""How things stand, told without the lock and without touching anything."""
+"""State of a workspace, without the lock and read-only."""
 
 import json
 import os
@@ -27,8 +27,8 @@ def look(harness: ServiceHarness, later_s: float = 0.0) -> WorkspaceStatus:
         return collect_status(harness.settings, ledgers, ModelStatus("test"), time.time() + later_s)
 
 
-def worker(found: WorkspaceStatus, name: str = "main") -> WorkerStatus:
-    return next(one for one in found.workers if one.name == name)
+def worker(status: WorkspaceStatus, name: str = "main") -> WorkerStatus:
+    return next(candidate for candidate in status.workers if candidate.name == name)
 
 
 def everything(root: Path) -> dict[str, tuple[int, int]]:
@@ -40,21 +40,21 @@ def test_files_that_wait_are_counted_with_the_age_of_the_oldest(harness: Service
     harness.drop("8.png")
     harness.drop("9.png.part")
 
-    found = look(harness, later_s=120)
+    status = look(harness, later_s=120)
 
-    assert (found.waiting, found.claimed) == (2, 0)
-    assert found.oldest in {"monday/7.png", "8.png"}
-    assert found.oldest_s == pytest.approx(120, abs=5)
+    assert (status.waiting, status.claimed) == (2, 0)
+    assert status.oldest in {"monday/7.png", "8.png"}
+    assert status.oldest_s == pytest.approx(120, abs=5)
 
 
-def test_the_age_of_a_file_is_its_time_here_not_that_of_its_content(harness: ServiceHarness) -> None:
+def test_the_age_of_a_file_starts_when_it_appears(harness: ServiceHarness) -> None:
     path = harness.drop("7.png")
     os.utime(path, (0, 0))
 
     assert look(harness).oldest_s == pytest.approx(0, abs=5)
 
 
-def test_a_deferred_file_is_shown_with_its_reason_and_next_attempt(harness: ServiceHarness) -> None:
+def test_a_deferred_file_has_its_reason_and_next_attempt(harness: ServiceHarness) -> None:
     harness.now_s = time.time()
     harness.drop("half\n.png", draw(7)[:200])
     harness.run(is_old=False)
@@ -80,30 +80,30 @@ def test_claims_of_every_worker_count_as_waiting(harness: ServiceHarness) -> Non
     theirs.parent.mkdir(parents=True)
     theirs.write_bytes(draw(7))
 
-    found = look(harness)
+    status = look(harness)
 
-    other = worker(found, "other")
-    assert (found.claimed, other.claimed, other.ledger, other.state) == (1, 1, "not here", "not running")
-    assert [(one.id, one.stage, one.files) for one in other.open_batches] == [(BATCH, "claimed", 1)]
-    assert found.oldest == f".claimed/other/{BATCH}"
-    assert found.oldest_s is not None
-    assert found.oldest_s > 1000
+    other = worker(status, "other")
+    assert (status.claimed, other.claimed, other.ledger, other.state) == (1, 1, "not here", "not running")
+    assert [(batch.id, batch.stage, batch.files) for batch in other.open_batches] == [(BATCH, "claimed", 1)]
+    assert status.oldest == f".claimed/other/{BATCH}"
+    assert status.oldest_s is not None
+    assert status.oldest_s > 1000
 
 
 def test_working_dead_and_stopped_workers_are_distinguished(harness: ServiceHarness) -> None:
     harness.drop("7.png")
     harness.run()
-    heart = HeartbeatWriter(harness.settings, lambda: "alive")
+    writer = HeartbeatWriter(harness.settings, lambda: "alive")
 
-    heart.set_reading("cnn-1")
+    writer.set_reading("cnn-1")
     assert (worker(look(harness)).state, worker(look(harness)).observer) == ("reading", "alive")
-    heart.set_scanned()
+    writer.set_scanned()
     assert (worker(look(harness)).state, worker(look(harness)).model_id) == ("looking", "cnn-1")
     assert (worker(look(harness, later_s=31)).state, worker(look(harness, later_s=31)).is_late) == ("silent", True)
-    heart.set_failing("the outbox is missing")
-    found = worker(look(harness))
-    assert (found.state, found.failure) == ("failing", "the outbox is missing")
-    heart.set_stopped()
+    writer.set_failing("the outbox is missing")
+    status = worker(look(harness))
+    assert (status.state, status.failure) == ("failing", "the outbox is missing")
+    writer.set_stopped()
     assert (worker(look(harness)).state, worker(look(harness)).observer) == ("not running", "not running")
 
 
@@ -111,24 +111,24 @@ def test_a_worker_without_a_heartbeat_is_not_running(harness: ServiceHarness) ->
     harness.drop("7.png")
     harness.run()
 
-    found = worker(look(harness))
+    status = worker(look(harness))
 
-    assert (found.state, found.last_scan_s, found.is_late, found.ledger) == ("not running", None, True, "ok")
+    assert (status.state, status.last_scan_s, status.is_late, status.ledger) == ("not running", None, True, "ok")
 
 
-def test_a_missing_inbox_is_reported_beside_the_other_figures(harness: ServiceHarness) -> None:
+def test_a_missing_inbox_is_reported_with_the_other_figures(harness: ServiceHarness) -> None:
     harness.drop("7.png")
     harness.run()
     harness.inbox.rename(harness.root / "away")
 
-    found = look(harness)
+    status = look(harness)
 
-    assert "inbox is missing. If a share is not mounted" in found.problem
-    assert found.free_bytes["inbox"] is None
-    assert found.free_bytes["outbox"] is not None
+    assert "inbox is missing. If a share is not mounted" in status.problem
+    assert status.free_bytes["inbox"] is None
+    assert status.free_bytes["outbox"] is not None
 
 
-def test_a_ledger_that_is_damaged_or_older_is_named_and_stops_nothing(harness: ServiceHarness) -> None:
+def test_a_damaged_or_older_ledger_is_named(harness: ServiceHarness) -> None:
     harness.drop("7.png")
     harness.run()
     for name in ("old", "torn", "shut"):
@@ -140,30 +140,30 @@ def test_a_ledger_that_is_damaged_or_older_is_named_and_stops_nothing(harness: S
         migrations.migrate(db, Path("old"))
         db.execute("PRAGMA user_version = 1")
 
-    found = {one.name: one.ledger for one in look(harness).workers}
+    status = {worker_status.name: worker_status.ledger for worker_status in look(harness).workers}
 
-    assert found["main"] == "ok"
-    assert found["old"] == "of another version"
-    assert found["shut"] == "cannot be opened"
-    assert "cannot be read" in found["torn"]
+    assert status["main"] == "ok"
+    assert status["old"] == "of another version"
+    assert status["shut"] == "cannot be opened"
+    assert "cannot be read" in status["torn"]
 
 
-def test_status_touches_nothing_and_needs_no_lock(harness: ServiceHarness, run_command: RunCommand) -> None:
+def test_status_changes_no_file_and_needs_no_lock(harness: ServiceHarness, run_command: RunCommand) -> None:
     harness.drop("7.png")
     harness.run()
     harness.drop("8.png")
     with harness.at_work():
         before = everything(harness.root)
-        found = run_command("status", "--json")
+        status = run_command("status", "--json")
         after = everything(harness.root)
 
     assert {name: after[name] for name in before if "sqlite3" not in name} == {
         name: before[name] for name in before if "sqlite3" not in name
     }
-    assert found.code == 0
-    assert (found.json["waiting"], found.json["claimed"], found.json["model"]["problem"]) == (1, 0, "")
-    assert found.json["workers"][0]["name"] == "main"
-    assert min(found.json["free_bytes"].values()) > 0
+    assert status.code == 0
+    assert (status.json["waiting"], status.json["claimed"], status.json["model"]["problem"]) == (1, 0, "")
+    assert status.json["workers"][0]["name"] == "main"
+    assert min(status.json["free_bytes"].values()) > 0
 
 
 def test_status_works_before_the_first_use_and_with_a_missing_model(
@@ -171,25 +171,25 @@ def test_status_works_before_the_first_use_and_with_a_missing_model(
 ) -> None:
     harness.inbox.rmdir()
 
-    found = run_command("status", "--model", "nowhere")
+    status = run_command("status", "--model", "nowhere")
 
-    assert found.code == 0
-    assert "there is no model 'nowhere'" in found.out
-    assert "PROBLEM" in found.out
+    assert status.code == 0
+    assert "there is no model 'nowhere'" in status.out
+    assert "PROBLEM" in status.out
 
 
-def test_status_for_people_names_what_waits_and_who_works(harness: ServiceHarness, run_command: RunCommand) -> None:
+def test_status_text_names_waiting_files_and_workers(harness: ServiceHarness, run_command: RunCommand) -> None:
     harness.now_s = time.time()
     harness.drop("half.png", draw(7)[:200])
     harness.run(is_old=False)
     HeartbeatWriter(harness.settings, lambda: "scan only").set_failing("no space left")
 
-    found = run_command("status")
+    status = run_command("status")
 
-    assert "1 in the inbox, 0 claimed" in found.out
-    assert "deferred    half.png" in found.out
-    assert "worker      main: failing, never scanned, events scan only" in found.out
-    assert "ago: no space left" in found.out
+    assert "1 in the inbox, 0 claimed" in status.out
+    assert "deferred    half.png" in status.out
+    assert "worker      main: failing, never scanned, events scan only" in status.out
+    assert "ago: no space left" in status.out
 
 
 def test_a_dry_run_lists_files_to_read_and_files_to_leave(
@@ -203,11 +203,11 @@ def test_a_dry_run_lists_files_to_read_and_files_to_leave(
     before = everything(harness.inbox)
 
     with open_readable_ledgers(harness.settings) as ledgers:
-        found = backlog.plan_run(harness.settings, ledgers, time.time())
+        status = backlog.plan_run(harness.settings, ledgers, time.time())
 
-    assert [one.path for one in found.read] == ["b\udcff.png"]
-    assert [one.path for one in found.remaining] == ["empty.png", "half.png"]
-    assert found.unfinished == ()
+    assert [file.path for file in status.read] == ["b\udcff.png"]
+    assert [file.path for file in status.remaining] == ["empty.png", "half.png"]
+    assert status.unfinished == ()
     assert everything(harness.inbox) == before
     operations.print_dry_run(harness.settings, as_json=False)
     first, empty, half, total = capsys.readouterr().out.splitlines()
@@ -217,9 +217,7 @@ def test_a_dry_run_lists_files_to_read_and_files_to_leave(
     assert total == "1 file would be read, 2 left; nothing was touched"
 
 
-def test_a_dry_run_names_the_batches_that_would_be_finished_first(
-    harness: ServiceHarness, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_dry_run_names_the_unfinished_batches(harness: ServiceHarness, capsys: pytest.CaptureFixture[str]) -> None:
     mine = harness.inbox / ".claimed" / "main" / BATCH / "7.png"
     mine.parent.mkdir(parents=True)
     mine.write_bytes(draw(7))
@@ -229,7 +227,7 @@ def test_a_dry_run_names_the_batches_that_would_be_finished_first(
     assert json.loads(capsys.readouterr().out) == {"finish": [BATCH], "read": [], "leave": []}
 
 
-def test_a_dry_run_of_a_workspace_that_was_never_used_finds_nothing(harness: ServiceHarness) -> None:
+def test_a_dry_run_of_an_unused_workspace_is_empty(harness: ServiceHarness) -> None:
     harness.inbox.rmdir()
 
     assert backlog.plan_run(harness.settings, {}, time.time()) == backlog.DryRun((), (), ())
@@ -240,8 +238,8 @@ def test_a_file_that_would_not_settle_in_time_is_left(harness: ServiceHarness) -
     harness.set(settle_s=20.0, run_wait_s=10.0)
     harness.drop("7.png")
 
-    found = backlog.plan_run(harness.settings, {}, time.time() + 30)
+    status = backlog.plan_run(harness.settings, {}, time.time() + 30)
     later = backlog.plan_run(harness.settings, {}, time.time() + 61)
 
-    assert [one.path for one in found.remaining] == ["7.png"]
-    assert [one.path for one in later.read] == ["7.png"]
+    assert [file.path for file in status.remaining] == ["7.png"]
+    assert [file.path for file in later.read] == ["7.png"]

@@ -1,4 +1,4 @@
-"""What systemd is told."""
+"""Notifications to systemd."""
 
 import socket
 import threading
@@ -44,7 +44,7 @@ def test_an_abstract_address_is_understood() -> None:
 
 
 @pytest.mark.parametrize("address", ["", "/nowhere/notify"])
-def test_nobody_who_listens_stops_nothing(address: str) -> None:
+def test_a_missing_listener_does_not_stop_the_work(address: str) -> None:
     supervisor = SystemdNotifier(address)
     supervisor.notify_ready()
     supervisor.notify_alive()
@@ -53,14 +53,14 @@ def test_nobody_who_listens_stops_nothing(address: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("is_failing", [False, True], ids=["looking", "without its inbox"])
-def test_a_watch_is_ready_lives_and_says_that_it_ends(
+def test_watch_notifies_ready_alive_and_stopping(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_failing: bool
 ) -> None:
     settings = Settings(workspace=tmp_path, scan_interval_s=0.5)
     (tmp_path / "inbox").mkdir()
     run_once(settings)
     if is_failing:
-        (tmp_path / "inbox" / ".digitrec-folder").unlink()  # as an unmounted share looks
+        (tmp_path / "inbox" / ".digitrec-folder").unlink()  # like an unmounted share
         (tmp_path / "inbox" / ".claimed").rename(tmp_path / "elsewhere")
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
     with listen(str(tmp_path / "notify")) as ear:

@@ -1,4 +1,4 @@
-"""The account finds every difference between ledger and disk, and takes nothing else for one."""
+"""Verify reports every difference between ledger and disk, and no false ones."""
 
 import os
 import shutil
@@ -26,13 +26,13 @@ def read(harness: ServiceHarness) -> ServiceHarness:
     return harness
 
 
-def one(harness: ServiceHarness, pattern: str) -> Path:
-    (found,) = harness.outbox.glob(pattern)
-    return found
+def find_file(harness: ServiceHarness, pattern: str) -> Path:
+    (path,) = harness.outbox.glob(pattern)
+    return path
 
 
 def test_an_original_with_other_bytes_of_the_same_size_is_a_difference(read: ServiceHarness) -> None:
-    original = one(read, "done/*/7.png")
+    original = find_file(read, "done/*/7.png")
     content = original.read_bytes()
     original.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
 
@@ -43,7 +43,7 @@ def test_an_original_with_other_bytes_of_the_same_size_is_a_difference(read: Ser
 
 
 def test_an_original_replaced_by_a_link_to_a_copy_is_a_difference(read: ServiceHarness) -> None:
-    original = one(read, "done/*/7.png")
+    original = find_file(read, "done/*/7.png")
     copy = read.root / "copy.png"
     original.rename(copy)
     original.symlink_to(copy)
@@ -65,7 +65,7 @@ def test_an_original_replaced_by_a_link_to_a_copy_is_a_difference(read: ServiceH
         f"outbox/{STRANGE}.digits.csv",
     ],
 )
-def test_what_no_ledger_knows_is_a_difference(read: ServiceHarness, place: str) -> None:
+def test_files_in_no_ledger_are_a_difference(read: ServiceHarness, place: str) -> None:
     path = read.root / place
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(draw(7))
@@ -102,7 +102,7 @@ def test_a_table_of_a_batch_without_rows_is_a_difference(harness: ServiceHarness
 def test_empty_folders_and_drafts_are_no_difference(read: ServiceHarness) -> None:
     (read.outbox / "done" / STRANGE / "a").mkdir(parents=True)
     (read.inbox / ".claimed" / "main" / STRANGE).mkdir(parents=True)
-    one(read, "done/*/7.png").with_name(".0123456789abcdef.part").write_bytes(b"half")
+    find_file(read, "done/*/7.png").with_name(".0123456789abcdef.part").write_bytes(b"half")
 
     assert read.account().discrepancies == ()
 
@@ -119,16 +119,14 @@ def test_a_draft_is_recognised_by_its_name(tmp_path: Path, monkeypatch: pytest.M
     assert not temp_files.is_temp_name("0123456789abcdef.part")
 
 
-def test_stale_drafts_are_removed_at_start_and_live_ones_kept(
-    harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_stale_drafts_are_removed_at_start(harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     harness.drop("7.png")
     with monkeypatch.context() as patch:
         cut(patch, FolderOutbox, "archive", call=1, after=True)
         with pytest.raises(PowerCut):
             harness.run()
     name = ".0123456789abcdef.part"
-    in_batch = one(harness, "done/*/7.png").with_name(name)
+    in_batch = find_file(harness, "done/*/7.png").with_name(name)
     leftovers = [in_batch, harness.outbox / name, harness.settings.reports / name]
     harness.settings.reports.mkdir(exist_ok=True)
     for path in leftovers:

@@ -299,7 +299,7 @@ def test_a_rebuilt_ledger_has_the_corrections_of_finished_reviews(read: ServiceH
     assert {path.name: path.read_bytes() for path in (read.outbox / "corrected").iterdir()} == tables
     account = read.account()
     assert account.discrepancies == ()
-    assert "main: corrections from before are known of finished reviews only, and not who made them" in account.notes
+    assert "main: corrections from before are known of finished reviews only, without the reviewer" in account.notes
 
 
 @pytest.mark.slow
@@ -316,7 +316,7 @@ def test_an_unreadable_corrected_table_does_not_stop_a_rebuild(read: ServiceHarn
     read.run()
 
     assert len(read.rows()) == 3
-    assert read.account().discrepancies == (f"corrected/{path.name} tells corrections that are in no ledger",)
+    assert read.account().discrepancies == (f"corrected/{path.name} has corrections that are in no ledger",)
 
 
 def test_pruning_and_requeuing_keep_the_corrections(read: ServiceHarness) -> None:
