@@ -1,8 +1,8 @@
-"""Pictures of which it is known what becomes of them.
+"""Pictures with known digits and boxes.
 
 `tests/golden/<case>/` holds `picture.*`, its digits side by side as `ink.png` (28 high) and `boxes.csv`. A new case is
 a folder with a picture in it. `make golden` (DIGITREC_GOLDEN=1) writes the expected files; the diff is for a person
-to read. A change here is a change of what the network sees: see `recipe.RECIPE`.
+to read. A change here is a change of what the network sees: see `types.PREPROCESSING_VERSION`.
 """
 
 import csv
@@ -21,8 +21,8 @@ GOLDEN = Path(__file__).parent / "golden"
 CASES = sorted(path for path in GOLDEN.iterdir() if path.is_dir())
 HEADER = ["page", "reason", "index", "x", "y", "width", "height"]
 
-_MEAN_OFF, _BOX_OFF = 0.01, 1
-"""Other versions of OpenCV and libjpeg round otherwise."""
+_MAX_MEAN_DIFF, _MAX_BOX_DIFF_PX = 0.01, 1
+"""Versions of OpenCV and libjpeg differ in rounding."""
 
 
 def pages_of(case: Path) -> list[PageResult]:
@@ -31,7 +31,7 @@ def pages_of(case: Path) -> list[PageResult]:
 
 
 def ink_row(pages: list[PageResult]) -> np.ndarray:
-    """All digits side by side: (28, 28 * n), 0 = paper, 255 = ink; one blank if there are none."""
+    """Return all digits side by side: (28, 28 * n), 0 = paper, 255 = ink; one blank if none."""
     digits = [np.rint(ink * 255).astype(np.uint8) for page in pages for ink in page.ink]
     return np.hstack(digits) if digits else np.zeros((28, 28), np.uint8)
 
@@ -61,14 +61,14 @@ def test_a_golden_picture_gives_its_ink_and_boxes(case: Path) -> None:
 
     with (case / "boxes.csv").open(newline="", encoding="utf-8") as file:
         expected_boxes = list(csv.reader(file))
-    found_boxes = box_rows(pages)
-    assert [row[:3] for row in found_boxes] == [row[:3] for row in expected_boxes]
-    for found, expected in zip(found_boxes[1:], expected_boxes[1:], strict=True):
-        off = [abs(int(a) - int(b)) for a, b in zip(found[3:], expected[3:], strict=True) if b]
-        assert max(off, default=0) <= _BOX_OFF
+    actual_boxes = box_rows(pages)
+    assert [row[:3] for row in actual_boxes] == [row[:3] for row in expected_boxes]
+    for actual, expected in zip(actual_boxes[1:], expected_boxes[1:], strict=True):
+        differences = [abs(int(a) - int(b)) for a, b in zip(actual[3:], expected[3:], strict=True) if b]
+        assert max(differences, default=0) <= _MAX_BOX_DIFF_PX
     expected_ink = cv2.imread(str(case / "ink.png"), cv2.IMREAD_GRAYSCALE)
-    assert np.abs(ink_row(pages) / 255 - expected_ink / 255).mean() <= _MEAN_OFF
+    assert np.abs(ink_row(pages) / 255 - expected_ink / 255).mean() <= _MAX_MEAN_DIFF
 
 
-def test_there_are_golden_pictures() -> None:
+def test_golden_has_at_least_twelve_cases() -> None:
     assert len(CASES) >= 12

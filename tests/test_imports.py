@@ -1,4 +1,4 @@
-"""A heavy library wakes only when used."""
+"""Heavy libraries are imported only when used."""
 
 import subprocess
 import sys
@@ -20,7 +20,7 @@ HEAVY = (
     "prometheus_client",
 )
 READING = ("numpy", "cv2", "PIL", "ai_edge_litert", "jinja2", "multiprocessing", "watchdog")
-"""What reading pictures takes: an empty inbox needs none of it."""
+"""Libraries for reading pictures; an empty inbox needs none."""
 PROGRAM = """
 import sys
 sys.argv = ["digitrec", *{words!r}]
@@ -34,7 +34,7 @@ print("LOADED", *(name for name in {asked!r} if name in sys.modules))
 """
 
 
-def loaded(workspace: Path, *words: str, asked: tuple[str, ...] = HEAVY) -> set[str]:
+def imported_modules(workspace: Path, *words: str, asked: tuple[str, ...] = HEAVY) -> set[str]:
     program = PROGRAM.format(words=[*words], asked=asked)
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60, cwd=workspace
@@ -51,12 +51,12 @@ def test_run_imports_no_heavy_library_even_with_pictures_to_read(tmp_path: Path)
     (tmp_path / "inbox" / "7.png").write_bytes(draw(7))
     (tmp_path / "bad.png").write_bytes(b"no picture")
 
-    assert loaded(tmp_path, "run", "--settle-s", "0") == set()
+    assert imported_modules(tmp_path, "run", "--settle-s", "0") == set()
     assert list((tmp_path / "outbox").glob("*Z-????????.csv"))
 
 
 def test_run_on_an_empty_inbox_does_not_import_the_decoder(tmp_path: Path) -> None:
-    assert loaded(tmp_path, "run", asked=(*HEAVY, *READING)) == set()
+    assert imported_modules(tmp_path, "run", asked=(*HEAVY, *READING)) == set()
 
 
 @pytest.mark.slow
@@ -68,7 +68,7 @@ def test_common_commands_import_no_heavy_library(tmp_path: Path, words: tuple[st
 
     (tmp_path / "7.png").write_bytes(draw(7))
 
-    assert loaded(tmp_path, *words) == set()
+    assert imported_modules(tmp_path, *words) == set()
 
 
 @pytest.mark.slow

@@ -24,7 +24,7 @@ PICTURES = 300
 
 
 def scan_of(digit: int, seed: int) -> bytes:
-    """A digit on grainy paper: as large as a small scan, and unlike any other."""
+    """Return a digit on grainy paper as PNG; each seed gives other bytes."""
     rng = np.random.default_rng(seed)
     paper = rng.normal(225, 4, (90, 70)).clip(0, 255).astype(np.uint8)
     cv2.putText(paper, str(digit), (14, 70), cv2.FONT_HERSHEY_SIMPLEX, 2.0, 40, 5, cv2.LINE_AA)
@@ -45,10 +45,10 @@ def rows_of(workspace: Path) -> list[dict[str, str]]:
     return [row for path in (workspace / "outbox").glob("*Z-????????.csv") for row in read_csv(path)]
 
 
-def until(found: Callable[[], Any], timeout_s: float) -> float:
-    """Wait for something; gives how long it took."""
+def until(condition: Callable[[], Any], timeout_s: float) -> float:
+    """Wait for a condition; return the waiting time in seconds."""
     began_s = time.monotonic()
-    while not found():
+    while not condition():
         assert time.monotonic() - began_s < timeout_s, "it took too long"
         time.sleep(0.02)
     return time.monotonic() - began_s
@@ -56,7 +56,7 @@ def until(found: Callable[[], Any], timeout_s: float) -> float:
 
 @pytest.fixture
 def watching(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
-    """A workspace with a watch on it."""
+    """Return a workspace with a running watch."""
     mode = getattr(request, "param", "events")
     (tmp_path / "inbox").mkdir()
     words = command(tmp_path, "watch", "--watch-mode", mode, "--scan-interval-s", "3")
@@ -73,7 +73,7 @@ def test_an_empty_inbox_is_no_error_and_says_so(tmp_path: Path) -> None:
     assert "Nothing to read" in run(tmp_path, "run")
 
 
-def test_run_reads_what_is_there_and_every_reader_sees_the_same_table(tmp_path: Path) -> None:
+def test_run_writes_a_table_that_every_csv_reader_reads_alike(tmp_path: Path) -> None:
     (tmp_path / "inbox").mkdir()
     for digit in range(10):
         (tmp_path / "inbox" / f"{digit}.png").write_bytes(scan_of(digit, digit))
@@ -98,11 +98,11 @@ def test_run_reads_what_is_there_and_every_reader_sees_the_same_table(tmp_path: 
 
 
 @pytest.mark.parametrize("watching", ["events", "scan"], indirect=True)
-def test_watch_answers_soon_after_a_file_is_complete(watching: Path, request: pytest.FixtureRequest) -> None:
+def test_watch_reads_a_complete_file_within_the_settle_time(watching: Path, request: pytest.FixtureRequest) -> None:
     settle_s, slack_s = 2.0, 1.0
     interval_s = 3.0 if request.node.callspec.params["watching"] == "scan" else 0.0
     (watching / "inbox" / "first.png").write_bytes(scan_of(4, 1))
-    # The allowance beyond the promise is for machines that are busy with other things.
+    # 4 s more than the guarantee, for busy machines.
     assert until(lambda: rows_of(watching), settle_s + interval_s + slack_s + 4.0) >= settle_s
 
     for number in range(100):
@@ -112,7 +112,7 @@ def test_watch_answers_soon_after_a_file_is_complete(watching: Path, request: py
     assert len({row["file"] for row in rows_of(watching)}) == 101
 
 
-def test_a_file_that_is_written_slowly_is_read_once_and_whole(watching: Path) -> None:
+def test_a_slowly_written_file_is_read_once_when_complete(watching: Path) -> None:
     content = scan_of(7, 7)
     piece = len(content) // 8
     with (watching / "inbox" / "slow.png").open("wb") as file:
@@ -128,26 +128,26 @@ def test_a_file_that_is_written_slowly_is_read_once_and_whole(watching: Path) ->
     assert row["digit"] == "7"
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 143)])
-def test_a_signal_ends_run_in_order_and_the_next_run_goes_on(tmp_path: Path, number: int, code: int) -> None:
+@pytest.mark.parametrize(("signal_number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 143)])
+def test_a_signal_ends_run_and_the_next_run_continues(tmp_path: Path, signal_number: int, code: int) -> None:
     (tmp_path / "inbox").mkdir()
-    for each in range(PICTURES):
-        (tmp_path / "inbox" / f"{each:03}.png").write_bytes(scan_of(each % 10, each))
+    for number in range(PICTURES):
+        (tmp_path / "inbox" / f"{number:03}.png").write_bytes(scan_of(number % 10, number))
     process = subprocess.Popen(
         command(tmp_path, "run", "--settle-s", "0", "--batch-files", "10"),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
     until(lambda: rows_of(tmp_path), 20)
-    process.send_signal(number)
-    _, said = process.communicate(timeout=10)
+    process.send_signal(signal_number)
+    _, log = process.communicate(timeout=10)
     assert process.returncode == code
-    assert said.count(b"stopping: results so far are kept") == (number == signal.SIGINT)
-    assert b"Traceback" not in said
+    assert log.count(b"stopping: results so far are kept") == (signal_number == signal.SIGINT)
+    assert b"Traceback" not in log
 
     run(tmp_path, "run", "--settle-s", "0")
 
-    assert sorted(row["file"] for row in rows_of(tmp_path)) == [f"{each:03}.png" for each in range(PICTURES)]
+    assert sorted(row["file"] for row in rows_of(tmp_path)) == [f"{number:03}.png" for number in range(PICTURES)]
     assert "no difference" in run(tmp_path, "verify")
 
 
@@ -164,8 +164,8 @@ def test_watch_ends_in_order_when_its_terminal_is_closed(tmp_path: Path) -> None
 
 def test_run_under_nohup_goes_on_when_its_terminal_is_closed(tmp_path: Path) -> None:
     (tmp_path / "inbox").mkdir()
-    for each in range(PICTURES):
-        (tmp_path / "inbox" / f"{each:03}.png").write_bytes(scan_of(each % 10, each))
+    for number in range(PICTURES):
+        (tmp_path / "inbox" / f"{number:03}.png").write_bytes(scan_of(number % 10, number))
     process = subprocess.Popen(
         ["nohup", *command(tmp_path, "run", "--settle-s", "0", "--batch-files", "10")],
         stdout=subprocess.DEVNULL,
@@ -182,7 +182,7 @@ def test_a_signal_does_not_wait_for_a_file_of_hundreds_of_pages(tmp_path: Path) 
     from PIL import Image
 
     sheet = np.full((3000, 2200), 255, np.uint8)
-    cv2.putText(sheet, "71", (200, 1900), cv2.FONT_HERSHEY_SIMPLEX, 40, 0, 60)  # not read at a glance
+    cv2.putText(sheet, "71", (200, 1900), cv2.FONT_HERSHEY_SIMPLEX, 40, 0, 60)  # the fast path does not read it
     page = Image.fromarray(sheet).convert("1")
     (tmp_path / "inbox").mkdir()
     page.save(

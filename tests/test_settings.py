@@ -1,4 +1,4 @@
-"""Flag before variable before file before default; every value checked once, with a way out."""
+"""Settings: precedence of their sources, limits, and error messages with file and line."""
 
 import os
 from pathlib import Path
@@ -32,10 +32,10 @@ def test_a_flag_beats_a_variable_beats_the_file_beats_the_default(
 
 def test_the_workspace_can_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DIGITREC_WORKSPACE", str(tmp_path))
-    (tmp_path / "digitrec.toml").write_text("worker = 'desk'\n")
+    (tmp_path / "digitrec.toml").write_text("worker = 'office'\n")
 
     assert Settings.load().inbox == tmp_path / "inbox"
-    assert Settings.load().ledger == tmp_path / ".digitrec" / "desk" / "ledger.sqlite3"
+    assert Settings.load().ledger == tmp_path / ".digitrec" / "office" / "ledger.sqlite3"
 
 
 @pytest.mark.parametrize(
@@ -92,15 +92,15 @@ def test_every_setting_has_help_and_an_allowed_default() -> None:
 
 
 ANY = hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-"""A folder or an environment that lasts for all examples: each one overwrites what it uses."""
+"""For fixtures shared by all examples, which each example overwrites."""
 
 
-def refused(workspace: Path | None) -> str | None:
-    """What is told of the settings of a workspace; None if they can be used."""
+def load_error(workspace: Path | None) -> str | None:
+    """Return the error message for the settings of a workspace; None if they are valid."""
     try:
         Settings.load(workspace)
-    except SettingsError as why:
-        return str(why)
+    except SettingsError as error:
+        return str(error)
     return None
 
 
@@ -109,9 +109,9 @@ def refused(workspace: Path | None) -> str | None:
 def test_any_bytes_in_the_settings_file_are_settings_or_one_message(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "digitrec.toml").write_bytes(content)
 
-    told = refused(tmp_path)
+    message = load_error(tmp_path)
 
-    assert told is None or (str(tmp_path / "digitrec.toml") in told and len(told) < 1000)
+    assert message is None or (str(tmp_path / "digitrec.toml") in message and len(message) < 1000)
 
 
 LETTERS = st.text(st.characters(codec="utf-8"), max_size=20)
@@ -128,8 +128,8 @@ VALUES = st.recursive(
         st.datetimes().map(lambda at: at.isoformat()),
     ),
     lambda inner: st.one_of(
-        st.lists(inner, max_size=3).map(lambda each: f"[{', '.join(each)}]"),
-        inner.map(lambda each: f"{{x = {each}}}"),
+        st.lists(inner, max_size=3).map(lambda items: f"[{', '.join(items)}]"),
+        inner.map(lambda item: f"{{x = {item}}}"),
     ),
     max_leaves=5,
 )
@@ -140,12 +140,12 @@ VALUES = st.recursive(
 def test_any_setting_value_is_used_or_refused_with_file_and_line(tmp_path: Path, name: str, value: str) -> None:
     (tmp_path / "digitrec.toml").write_text(f"# first\n{name} = {value}\n", encoding="utf-8")
 
-    told = refused(tmp_path)
+    message = load_error(tmp_path)
 
-    assert told is None or (("line 2" in told or name in told) and len(told) < 1000)
+    assert message is None or (("line 2" in message or name in message) and len(message) < 1000)
 
 
-TOLD = [
+ERRORS = [
     (b"settle_s = 5\nworker = 7\n", "line 2: worker is 7; that is not a text"),
     (b"\nsettle_s = -1\n", "line 2: settle_s is -1.0; it must be in 0..3600"),
     (b"settle_s = nan\n", "line 1: settle_s is nan"),
@@ -164,15 +164,15 @@ TOLD = [
 ]
 
 
-@pytest.mark.parametrize(("content", "told"), TOLD, ids=[told for _, told in TOLD])
-def test_an_error_in_the_settings_file_has_file_and_line(tmp_path: Path, content: bytes, told: str) -> None:
+@pytest.mark.parametrize(("content", "expected"), ERRORS, ids=[expected for _, expected in ERRORS])
+def test_an_error_in_the_settings_file_has_file_and_line(tmp_path: Path, content: bytes, expected: str) -> None:
     (tmp_path / "digitrec.toml").write_bytes(content)
 
-    found = refused(tmp_path)
+    message = load_error(tmp_path)
 
-    assert found is not None
-    assert str(tmp_path / "digitrec.toml") in found
-    assert told in found
+    assert message is not None
+    assert str(tmp_path / "digitrec.toml") in message
+    assert expected in message
 
 
 def test_a_settings_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
@@ -192,9 +192,9 @@ def test_any_bytes_in_a_variable_are_a_setting_or_one_message(
     with monkeypatch.context() as patch:
         patch.chdir(tmp_path)
         patch.setitem(os.environb, f"DIGITREC_{name.upper()}".encode(), value)
-        told = refused(None)
+        message = load_error(None)
 
-    assert told is None or (name in told.lower() and told.isprintable())
+    assert message is None or (name in message.lower() and message.isprintable())
 
 
 def test_an_empty_variable_is_a_setting_that_is_not_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

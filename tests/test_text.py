@@ -31,5 +31,5 @@ def test_a_cell_is_one_utf8_line_and_never_a_spreadsheet_formula(name: str) -> N
 
 
 @given(st.text(st.characters(categories=["L", "Nd", "Zs"]), min_size=1))
-def test_ordinary_names_stay_as_they_are(name: str) -> None:
+def test_ordinary_names_are_unchanged(name: str) -> None:
     assert escaping.escape_cell(name) == name
