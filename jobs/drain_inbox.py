@@ -1,4 +1,4 @@
-"""Read everything that waits in the inbox, then stop. For cron; see jobs/README.md."""
+"""Read all files of the inbox, then stop. For cron; see jobs/README.md."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from digitrec.settings import Settings
 
 
 def main() -> int:
-    """Drain the inbox of the workspace in `DIGITREC_WORKSPACE`, or of the current folder; gives the exit code."""
+    """Drain the inbox of the workspace in `DIGITREC_WORKSPACE`, or of the current folder; return the exit code."""
     try:
         with convert_errors("drain inbox", Path()):
             settings = Settings.load()

@@ -1,4 +1,4 @@
-"""Make all reports again and prove the account. For cron, at night; see jobs/README.md."""
+"""Rebuild all reports and verify the workspace. For cron, at night; see jobs/README.md."""
 
 import sys
 from pathlib import Path
@@ -13,21 +13,21 @@ from digitrec.settings import Settings
 
 
 def main() -> int:
-    """Report and verify; exit code 1 if a file is not accounted for."""
+    """Rebuild and verify; return 1 if a file is not accounted for."""
     try:
         with convert_errors("nightly report", Path()):
             settings = Settings.load()
             logs.configure(settings.log_format)
             with workspace.open_ledgers_readonly(settings) as ledgers:
-                page, made = reports.write_all_reports(settings, ledgers)
-                account = verify.verify(settings.workspace, ledgers)
+                page, count = reports.write_all_reports(settings, ledgers)
+                report = verify.verify(settings.workspace, ledgers)
     except DigitrecError as why:
         logs.warning(str(why), hint=why.hint)
         return why.exit_code
-    for difference in account.discrepancies:
-        logs.warning("the account has a difference", difference=difference)
-    logs.info("reports made", reports=made, page=page, differences=len(account.discrepancies))
-    return 1 if account.discrepancies else 0
+    for difference in report.discrepancies:
+        logs.warning("the workspace has a discrepancy", difference=difference)
+    logs.info("reports made", reports=count, page=page, differences=len(report.discrepancies))
+    return 1 if report.discrepancies else 0
 
 
 if __name__ == "__main__":

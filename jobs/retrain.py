@@ -1,4 +1,4 @@
-"""Train a network like the one in use, with what people corrected; use it if it is worse in nothing. For cron."""
+"""Fine-tune the model in use with the corrections, and promote the result unless it is worse. For cron."""
 
 import os
 import sys
@@ -18,16 +18,16 @@ def main() -> int:
         with convert_errors("retrain", Path()):
             settings = Settings.load()
             logs.configure(settings.log_format)
-            done = retrain(settings, os.environ.get("DIGITREC_TRAIN_DATA", "mnist"), _log)
+            result = retrain(settings, os.environ.get("DIGITREC_TRAIN_DATA", "mnist"), _log)
     except DigitrecError as why:
         logs.warning(str(why), hint=why.hint)
         return why.exit_code
     logs.info(
         "retrained",
-        model=done.model_id,
-        promoted=done.is_promoted,
-        result="; ".join(one.words for one in done.comparisons),
-        **({"corrections": len(done.pages.train), "report": done.report} if done.report else {}),
+        model=result.model_id,
+        promoted=result.is_promoted,
+        result="; ".join(comparison.words for comparison in result.comparisons),
+        **({"corrections": len(result.pages.train), "report": result.report} if result.report else {}),
     )
     return 0
 

@@ -1,4 +1,4 @@
-"""A desk to work at: a workspace in a temporary folder, pictures drawn in memory, a small classifier, an own clock."""
+"""Fixtures: a temporary workspace with drawn pictures, a small classifier and its own clock."""
 
 import csv
 import functools
@@ -39,7 +39,7 @@ from digitrec.storage import csv_tables
 from digitrec.text import format_utc
 from digitrec.types import FileSnapshot, Limits, OutputFormat
 
-# The machines that run these are shared: how long one example takes says nothing.
+# No deadline: the test machines are shared, so the time of one example varies.
 hypothesis_settings.register_profile("digitrec", deadline=None)
 hypothesis_settings.register_profile("fast", deadline=None, max_examples=20)
 hypothesis_settings.register_profile("long", deadline=None, max_examples=2000)
@@ -57,7 +57,7 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
 
 
 def draw(digit: int, *, shift: int = 0) -> bytes:
-    """A digit in dark ink on light paper, as PNG; another `shift` gives other bytes."""
+    """Return a digit, dark on light, as PNG; another `shift` gives other bytes."""
     paper = np.full((80, 60), 235, np.uint8)
     cv2.putText(paper, str(digit), (12 + shift, 60), cv2.FONT_HERSHEY_SIMPLEX, 1.8, 30, 4, cv2.LINE_AA)
     return bytes(cv2.imencode(".png", paper)[1])
@@ -65,7 +65,7 @@ def draw(digit: int, *, shift: int = 0) -> bytes:
 
 @functools.cache
 def reader() -> PageReader:
-    """A reader that knows the digits drawn here as the imaging shows them to it."""
+    """Return a reader trained on the digits that `draw` draws."""
     inks = [page.segment_file(draw(digit), Limits())[0].ink for digit in range(10)]
     return PageReader(NearestMeanClassifier(np.concatenate(inks)))
 
@@ -141,15 +141,15 @@ class ServiceHarness:
             reports.report_batch(self.settings, ledgers[self.settings.worker], batch_id)
 
     def run(self, *, is_old: bool = True) -> None:
-        """One pass over everything, without settling; files count as unchanged for long, or as fresh."""
-        with self.at_work() as line:
-            line.recover()
-            held = line.ledger.deferred(self.now_s)
-            seen = [one for one in self.look() if one.identity not in held]
+        """Read all files of the inbox once, without settling; the files count as old, or as fresh."""
+        with self.at_work() as pipeline:
+            pipeline.recover()
+            deferred = pipeline.ledger.deferred(self.now_s)
+            snapshots = [snapshot for snapshot in self.look() if snapshot.identity not in deferred]
             changed_ns = int((self.now_s - (600 if is_old else 1)) * 1e9)
-            seen = sorted(one._replace(ctime_ns=changed_ns) for one in seen)
+            snapshots = sorted(snapshot._replace(ctime_ns=changed_ns) for snapshot in snapshots)
             size = self.settings.batch_files
-            for _ in line.process_all(seen[start : start + size] for start in range(0, len(seen), size)):
+            for _ in pipeline.process_all(snapshots[start : start + size] for start in range(0, len(snapshots), size)):
                 pass
         csv_tables.write_latest(self.outbox, dict.fromkeys(self.published))
         self.published.clear()
@@ -164,14 +164,14 @@ class ServiceHarness:
         return [row for path in self.tables() for row in read_csv(path)]
 
     def originals(self, kind: str = "done") -> dict[str, bytes]:
-        """By path under the inbox; a name may be there once only."""
-        found: dict[str, bytes] = {}
+        """Return the archived originals by their path under the inbox, which must be unique."""
+        contents: dict[str, bytes] = {}
         for path in (self.outbox / kind).glob("*/**/*"):
             name = path.relative_to(self.outbox / kind).as_posix().partition("/")[2]
             if path.is_file() and not name.endswith(".reason.json"):
-                assert name not in found
-                found[name] = path.read_bytes()
-        return found
+                assert name not in contents
+                contents[name] = path.read_bytes()
+        return contents
 
     def account(self) -> verify.IntegrityReport:
         with workspace.open_ledgers_readonly(self.settings) as ledgers:
@@ -212,7 +212,7 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def in_folder(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run the program as a person would, in a folder."""
+    """Run the program in a folder, in its own process."""
     return subprocess.run(
         [sys.executable, "-m", "digitrec", *words], cwd=folder, capture_output=True, text=True, check=False, timeout=300
     )

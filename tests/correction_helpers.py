@@ -1,4 +1,4 @@
-"""A ledger with a batch that a person has to look at, without pictures."""
+"""Ledgers with a batch that needs review, without pictures."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -33,15 +33,15 @@ def row(number: int, status: PageStatus = PageStatus.REVIEW, text: str = "7", **
 
 
 def add_batch(ledger: Ledger, rows: Sequence[TableRow], batch_id: str = BATCH_ID) -> None:
-    """A batch that was answered and closed."""
+    """Add a closed batch to a ledger."""
     rows = [replace(row, batch_id=batch_id) for row in rows]
-    fates = {
+    outcomes = {
         PageStatus.ACCEPTED: FileOutcome.ACCEPTED,
         PageStatus.REVIEW: FileOutcome.REVIEW,
         PageStatus.REJECTED: FileOutcome.REJECTED,
     }
     claims = [
-        Claim(batch_id, row.path, row.row, row.size, 7, False, row.received_at, fates[row.reading.status])
+        Claim(batch_id, row.path, row.row, row.size, 7, False, row.received_at, outcomes[row.reading.status])
         for row in {item.path: item for item in rows}.values()
     ]
     located_claims = [replace(claim, location=f"outbox/done/{batch_id}/{claim.path}") for claim in claims]
@@ -51,19 +51,19 @@ def add_batch(ledger: Ledger, rows: Sequence[TableRow], batch_id: str = BATCH_ID
 
 
 def open_test_ledger(folder: Path, rows: Sequence[TableRow], worker: str = "main") -> Ledger:
-    """The ledger of a worker under .digitrec/ of a workspace, with one batch."""
+    """Create the ledger of a worker of a workspace, with one batch."""
     ledger = Ledger.open(folder / ".digitrec" / worker / "ledger.sqlite3")
     add_batch(ledger, rows)
     return ledger
 
 
 def say(ledger: Ledger, number: int, new: str | None, who: str = "ann", batch_id: str = BATCH_ID) -> Correction:
-    """A person says what is on a row, having seen the newest entry."""
-    held = read_history(ledger, batch_id, number)
-    judgement = Judgement(batch_id, number, new, held[-1].id if held else 0)
+    """Record the judgement of a person who has seen the latest entry of a row."""
+    entries = read_history(ledger, batch_id, number)
+    judgement = Judgement(batch_id, number, new, entries[-1].id if entries else 0)
     return record_judgements(ledger, [judgement], reviewer=who, method=ReviewMethod.ONE, reviewed_at=AT)[0]
 
 
 def texts(ledger: Ledger) -> dict[int, str]:
-    """What holds, by row."""
+    """Return the latest text of each row."""
     return {number: entry.new for (_, number), entry in read_latest(ledger).items()}

@@ -1,4 +1,4 @@
-"""Pages drawn in memory, and what became of them."""
+"""Draw pages in memory and read them."""
 
 import io
 from typing import Any
@@ -28,7 +28,7 @@ def page_of(
     paper: int = 235,
     smooth: bool = True,
 ) -> Picture:
-    """`text` on a grey page, size (height, width), its lower left corner at (x, y)."""
+    """Return a gray page of size (height, width) with a text whose lower left corner is at (x, y)."""
     page = np.full(size, paper, np.uint8)
     cv2.putText(page, text, at, cv2.FONT_HERSHEY_SIMPLEX, scale, ink, thick, cv2.LINE_AA)
     return page if smooth else np.where(page < (ink + paper) / 2, ink, paper).astype(np.uint8)

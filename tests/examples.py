@@ -115,10 +115,10 @@ def run_line(line: str, folder: Path) -> tuple[int, str]:
     if words[:1] == ["digitrec"]:
         return _call(words)
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    done = subprocess.run(
+    process = subprocess.run(
         ["bash", "-ec", line], cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=120
     )
-    return done.returncode, done.stdout if done.returncode == 0 else done.stdout + done.stderr
+    return process.returncode, process.stdout if process.returncode == 0 else process.stdout + process.stderr
 
 
 def _call(words: list[str]) -> tuple[int, str]:

@@ -1,4 +1,4 @@
-"""Engines and children for tests: readers that die of some files, or are stopped in the middle."""
+"""Executors for tests: readers that crash at some files, or are stopped halfway."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -32,10 +32,10 @@ class Poisoned:
         for jobs in chunks:
             if stopped():
                 return
-            bad = next((place for place, job in enumerate(jobs) if name_of(job) in self.names), None)
-            if bad is not None:
-                self.deaths.append(name_of(jobs[bad]))
-            yield function(jobs) if bad is None else LostChunk("not done after 60 s", bad)
+            position = next((index for index, job in enumerate(jobs) if name_of(job) in self.names), None)
+            if position is not None:
+                self.deaths.append(name_of(jobs[position]))
+            yield function(jobs) if position is None else LostChunk("not done after 60 s", position)
 
     def call(self, function: Callable[[Any], Any], jobs: Sequence[ReadJob], stopped: Callable[[], bool]) -> Any:
         self.alone.append(name_of(jobs[0]))

@@ -120,13 +120,13 @@ def test_a_device_or_a_pipe_is_never_replaced_by_a_file(tmp_path: Path) -> None:
     assert leftovers(tmp_path) == []
 
 
-@pytest.mark.parametrize("left", [1, 2, 10])
-def test_a_file_at_the_longest_path_leaves_no_temp_file(tmp_path: Path, left: int) -> None:
-    room = files.PATH_MAX - left - len(os.fsencode(tmp_path)) - len("/a.csv")
+@pytest.mark.parametrize("spare_bytes", [1, 2, 10])
+def test_a_file_at_the_longest_path_leaves_no_temp_file(tmp_path: Path, spare_bytes: int) -> None:
+    room = files.PATH_MAX - spare_bytes - len(os.fsencode(tmp_path)) - len("/a.csv")
     folder = tmp_path / "/".join([*["d" * 199] * (room // 200), "e" * (room % 200 - 1)])
     files.make_dir(folder)
     path = folder / "a.csv"
-    assert files.PATH_MAX - left - 1 <= len(os.fsencode(path)) <= files.PATH_MAX - left, (
+    assert files.PATH_MAX - spare_bytes - 1 <= len(os.fsencode(path)) <= files.PATH_MAX - spare_bytes, (
         "no temporary file fits beside it"
     )
 

@@ -36,10 +36,10 @@ print("LOADED", *(name for name in {asked!r} if name in sys.modules))
 
 def imported_modules(workspace: Path, *words: str, asked: tuple[str, ...] = HEAVY) -> set[str]:
     program = PROGRAM.format(words=[*words], asked=asked)
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60, cwd=workspace
     )
-    (line,) = (line for line in done.stdout.splitlines() if line.startswith("LOADED"))
+    (line,) = (line for line in process.stdout.splitlines() if line.startswith("LOADED"))
     return set(line.split()[1:])
 
 
@@ -74,6 +74,6 @@ def test_common_commands_import_no_heavy_library(tmp_path: Path, words: tuple[st
 @pytest.mark.slow
 def test_help_imports_neither_a_heavy_library_nor_the_decoder(tmp_path: Path) -> None:
     program = "import sys; from digitrec import cli; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=tmp_path)
+    process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=tmp_path)
 
-    assert not {*HEAVY, "cv2", "PIL"} & set(done.stdout.split())
+    assert not {*HEAVY, "cv2", "PIL"} & set(process.stdout.split())

@@ -1,4 +1,4 @@
-"""What is given to cron, systemd and Prometheus is what these accept. Each is asked where it is installed."""
+"""cron, systemd, logrotate and Prometheus accept the files in jobs/; each is tested where it is installed."""
 
 import json
 import re
@@ -29,21 +29,21 @@ JOBS = ROOT / "jobs"
 HOME = "/srv/digitrec"
 UNITS = sorted((JOBS / "systemd").iterdir())
 LIMIT = 2.0
-"""Exposure as `systemd-analyze security` counts it: 0 is best, a service without any of it has 9.6."""
+"""Highest exposure by `systemd-analyze security`: 0 is best; 9.6 without any restriction."""
 
 
-def needs(program: str) -> pytest.MarkDecorator:
+def requires(program: str) -> pytest.MarkDecorator:
     return pytest.mark.skipif(shutil.which(program) is None, reason=f"{program} is not installed")
 
 
-def tried(*words: str | Path, folder: Path = ROOT) -> str:
-    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False, timeout=60)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
+def run_tool(*words: str | Path, folder: Path = ROOT) -> str:
+    process = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False, timeout=60)
+    assert process.returncode == 0, process.stdout + process.stderr
+    return process.stdout + process.stderr
 
 
 def commands() -> Iterator[tuple[str, list[str]]]:
-    """Every command line of the crontab and the units, by where it stands."""
+    """Return every command line of the crontab and the units, with its source."""
     for line in (JOBS / "crontab").read_text().splitlines():
         if "&&" in line:
             yield "crontab", shlex.split(line.partition("&&")[2].partition(">")[0])
@@ -52,23 +52,23 @@ def commands() -> Iterator[tuple[str, list[str]]]:
             yield unit.name, shlex.split(line)
 
 
-def test_every_command_line_parses_and_every_script_is_there() -> None:
+def test_every_command_line_parses_and_every_script_exists() -> None:
     program = typer.main.get_command(cli)
-    found = list(commands())
+    lines = list(commands())
 
-    assert len(found) >= 8
-    for where, words in found:
+    assert len(lines) >= 8
+    for source, words in lines:
         first, *others = words[1:] if words[0] == "nice" else words
         if first.endswith("/digitrec"):
             name, *rest = others
             command = program.commands[name]  # type: ignore[attr-defined]
             command.make_context(name, rest, resilient_parsing=False)
         else:
-            assert first.endswith(".venv/bin/python"), where
-            assert (ROOT / others[0]).is_file(), where
+            assert first.endswith(".venv/bin/python"), source
+            assert (ROOT / others[0]).is_file(), source
 
 
-def test_the_crontab_can_be_used_by_anybody_after_two_folders_are_put_in() -> None:
+def test_the_crontab_needs_only_its_two_folders_to_be_set() -> None:
     lines = (JOBS / "crontab").read_text().splitlines()
     jobs = [line for line in lines if "&&" in line]
 
@@ -81,62 +81,62 @@ def test_the_crontab_can_be_used_by_anybody_after_two_folders_are_put_in() -> No
 
 
 def test_every_timer_has_its_service_and_every_unit_is_documented() -> None:
-    told = (JOBS / "README.md").read_text()
+    readme = (JOBS / "README.md").read_text()
     for unit in UNITS:
         assert unit.with_suffix(".service").exists(), unit.name
-        assert unit.stem in told, unit.name
+        assert unit.stem in readme, unit.name
 
 
-@needs("systemd-analyze")
+@requires("systemd-analyze")
 def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
-    # Where they are installed the program lies; here it is where the tests run.
+    # The program of the tests stands in for the installed one.
     (tmp_path / ".venv" / "bin").mkdir(parents=True)
     for name in ("digitrec", "python"):
         (tmp_path / ".venv" / "bin" / name).symlink_to(sys.executable)
     for unit in UNITS:
         (tmp_path / unit.name).write_text(unit.read_text().replace(HOME, str(tmp_path)))
 
-    said = tried("systemd-analyze", "verify", "--man=no", *(str(tmp_path / unit.name) for unit in UNITS))
+    output = run_tool("systemd-analyze", "verify", "--man=no", *(str(tmp_path / unit.name) for unit in UNITS))
 
-    assert not [line for line in said.splitlines() if "digitrec-" in line]
-
-
-@needs("systemd-analyze")
-@pytest.mark.parametrize("unit", [one for one in UNITS if one.suffix == ".service"], ids=lambda unit: unit.stem)
-def test_every_service_is_shut_in(unit: Path) -> None:
-    said = tried("systemd-analyze", "security", "--no-pager", "--offline=true", unit)
-
-    (figure,) = re.findall(r"exposure level for \S+: ([0-9.]+)", said)
-    assert float(figure) <= LIMIT
+    assert not [line for line in output.splitlines() if "digitrec-" in line]
 
 
-@needs("promtool")
-def test_the_alert_rules_are_accepted_and_fire_when_they_should() -> None:
-    tried("promtool", "check", "rules", "alerts.yml", folder=JOBS)
-    tried("promtool", "test", "rules", "alerts_test.yml", folder=JOBS)
+@requires("systemd-analyze")
+@pytest.mark.parametrize("unit", [path for path in UNITS if path.suffix == ".service"], ids=lambda unit: unit.stem)
+def test_every_service_is_sandboxed(unit: Path) -> None:
+    output = run_tool("systemd-analyze", "security", "--no-pager", "--offline=true", unit)
+
+    (exposure,) = re.findall(r"exposure level for \S+: ([0-9.]+)", output)
+    assert float(exposure) <= LIMIT
+
+
+@requires("promtool")
+def test_the_alert_rules_are_valid_and_fire() -> None:
+    run_tool("promtool", "check", "rules", "alerts.yml", folder=JOBS)
+    run_tool("promtool", "test", "rules", "alerts_test.yml", folder=JOBS)
 
 
 def test_the_alert_rules_ask_for_metrics_that_exist() -> None:
-    asked = set(re.findall(r"\bdigitrec_\w+", (JOBS / "alerts.yml").read_text()))
+    queried = set(re.findall(r"\bdigitrec_\w+", (JOBS / "alerts.yml").read_text()))
 
-    assert len(asked) > 5
-    assert asked <= set(METRICS)
+    assert len(queried) > 5
+    assert queried <= set(METRICS)
 
 
-@needs("logrotate")
+@requires("logrotate")
 def test_logrotate_understands_its_file(tmp_path: Path) -> None:
     copy = tmp_path / "digitrec"
-    mine = (JOBS / "logrotate").read_text().replace("digitrec digitrec", "root root")  # a user that there is
+    mine = (JOBS / "logrotate").read_text().replace("digitrec digitrec", "root root")  # an existing user
     copy.write_text(mine)
-    copy.chmod(0o644)  # it refuses what others may write
+    copy.chmod(0o644)  # it refuses a file that others may write
 
-    said = tried(shutil.which("logrotate") or "", "--debug", "--state", tmp_path / "state", copy)
+    output = run_tool(shutil.which("logrotate") or "", "--debug", "--state", tmp_path / "state", copy)
 
-    assert "error" not in said
+    assert "error" not in output
 
 
 @contextmanager
-def at_work(*words: str | Path, folder: Path) -> Iterator[None]:
+def running(*words: str | Path, folder: Path) -> Iterator[None]:
     with (folder / "log").open("ab") as log, subprocess.Popen(words, cwd=folder, stdout=log, stderr=log) as process:
         try:
             yield
@@ -150,21 +150,21 @@ def free_port() -> int:
         return int(server.getsockname()[1])
 
 
-def asked(port: int, question: str) -> list[dict[str, object]]:
-    """What a Prometheus answers; nothing while it starts."""
+def query_prometheus(port: int, question: str) -> list[dict[str, object]]:
+    """Return the result of a Prometheus query; empty while it starts."""
     address = f"http://127.0.0.1:{port}/api/v1/query?{urllib.parse.urlencode({'query': question})}"
     try:
         with urllib.request.urlopen(address, timeout=5) as answer:
-            found: list[dict[str, object]] = json.load(answer)["data"]["result"]
-            return found
+            result: list[dict[str, object]] = json.load(answer)["data"]["result"]
+            return result
     except OSError:
         return []
 
 
-@needs("prometheus")
+@requires("prometheus")
 @pytest.mark.slow
 def test_prometheus_reads_the_metrics_file_and_the_alert_rules(tmp_path: Path) -> None:
-    own, other = free_port(), free_port()
+    exporter_port, prometheus_port = free_port(), free_port()
     (tmp_path / "shown").mkdir()
     shutil.copy(JOBS / "alerts.yml", tmp_path)
     (tmp_path / "inbox").mkdir()
@@ -173,38 +173,38 @@ def test_prometheus_reads_the_metrics_file_and_the_alert_rules(tmp_path: Path) -
         "global: {scrape_interval: 1s, scrape_timeout: 1s}\n"
         "rule_files: [alerts.yml]\n"
         f"scrape_configs: [{{job_name: digitrec, metrics_path: /digitrec.txt, "
-        f"static_configs: [{{targets: ['127.0.0.1:{own}']}}]}}]\n"
+        f"static_configs: [{{targets: ['127.0.0.1:{exporter_port}']}}]}}]\n"
     )
     watch = [sys.executable, "-m", "digitrec", "watch", "--settle-s", "0", "--grace-s", "0"]
     watch += ["--metrics-file", "shown/digitrec.txt"]
-    exporter = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", "--directory", "shown", str(own)]
+    exporter = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", "--directory", "shown", str(exporter_port)]
     prometheus = [
         "prometheus",
         "--config.file=prometheus.yml",
         "--storage.tsdb.path=data",
-        f"--web.listen-address=127.0.0.1:{other}",
+        f"--web.listen-address=127.0.0.1:{prometheus_port}",
     ]
     question = 'digitrec_files_total{status="rejected", worker="main"} == 1'
 
     with (
-        at_work(*watch, folder=tmp_path),
-        at_work(*exporter, folder=tmp_path),
-        at_work(*prometheus, folder=tmp_path),
+        running(*watch, folder=tmp_path),
+        running(*exporter, folder=tmp_path),
+        running(*prometheus, folder=tmp_path),
     ):
         until_s = time.monotonic() + 60
-        while not (found := asked(other, question)) and time.monotonic() < until_s:
+        while not (samples := query_prometheus(prometheus_port, question)) and time.monotonic() < until_s:
             time.sleep(0.1)
-        failing = asked(other, "digitrec_worker_failing")
+        failing = query_prometheus(prometheus_port, "digitrec_worker_failing")
 
-    assert len(found) == 1, (tmp_path / "log").read_text()
-    assert [one["value"][1] for one in failing] == ["0"]  # type: ignore[index]
+    assert len(samples) == 1, (tmp_path / "log").read_text()
+    assert [sample["value"][1] for sample in failing] == ["0"]  # type: ignore[index]
 
 
 def test_every_metric_is_explained_as_in_the_code() -> None:
-    told = (JOBS / "README.md").read_text()
+    readme = (JOBS / "README.md").read_text()
 
     for name, (kind, words) in METRICS.items():
-        assert f"| `{name}` ({kind}) | {words} |" in told, name
+        assert f"| `{name}` ({kind}) | {words} |" in readme, name
 
 
 @pytest.mark.slow
@@ -212,11 +212,11 @@ def test_a_job_that_cannot_write_ends_with_74_and_a_plain_line(tmp_path: Path) -
     (tmp_path / "reports").write_text("no folder")
 
     words = (sys.executable, str(JOBS / "nightly_report.py"))
-    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    process = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
 
-    assert done.returncode == 74
-    assert f"nightly report failed: {tmp_path}/reports is not a folder" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert process.returncode == 74
+    assert f"nightly report failed: {tmp_path}/reports is not a folder" in process.stderr
+    assert "Traceback" not in process.stderr
 
 
 @pytest.mark.parametrize(

@@ -36,9 +36,9 @@ def command(workspace: Path, *words: str) -> list[str]:
 
 
 def run(workspace: Path, *words: str, code: int = 0) -> str:
-    done = subprocess.run(command(workspace, *words), capture_output=True, text=True, check=False, timeout=120)
-    assert done.returncode == code, done.stderr
-    return done.stdout
+    process = subprocess.run(command(workspace, *words), capture_output=True, text=True, check=False, timeout=120)
+    assert process.returncode == code, process.stderr
+    return process.stdout
 
 
 def rows_of(workspace: Path) -> list[dict[str, str]]:

@@ -1,4 +1,4 @@
-"""export and apply as a person calls them."""
+"""Commands export and apply."""
 
 import csv
 import getpass
@@ -34,10 +34,10 @@ def test_export_prints_a_csv_or_writes_a_file_by_its_name(
     printed = run_command("export")
     assert printed.code == 0
     lines = list(csv.DictReader(io.StringIO(printed.out, newline="")))
-    assert [one["text"] for one in lines] == ["1", "2"]
+    assert [line["text"] for line in lines] == ["1", "2"]
 
-    written = run_command("export", "--out", str(tmp_path / "all.jsonl"), "--since", "2020-01-01")
-    assert written.out == f"2 rows of 1 batch, 0 of them reviewed: {tmp_path / 'all.jsonl'}\n"
+    saved = run_command("export", "--out", str(tmp_path / "all.jsonl"), "--since", "2020-01-01")
+    assert saved.out == f"2 rows of 1 batch, 0 of them reviewed: {tmp_path / 'all.jsonl'}\n"
     assert [json.loads(line)["text"] for line in (tmp_path / "all.jsonl").read_text().splitlines()] == ["1", "2"]
 
 
@@ -45,7 +45,7 @@ def test_export_prints_a_csv_or_writes_a_file_by_its_name(
 def test_an_impossible_export_is_reported_with_the_next_step(
     read: ServiceHarness, run_command: RunCommand, tmp_path: Path
 ) -> None:
-    for words, why in (
+    for words, hint in (
         (("--format", "xlsx"), "--out answers.xlsx"),
         (("--since", "yesterday"), "Write a day"),
         (("--out", "/dev/stdout", "--format", "csv"), "no file that can be replaced"),
@@ -54,22 +54,22 @@ def test_an_impossible_export_is_reported_with_the_next_step(
         (("--out", str(read.outbox / "all.csv")), "Name a file elsewhere"),
         (("--out", str(tmp_path / "gone" / "all.csv")), "Create the folder"),
     ):
-        said = run_command("export", *words)
-        assert said.code == 2
-        assert why in said.err
+        result = run_command("export", *words)
+        assert result.code == 2
+        assert hint in result.err
 
 
 def test_apply_takes_corrections_and_says_what_became_of_them(
     read: ServiceHarness, run_command: RunCommand, tmp_path: Path
 ) -> None:
-    said = run_command("apply", table(tmp_path, "file,label\n1.png,7\n2.png,2\n"), "--reviewer", "ann")
+    result = run_command("apply", table(tmp_path, "file,label\n1.png,7\n2.png,2\n"), "--reviewer", "ann")
 
     (batch,) = read.tables()
-    assert said.code == 0
+    assert result.code == 0
     corrected = read.outbox / "corrected" / batch.name
-    assert said.out == f"1 confirmed, 1 corrected, 0 already known, 0 unchanged\n  {corrected}\n"
+    assert result.out == f"1 confirmed, 1 corrected, 0 already known, 0 unchanged\n  {corrected}\n"
     exported = csv.DictReader(io.StringIO(run_command("export").out, newline=""))
-    assert [(one["text"], one["corrected_by"]) for one in exported] == [("7", "ann"), ("2", "ann")]
+    assert [(row["text"], row["corrected_by"]) for row in exported] == [("7", "ann"), ("2", "ann")]
     assert run_command("verify").code == 0
 
 

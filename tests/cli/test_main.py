@@ -1,4 +1,4 @@
-"""An unusable file, model, setting or folder gives one clear line with the way out, and the right exit code."""
+"""Commands of the program: output, error messages and exit codes."""
 
 import json
 import os
@@ -25,7 +25,7 @@ def call(monkeypatch: pytest.MonkeyPatch, folder: Path, *words: str) -> int:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("words", "code", "told"),
+    ("words", "code", "message"),
     [
         (("run", "--batch-files", "0"), 78, "batch_files is 0"),
         (("run", "--worker", "../x"), 78, "worker"),
@@ -48,11 +48,11 @@ def test_a_user_error_is_one_line_without_a_traceback(
     tmp_path: Path,
     words: tuple[str, ...],
     code: int,
-    told: str,
+    message: str,
 ) -> None:
     assert call(monkeypatch, tmp_path, *words) == code
     error = capsys.readouterr().err
-    assert told in error
+    assert message in error
     assert "Traceback" not in error
 
 
@@ -72,10 +72,10 @@ def test_config_says_where_each_value_comes_from(
 
     call(monkeypatch, tmp_path, "config", "--json", "--grace-s", "7")
 
-    found = json.loads(capsys.readouterr().out)
-    assert found["threads"] == {"value": 3, "from": "digitrec.toml"}
-    assert found["grace_s"] == {"value": 7.0, "from": "flag"}
-    assert found["settle_s"] == {"value": 2.0, "from": "default"}
+    config = json.loads(capsys.readouterr().out)
+    assert config["threads"] == {"value": 3, "from": "digitrec.toml"}
+    assert config["grace_s"] == {"value": 7.0, "from": "flag"}
+    assert config["settle_s"] == {"value": 2.0, "from": "default"}
 
 
 def test_strict_run_ends_with_3_if_a_file_was_rejected(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -113,11 +113,11 @@ def test_run_prints_what_was_done_as_json(
 
     call(monkeypatch, tmp_path, "run", "--json", "--settle-s", "0")
 
-    found = json.loads(capsys.readouterr().out)
-    assert (found["claimed"], found["waiting"]) == (1, 1)
-    assert (found["deferred"], found["released"]) == (0, 0)
-    assert Path(found["batches"][0]["csv"]).exists()
-    assert Path(found["batches"][0]["report"]).exists()
+    summary = json.loads(capsys.readouterr().out)
+    assert (summary["claimed"], summary["waiting"]) == (1, 1)
+    assert (summary["deferred"], summary["released"]) == (0, 0)
+    assert Path(summary["batches"][0]["csv"]).exists()
+    assert Path(summary["batches"][0]["report"]).exists()
 
 
 def test_samples_go_to_the_inbox_and_depend_on_the_seed_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -136,12 +136,12 @@ def test_a_folder_that_fails_ends_run_with_74_and_a_way_out(tmp_path: Path) -> N
     assert in_folder(tmp_path, "init").returncode == 0
     (tmp_path / "outbox").rename(tmp_path / "away")
 
-    done = in_folder(tmp_path, "run", "--run-retry-s", "0")
+    result = in_folder(tmp_path, "run", "--run-retry-s", "0")
 
-    assert done.returncode == 74
-    assert "missing" in done.stderr
-    assert "digitrec init" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert result.returncode == 74
+    assert "missing" in result.stderr
+    assert "digitrec init" in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 @pytest.mark.slow
@@ -150,13 +150,13 @@ def test_a_second_process_as_the_same_worker_ends_with_75(tmp_path: Path) -> Non
     from digitrec.settings import Settings
 
     with workspace.open_workspace(Settings(workspace=tmp_path)):
-        done = in_folder(tmp_path, "run")
+        result = in_folder(tmp_path, "run")
 
-    assert done.returncode == 75
+    assert result.returncode == 75
 
 
 @pytest.mark.slow
-def test_verify_can_make_a_lost_ledger_again_first(
+def test_verify_rebuilds_a_lost_ledger_on_request(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     (tmp_path / "inbox").mkdir()
@@ -193,10 +193,10 @@ def test_a_model_that_was_altered_is_refused_with_78(tmp_path: Path) -> None:
     with (tmp_path / "model" / "model.tflite").open("r+b") as file:
         file.write(b"\x00")
 
-    done = in_folder(tmp_path, "run", "--model", "./model")
+    result = in_folder(tmp_path, "run", "--model", "./model")
 
-    assert done.returncode == 78
-    assert "altered" in done.stderr
+    assert result.returncode == 78
+    assert "altered" in result.stderr
 
 
 @pytest.mark.parametrize("words", [("verify",), ("verify", "--rebuild"), ("report",), ("export",), ("status",)])
@@ -205,9 +205,9 @@ def test_a_mistyped_workspace_is_reported_and_not_created(
 ) -> None:
     code = call(monkeypatch, tmp_path, *words)
 
-    told = capsys.readouterr()
+    printed = capsys.readouterr()
     assert code == 0
-    assert f"nothing was ever read in {tmp_path}" in told.err or f"{tmp_path} is no workspace" in told.out
+    assert f"nothing was ever read in {tmp_path}" in printed.err or f"{tmp_path} is no workspace" in printed.out
     assert not list(tmp_path.iterdir())
 
 
@@ -238,7 +238,7 @@ def test_run_lists_deferred_files_with_their_next_attempt(
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "hint"),
     [
         (("predict", "inbox"), "digitrec predict inbox/*"),
         (("predict", "missing.png"), "missing.png"),
@@ -250,7 +250,7 @@ def test_the_next_step_is_shown_instead_of_an_empty_table(
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
     words: tuple[str, ...],
-    told: str,
+    hint: str,
 ) -> None:
     (tmp_path / "inbox").mkdir()
 
@@ -258,16 +258,16 @@ def test_the_next_step_is_shown_instead_of_an_empty_table(
 
     printed = capsys.readouterr()
     assert printed.out == ""
-    assert told in printed.err
+    assert hint in printed.err
 
 
 def test_a_folder_that_may_not_be_written_is_named_not_the_draft_in_it(tmp_path: Path) -> None:
-    refused = PermissionError(13, "Permission denied", str(tmp_path / "inbox" / ".x1b2.part"))
+    error = PermissionError(13, "Permission denied", str(tmp_path / "inbox" / ".x1b2.part"))
 
-    told = wrap_os_error(refused)
+    failure = wrap_os_error(error)
 
-    assert str(told) == f"disk or folder failed: {tmp_path} may not be used by this user: Permission denied"
-    assert "digitrec doctor" in told.hint
+    assert str(failure) == f"disk or folder failed: {tmp_path} may not be used by this user: Permission denied"
+    assert "digitrec doctor" in failure.hint
 
 
 def test_every_command_is_summed_up_in_a_line_that_is_not_cut_off(
@@ -305,7 +305,7 @@ def test_an_unquoted_text_in_the_settings_is_reported_with_its_form(
 def test_a_pipe_in_place_of_the_settings_file_is_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "digitrec.toml")
 
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-m", "digitrec", "config"],
         cwd=tmp_path,
         capture_output=True,
@@ -314,9 +314,9 @@ def test_a_pipe_in_place_of_the_settings_file_is_refused_at_once(tmp_path: Path)
         timeout=30,
     )
 
-    assert done.returncode == 78
-    assert "the settings cannot be read" in done.stderr
-    assert "digitrec.toml is a pipe" in done.stderr
+    assert result.returncode == 78
+    assert "the settings cannot be read" in result.stderr
+    assert "digitrec.toml is a pipe" in result.stderr
 
 
 @pytest.mark.slow
@@ -326,7 +326,7 @@ def test_an_output_that_nobody_reads_is_no_verdict(words: tuple[str, ...], tmp_p
     os.close(reader)
 
     with os.fdopen(writer, "wb") as output:
-        done = subprocess.run(
+        result = subprocess.run(
             [sys.executable, "-m", "digitrec", *words],
             cwd=tmp_path,
             stdout=output,
@@ -336,9 +336,9 @@ def test_an_output_that_nobody_reads_is_no_verdict(words: tuple[str, ...], tmp_p
             timeout=60,
         )
 
-    assert done.returncode == 74, "1 would say that verify found a difference, or that health is bad"
-    assert "Traceback" not in done.stderr
-    assert "Exception ignored" not in done.stderr
+    assert result.returncode == 74, "1 would say that verify found a difference, or that health is bad"
+    assert "Traceback" not in result.stderr
+    assert "Exception ignored" not in result.stderr
 
 
 def test_a_removed_option_is_accepted_with_one_warning(

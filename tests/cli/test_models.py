@@ -26,12 +26,12 @@ def call(monkeypatch: pytest.MonkeyPatch, folder: Path, *words: str) -> int:
 
 
 @pytest.fixture
-def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """What the library was asked for."""
-    found: list[dict[str, Any]] = []
+def train_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What the library was train_calls for."""
+    calls: list[dict[str, Any]] = []
 
-    def train(_: object, data: str, **given: Any) -> RetrainReport:
-        found.append({"data": data, **given})
+    def train(_: object, data: str, **options: Any) -> RetrainReport:
+        calls.append({"data": data, **options})
         held_out = [make_page("a", make_answer("1"), make_answer("7"))]
         suspect = make_page("b", make_answer("1", 1.0), make_answer("1", 1.0))
         pages = CorrectionsDataset((suspect.page,), (held_out[0].page,), 1, 1, 0, missing=2)
@@ -43,48 +43,54 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any
         )
 
     monkeypatch.setattr("digitrec.app.retrain.train_and_compare", train)
-    return found
+    return calls
 
 
 @pytest.mark.slow
 def test_the_model_in_use_goes_on_unless_another_or_another_kind_is_named(
-    asked: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    train_calls: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert call(monkeypatch, tmp_path, "train", "--with-corrections") == 0
     assert (
         call(monkeypatch, tmp_path, "train", "--with-corrections", "--base-model", "shipped", "--network", "mlp") == 0
     )
 
-    assert [(one["base_model"], one["network"], one["epochs"]) for one in asked] == [
+    assert [(options["base_model"], options["network"], options["epochs"]) for options in train_calls] == [
         (None, None, None),
         ("shipped", "mlp", None),
     ]
 
 
 def test_the_gain_and_suspect_corrections_are_printed(
-    asked: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    train_calls: list[dict[str, Any]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert call(monkeypatch, tmp_path, "train", "--with-corrections") == 0
 
-    told = capsys.readouterr().out
-    assert "trained on 1 corrected or confirmed pages; 1 held out, 2 left out" in told
-    assert "held out, before: accuracy 0.00 % (0 of 1" in told
-    assert "held out, now:    accuracy 100.00 % (1 of 1" in told
-    assert "exact McNemar test" in told
-    assert "corrections that may be errors: 1" in told
-    assert str(tmp_path / "index.html") in told
+    printed = capsys.readouterr().out
+    assert "trained on 1 corrected or confirmed pages; 1 held out, 2 left out" in printed
+    assert "held out, before: accuracy 0.00 % (0 of 1" in printed
+    assert "held out, now:    accuracy 100.00 % (1 of 1" in printed
+    assert "exact McNemar test" in printed
+    assert "corrections that may be errors: 1" in printed
+    assert str(tmp_path / "index.html") in printed
 
 
 def test_scripts_get_the_same_as_json(
-    asked: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    train_calls: list[dict[str, Any]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert call(monkeypatch, tmp_path, "train", "--with-corrections", "--json") == 0
 
-    told = json.loads(capsys.readouterr().out)
-    assert told["model_id"] == ModelPackage.open(composition.SHIPPED_MODELS_DIR).card.id
-    assert told["corrections"]["missing"] == 2
-    assert told["held_out"]["after"]["right"]["share"] == 1.0
-    assert told["suspects"] == 1
+    result = json.loads(capsys.readouterr().out)
+    assert result["model_id"] == ModelPackage.open(composition.SHIPPED_MODELS_DIR).card.id
+    assert result["corrections"]["missing"] == 2
+    assert result["held_out"]["after"]["right"]["share"] == 1.0
+    assert result["suspects"] == 1
 
 
 def test_without_corrections_nothing_goes_on_from_a_model(

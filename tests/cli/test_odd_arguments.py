@@ -1,4 +1,4 @@
-"""Whatever is given to a command, it ends with a code of the contract and a plain line, never with a traceback."""
+"""Any argument of a command gives an exit code of the contract and a plain line, never a traceback."""
 
 import os
 from collections.abc import Iterator
@@ -102,10 +102,10 @@ def test_odd_arguments_end_with_a_code_of_the_contract_and_no_traceback(
     for odd in ODD:
         words = [word.replace("{}", odd) for word in line.split()]
 
-        done = run_command(*words)
+        result = run_command(*words)
 
-        assert done.code in CODES, (words, done)
-        for text in (done.out, done.err):
+        assert result.code in CODES, (words, result)
+        for text in (result.out, result.err):
             assert "Traceback" not in text, words
             assert "[Errno" not in text, words
             assert text.replace("\n", "").replace("\r", "").replace("\t", "").isprintable(), (words, text)
@@ -123,7 +123,7 @@ def test_a_workspace_of_any_name_is_worked_in(
     folder.mkdir()
     quick = {"run": ["--run-wait-s", "0"], "samples": ["--count", "1"]}
 
-    done = run_command(command, *quick.get(command, []), workspace=folder)
+    result = run_command(command, *quick.get(command, []), workspace=folder)
 
-    assert done.code == 0
-    assert (done.out + done.err).replace("\n", "").replace("\r", "").isprintable()
+    assert result.code == 0
+    assert (result.out + result.err).replace("\n", "").replace("\r", "").isprintable()

@@ -1,4 +1,4 @@
-"""What the commands say while they work."""
+"""Progress and status lines of the commands."""
 
 import pytest
 
