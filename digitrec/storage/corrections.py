@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from digitrec import text
 from digitrec.errors import DigitrecError, UsageError
@@ -257,23 +257,13 @@ def _select_entry(ledger: Ledger, sql: str, *values: object) -> Correction | Non
     return _decode_correction(entry) if entry else None
 
 
-def _decode_correction(values: tuple[object, ...]) -> Correction:
+def _decode_correction(values: tuple[Any, ...]) -> Correction:
     number, batch_id, row, reviewed_at, reviewer, verdict, old, new, method = values
-    return Correction(
-        id=int(str(number)),
-        batch_id=str(batch_id),
-        row=int(str(row)),
-        reviewed_at=str(reviewed_at),
-        reviewer=str(reviewer),
-        verdict=Verdict(str(verdict)),
-        old=str(old),
-        new=str(new),
-        method=ReviewMethod(str(method)),
-    )
+    return Correction(number, batch_id, row, reviewed_at, reviewer, Verdict(verdict), old, new, ReviewMethod(method))
 
 
 _SELECT_REVIEWED = """
-    SELECT batch_id, row, readings.path, page, readings.sha256, place, text, new, status, confidence, verdict, how, at
+    SELECT batch_id, row, readings.path, page, readings.sha256, place, new, text, status, confidence, verdict, how, at
     FROM corrections JOIN readings USING (batch_id, row) JOIN claims USING (batch_id, path)
     WHERE id IN (SELECT MAX(id) FROM corrections GROUP BY batch_id, row) AND verdict IN ('confirmed', 'corrected')
     ORDER BY batch_id, row
@@ -311,22 +301,8 @@ def read_reviewed_rows(ledger: Ledger, worker: str) -> Iterator[ReviewedRow]:
     if not ledger.has_table("corrections"):
         return
     for values in ledger.query(_SELECT_REVIEWED):
-        batch_id, row, path, page, sha256, location, read, new, status, confidence, verdict, method, reviewed_at = (
-            values
-        )
+        batch_id, row, path, page, sha256, location, new, answer, status, confidence, verdict, method, at = values
         yield ReviewedRow(
-            worker=worker,
-            batch_id=batch_id,
-            row=row,
-            path=os.fsdecode(path),
-            page=page,
-            sha256=sha256,
-            location=os.fsdecode(location),
-            text=new,
-            read_text=read,
-            status=PageStatus(status),
-            confidence=confidence,
-            verdict=Verdict(verdict),
-            method=ReviewMethod(method),
-            reviewed_at=reviewed_at,
-        )
+            worker, batch_id, row, os.fsdecode(path), page, sha256, os.fsdecode(location), new, answer,
+            PageStatus(status), confidence, Verdict(verdict), ReviewMethod(method), at,
+        )  # fmt: skip
