@@ -94,7 +94,7 @@ def test_a_model_with_page_models_is_calibrated_on_synthetic_pages(pages: Pages)
     assert evaluation.calibrations == (pages.table,)
     reader = pages.reader
     assert reader.classifier.temperature == evaluation.temperature
-    networks = (reader.classifier, reader.models.ink, reader.models.line)
+    networks = (reader.classifier, reader.models.segmenter, reader.models.recognizer)
     assert [network.network for network in networks] == [b"digits", b"ink", b"line"]
 
 
