@@ -15,6 +15,7 @@ from digitrec.models.card import Epoch
 from digitrec.training.datasets.dataset import Dataset, Digits, Split
 from digitrec.training.networks import ClassifierSpec, Model
 from digitrec.training.synthetic.augment import augment
+from digitrec.training.synthetic.parallel import ProgressCallback
 
 _MIN_PICTURES, _MIN_PER_DIGIT = 200, 10
 """Smallest data set that can be split."""
@@ -55,6 +56,11 @@ class TrainingState:
 
 def no_progress(_: TrainingState) -> None:
     """Ignore the progress of a training."""
+
+
+def report_items(progress: Callable[[TrainingState], None], stage: str) -> ProgressCallback:
+    """Return a callback that reports the number of finished items of a stage."""
+    return lambda done, total: progress(TrainingState(1, 1, done, total, 0.0, 0.0, stage=stage))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

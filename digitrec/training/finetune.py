@@ -29,6 +29,7 @@ from digitrec.training.classifier import (
     TrainingState,
     fit_classifier,
     no_progress,
+    report_items,
     split_dataset,
 )
 from digitrec.training.correction_examples import LabelledCrops
@@ -39,7 +40,6 @@ from digitrec.training.pipeline_examples import Examples, augment_examples, extr
 from digitrec.training.pretraining import LINE_INPUT_SHAPE, PretrainedModels
 from digitrec.training.synthetic import generate, glyphs
 from digitrec.training.synthetic.generate import LineExamples, dequantize, quantize
-from digitrec.training.synthetic.parallel import ProgressCallback
 from digitrec.training.synthetic.symbols import GlyphSources
 from digitrec.types import PREPROCESSING_VERSION
 
@@ -96,10 +96,6 @@ class _FinetuneContext:
     def sources(self, split: Split) -> GlyphSources:
         """Return the sources of synthetic data for a split."""
         return GlyphSources.from_digits(split.pictures, split.digits, glyphs.load_glyphs())
-
-    def report_items(self, stage: str) -> ProgressCallback:
-        """Return a callback that reports the number of generated items."""
-        return lambda done, total: self.progress(TrainingState(1, 1, done, total, 0.0, 0.0, stage=stage))
 
 
 def finetune(
@@ -219,7 +215,7 @@ def _prepare_page_models(
             network,
             config.pages,
             (seed, _PAGES),
-            on_progress=context.report_items("pages"),
+            on_progress=report_items(context.progress, "pages"),
         )
         page_facts = {"drawn": config.pages, "examples": len(examples), "asked": asked}
         context.checkpoints.save_examples("seen", examples, page_facts)
@@ -244,7 +240,7 @@ def _finetune_sequence_recognizer(
     if not len(augmented):
         return None, {"line": "`line` stayed as it was: the corrections hold no text line to train it on"}
     synthetic = generate.generate_lines(
-        context.sources(splits.train), config.lines, (seed, _LINES), on_progress=context.report_items("lines")
+        context.sources(splits.train), config.lines, (seed, _LINES), on_progress=report_items(context.progress, "lines")
     )
     held_out = generate.generate_lines(
         context.sources(splits.validation), config.lines_held_out, (seed, _LINES_HELD_OUT)

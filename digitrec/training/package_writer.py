@@ -23,7 +23,14 @@ from digitrec.recognition.reader import PageReader
 from digitrec.recognition.segmenter import Segmenter
 from digitrec.recognition.sequence_recognizer import SequenceRecognizer
 from digitrec.training import calibrate, export, model_card, synthetic_evaluation
-from digitrec.training.classifier import FittedClassifier, Splits, TrainingState, augment_half, no_progress
+from digitrec.training.classifier import (
+    FittedClassifier,
+    Splits,
+    TrainingState,
+    augment_half,
+    no_progress,
+    report_items,
+)
 from digitrec.training.datasets.dataset import Dataset, Split
 from digitrec.training.networks import Model
 from digitrec.training.pretraining import PretrainedModels
@@ -62,10 +69,6 @@ def write_model_package(
 
     With `pretrained`, the package holds the page models too, and the card describes their training.
     """
-
-    def report(done: int, total: int) -> None:
-        progress(TrainingState(1, 1, done, total, 0.0, 0.0, stage="calibration"))
-
     contents = {KERAS: export.to_keras_bytes(model), TFLITE: export.to_tflite_bytes(model)}
     if pretrained is not None:
         contents |= pretrained.files
@@ -81,7 +84,7 @@ def write_model_package(
         seed=seed,
         test_splits=test_splits,
         pretrained=pretrained,
-        on_progress=report,
+        on_progress=report_items(progress, "calibration"),
     )
     card = ModelCard(
         id=model_id,

@@ -30,7 +30,7 @@ from digitrec.training.synthetic.parallel import ProgressCallback
 from digitrec.training.synthetic.symbols import LETTERS, GlyphSources
 
 MAX_CLUTTER_RATIO = 1.7
-"""Height to width from which clutter cannot be told from a one; it is no example."""
+"""Height to width from which clutter cannot be distinguished from a one; it is no example."""
 _INK_LEVEL = 127
 
 _Corners = tuple[float, float, float, float]

@@ -10,12 +10,11 @@ from digitrec.recognition.segmenter import CROP_PX, Segmenter
 from digitrec.recognition.sequence_recognizer import LINE_HEIGHT_PX
 from digitrec.training import export, pipeline_examples, segmenter, sequence_recognizer, synthetic_evaluation
 from digitrec.training.checkpoints import Checkpoints, StageFacts
-from digitrec.training.classifier import Splits, TrainingState
+from digitrec.training.classifier import Splits, TrainingState, report_items
 from digitrec.training.fit_loop import TrainedModel
 from digitrec.training.networks import Model, build_segmenter, build_sequence_recognizer
 from digitrec.training.pipeline_examples import Examples
 from digitrec.training.synthetic import generate, glyphs
-from digitrec.training.synthetic.parallel import ProgressCallback
 from digitrec.training.synthetic.symbols import GlyphSources
 from digitrec.types import PREPROCESSING_VERSION
 
@@ -74,10 +73,6 @@ class _TrainContext:
     config: PaperTrainingConfig
     checkpoints: Checkpoints
     progress: Callable[[TrainingState], None]
-
-    def report_items(self, stage: str) -> ProgressCallback:
-        """Return a callback that reports the number of generated items."""
-        return lambda done, total: self.progress(TrainingState(1, 1, done, total, 0.0, 0.0, stage=stage))
 
     def report(self, stage: str, words: str) -> None:
         """Report a line for the user."""
@@ -185,7 +180,7 @@ def _train_segmenter(context: _TrainContext) -> tuple[TrainedModel, float]:
     config, seed = context.config, context.seed
     started_s = time.monotonic()
     crops = generate.generate_crops(
-        context.train, config.crops, (seed, _CROPS), on_progress=context.report_items("crops")
+        context.train, config.crops, (seed, _CROPS), on_progress=report_items(context.progress, "crops")
     )
     held_out = generate.generate_crops(context.validation, config.crops_held_out, (seed, _CROPS_HELD_OUT))
     generation_s = time.monotonic() - started_s
@@ -207,7 +202,7 @@ def _train_sequence_recognizer(context: _TrainContext) -> tuple[TrainedModel, fl
         started_s = time.monotonic()
         round_seed = (number + 1,) if number else ()
         lines = generate.generate_lines(
-            context.train, count, (seed, _LINES, *round_seed), on_progress=context.report_items("lines")
+            context.train, count, (seed, _LINES, *round_seed), on_progress=report_items(context.progress, "lines")
         )
         generation_s += time.monotonic() - started_s
         trained = sequence_recognizer.fit_sequence_recognizer(
@@ -238,7 +233,7 @@ def _load_or_generate_examples(
         return checkpoint
     started_s = time.monotonic()
     examples = pipeline_examples.render_and_extract(
-        context.train, network, count, (context.seed, _PAGES), on_progress=context.report_items("pages")
+        context.train, network, count, (context.seed, _PAGES), on_progress=report_items(context.progress, "pages")
     )
     seconds = round(time.monotonic() - started_s)
     facts = {"drawn": count, "examples": len(examples), "seconds": seconds, "asked": asked}

@@ -192,7 +192,7 @@ def _add_neighbours(
             centre = (float(rng.uniform(0, width)), y)
         pen = limit_thinness(style, size)
         written = write_glyph(np.zeros_like(ink), field, pen, centre, size / glyph_size(field), rng)
-        # Strokes that touch the symbol could not be told from it.
+        # Strokes that touch the symbol could not be distinguished from it.
         near = cv2.dilate(target, np.ones((3, 3), np.uint8)) > 0.3
         is_inside = written[2:-2, 2:-2].sum() > 0.8 * written.sum()
         if not (written[near] > 0.3).any() and not (is_inside and side != 2):
