@@ -27,7 +27,7 @@ from digitrec.types import (
 HOSTILE = "<img src=x onerror=alert(1)>.png"
 MODEL_ID = "paper-c0916754ec"
 THRESHOLD = 0.956905
-_DICE = np.random.default_rng(7)
+_RNG = np.random.default_rng(7)
 _FATES = {
     PageStatus.ACCEPTED: FileOutcome.ACCEPTED,
     PageStatus.REVIEW: FileOutcome.REVIEW,
@@ -39,7 +39,7 @@ _REJECTING = (Reason.BLANK, Reason.TRUNCATED, Reason.NOT_AN_IMAGE)
 def preview(text: str) -> bytes:
     """A page as people see it: pencil on grained paper, the largest size there is."""
     paper = np.full((96, 96), 225.0)
-    paper += np.linspace(-20, 10, 96)[:, None] + _DICE.normal(0, 6, (96, 96))
+    paper += np.linspace(-20, 10, 96)[:, None] + _RNG.normal(0, 6, (96, 96))
     ink = np.zeros((96, 96), np.uint8)
     cv2.putText(ink, text, (24, 76), cv2.FONT_HERSHEY_SIMPLEX, 2.4, 200, 4, cv2.LINE_AA)
     picture = np.clip(paper - ink * 0.8, 0, 255).astype(np.uint8)
@@ -48,8 +48,8 @@ def preview(text: str) -> bytes:
 
 def fill(ledger: Ledger, batch_id: str, at: datetime, pages: int, *, doubtful: float = 0.06, ones: float = 0.1) -> None:
     """Record one closed batch: `doubtful` of it in review, one in a hundred rejected."""
-    confidence = np.round(1 - 10 ** -_DICE.uniform(1.37, 5.5, pages), 6)
-    kinds = _DICE.random(pages)
+    confidence = np.round(1 - 10 ** -_RNG.uniform(1.37, 5.5, pages), 6)
+    kinds = _RNG.random(pages)
     rows = [
         _row(batch_id, number + 1, kinds[number], float(confidence[number]), doubtful, ones) for number in range(pages)
     ]
@@ -83,7 +83,7 @@ def people_look(ledger: Ledger, batch_id: str, at: datetime, *, share: float = 1
     accepted = [row for row in rows if row.reading.status is PageStatus.ACCEPTED]
     looked = review[: round(share * len(review))]
     _judge(ledger, looked, "ann", ReviewMethod.ONE, at, wrong=0.25)
-    picked = [accepted[i] for i in _DICE.choice(len(accepted), drawn, replace=False)]
+    picked = [accepted[i] for i in _RNG.choice(len(accepted), drawn, replace=False)]
     _judge(ledger, picked, "bob <b>", ReviewMethod.AUDIT, at, wrong=0.01)
 
 
@@ -97,16 +97,16 @@ def filled(root: Path, *, pages: int = 5000, days: int = 60) -> tuple[Settings, 
     batch_id = f"{now:%Y%m%dT%H%M%SZ}-00000001"
     fill(ledger, batch_id, now, pages, ones=0.4)
     people_look(ledger, batch_id, now, share=0.4, drawn=50)
-    for each in finished:
-        write_corrected_table(settings.outbox, ledger, each)
+    for finished_id in finished:
+        write_corrected_table(settings.outbox, ledger, finished_id)
     ledger.close()
     return settings, batch_id
 
 
 def _row(batch_id: str, number: int, kind: float, confidence: float, doubtful: float, ones: float) -> TableRow:
-    text = "1" if _DICE.random() < ones else str(_DICE.integers(0, 10))
+    text = "1" if _RNG.random() < ones else str(_RNG.integers(0, 10))
     path = f"desk/scan-{number:05}.png"
-    known = TableRow(
+    base = TableRow(
         batch_id,
         number,
         path,
@@ -119,30 +119,32 @@ def _row(batch_id: str, number: int, kind: float, confidence: float, doubtful: f
     )
     if kind < 0.01:
         reason = _REJECTING[number % 3]
-        return replace(known, reading=PageReading(1, PageStatus.REJECTED, reason=reason, detail=reason.description))
+        return replace(base, reading=PageReading(1, PageStatus.REJECTED, reason=reason, detail=reason.description))
     if kind < 0.01 + doubtful:
         reason = Reason.NOT_A_DIGIT if number % 9 == 0 else Reason.LOW_CONFIDENCE
         other = str((int(text) + 3) % 10)
-        sure = round(float(_DICE.uniform(0.2, THRESHOLD)), 6)
+        sure = round(float(_RNG.uniform(0.2, THRESHOLD)), 6)
         read = PageReading(
             1, PageStatus.REVIEW, text, sure, other, round((1 - sure) / 2, 6), reason, reason.description
         )
-        return replace(known, reading=read, preview=preview(text))
-    return replace(known, reading=PageReading(1, PageStatus.ACCEPTED, text, max(confidence, THRESHOLD)))
+        return replace(base, reading=read, preview=preview(text))
+    return replace(base, reading=PageReading(1, PageStatus.ACCEPTED, text, max(confidence, THRESHOLD)))
 
 
 def _judge(
     ledger: Ledger, rows: Sequence[TableRow], who: str, how: ReviewMethod, at: datetime, *, wrong: float
 ) -> None:
-    said = [
-        Judgement(row.batch_id, row.row, "none" if _DICE.random() < wrong / 4 else _told(row.reading.text, wrong), 0)
+    judgements = [
+        Judgement(
+            row.batch_id, row.row, "none" if _RNG.random() < wrong / 4 else _maybe_wrong(row.reading.text, wrong), 0
+        )
         for row in rows
     ]
-    record_judgements(ledger, said, reviewer=who, method=how, reviewed_at=_utc(at))
+    record_judgements(ledger, judgements, reviewer=who, method=how, reviewed_at=_utc(at))
 
 
-def _told(text: str, wrong: float) -> str:
-    return str((int(text) + 3) % 10) if _DICE.random() < wrong else text
+def _maybe_wrong(text: str, wrong: float) -> str:
+    return str((int(text) + 3) % 10) if _RNG.random() < wrong else text
 
 
 def _utc(at: datetime) -> str:

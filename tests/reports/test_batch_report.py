@@ -44,10 +44,12 @@ def written(tmp_path, facts):
 def test_the_page_shows_the_numbers_of_report_json(tmp_path, make_facts, mixed, read_page):
     html, report = written(tmp_path, make_facts(mixed, [DeferredFacts("c/6.png", "still changing")]))
 
-    shown = read_page(html).numbers
+    numbers = read_page(html).numbers
 
-    assert {"files.claimed", "files.deferred", "pages.total", "truth.accuracy.share", "reasons.truncated"} <= set(shown)
-    assert {key: json.loads(value) for key, value in shown.items()} == {key: value_at(report, key) for key in shown}
+    assert {"files.claimed", "files.deferred", "pages.total", "truth.accuracy.share", "reasons.truncated"} <= set(
+        numbers
+    )
+    assert {key: json.loads(value) for key, value in numbers.items()} == {key: value_at(report, key) for key in numbers}
 
 
 def test_the_report_names_the_next_step_and_remedies(tmp_path, make_facts, mixed, read_page):
@@ -114,7 +116,7 @@ def test_names_are_data_wherever_they_appear(tmp_path, make_facts, read_page, na
     facts = make_facts(rows, [DeferredFacts(name, name)], worker=name, model_id=name)
     plain = make_facts([RowFacts(**fields(row) | harmless(row)) for row in rows], [DeferredFacts("x", "x")])
 
-    page, expected = (read_page(written(tmp_path, each)[0]) for each in (facts, plain))
+    page, expected = (read_page(written(tmp_path, batch)[0]) for batch in (facts, plain))
 
     assert [tag for tag, _ in page.elements] == [tag for tag, _ in expected.elements]
     assert page.text.count(name) >= 8

@@ -19,7 +19,7 @@ def test_the_numbers_of_a_batch_are_those_counted_by_hand(make_facts):
     assert numbers["digits"] == {"0": 1, "1": 0, "2": 0, "3": 0, "4": 1, "5": 0, "6": 0, "7": 2, "8": 0, "9": 0}
     assert numbers["reasons"] == {"low_confidence": 1, "not_a_digit": 1, "blank": 1}
     assert numbers["duplicates"] == 1
-    assert [(one["from"], one["accepted"], one["review"]) for one in numbers["confidence"]] == [
+    assert [(item["from"], item["accepted"], item["review"]) for item in numbers["confidence"]] == [
         (0.0, 0, 1), (0.5, 0, 1), (0.7, 0, 0), (0.8, 0, 0), (0.9, 0, 0),
         (0.95, 0, 0), (0.98, 1, 0), (0.99, 0, 0), (0.995, 0, 0), (0.999, 2, 0),
     ]  # fmt: skip

@@ -38,15 +38,15 @@ def test_the_same_pictures_give_the_same_interval():
 
 
 def test_a_calibration_error_is_in_its_interval_despite_bootstrap_bias():
-    dice = np.random.default_rng(5)
-    confidence = dice.uniform(0.5, 1.0, 2000)
-    right = dice.random(2000) < confidence
+    rng = np.random.default_rng(5)
+    confidence = rng.uniform(0.5, 1.0, 2000)
+    right = rng.random(2000) < confidence
     rows = np.stack([confidence, right.astype(float)], axis=1)
-    found = calibration_error(confidence, right)
+    error = calibration_error(confidence, right)
 
     drawn = bootstrap_rows(rows, lambda all_, picked: calibration_error(all_[picked, 0], all_[picked, 1] > 0))
 
-    assert drawn.low < found < drawn.high
+    assert drawn.low < error < drawn.high
     assert drawn.high < 0.06
 
 
@@ -57,9 +57,9 @@ def test_what_never_changes_has_no_width():
 
 
 def test_the_quick_calibration_error_is_the_one_that_is_shown():
-    dice = np.random.default_rng(2)
-    confidence = np.concatenate([dice.random(500), np.linspace(0, 1, 16)])
-    right = dice.random(516) < 0.7
+    rng = np.random.default_rng(2)
+    confidence = np.concatenate([rng.random(500), np.linspace(0, 1, 16)])
+    right = rng.random(516) < 0.7
 
     assert calibration_error(confidence, right) == pytest.approx(
         expected_calibration_error(reliability_bins(confidence, right))

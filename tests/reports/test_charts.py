@@ -19,17 +19,17 @@ DIGITS = [str(digit) for digit in range(10)]
 @pytest.fixture(scope="module")
 def handwriting():
     """(200, 28, 28) drawn digits with noise, 255 = ink, and what they are."""
-    dice = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     digits = np.arange(200) % 10
-    pictures = dice.integers(0, 40, (200, 28, 28)).astype(np.uint8)
+    pictures = rng.integers(0, 40, (200, 28, 28)).astype(np.uint8)
     for picture, digit in zip(pictures, digits, strict=True):
         cv2.putText(picture, str(digit), (5, 23), cv2.FONT_HERSHEY_SIMPLEX, 0.8, 255, 2, cv2.LINE_AA)
     return pictures, digits
 
 
 def drawings(pictures, digits):
-    dice = np.random.default_rng(1)
-    confidence, right = dice.random(500), dice.random(500) < 0.8
+    rng = np.random.default_rng(1)
+    confidence, right = rng.random(500), rng.random(500) < 0.8
     pairs = [ConfusedPair(digit, (digit + 1) % 10, 20, 0.02, Range(0.01, 0.03)) for digit in range(10)]
     mistakes = [PictureResult(i, int(digit), (int(digit) + 1) % 10, 0.9) for i, digit in enumerate(digits)]
     within = Range(0.85, 1.0)
@@ -38,7 +38,7 @@ def drawings(pictures, digits):
         for digit in range(10)
     ]
     ink = pictures.astype(np.float32) / 255
-    yield "confusion", charts.draw_confusion_matrix(dice.integers(0, 50, (10, 10)).tolist(), DIGITS, DIGITS)
+    yield "confusion", charts.draw_confusion_matrix(rng.integers(0, 50, (10, 10)).tolist(), DIGITS, DIGITS)
     yield "no errors", charts.draw_confusion_matrix(np.diag([980] * 10).tolist(), DIGITS, DIGITS)
     yield "reliability", charts.draw_reliability_diagram(reliability_bins(confidence, right))
     yield "all sure", charts.draw_reliability_diagram(reliability_bins(np.ones(9), np.ones(9, bool)))

@@ -11,13 +11,13 @@ from digitrec.reports.drift import DRIFT_THRESHOLD, MIN_COUNT, _histogram, measu
 
 
 def test_the_index_is_the_one_computed_by_hand():
-    found = measure_drift([600, 400], [500, 500])
+    result = measure_drift([600, 400], [500, 500])
 
     p, q = 600.5 / 1001, 500.5 / 1001
     by_hand = (p - q) * math.log(p / q) + (q - p) * math.log((1 - p) / (1 - q))
-    assert found.psi == pytest.approx(by_hand)
-    assert found.chance == pytest.approx((1 / 1000 + 1 / 1000) * 3.8415, rel=1e-4)
-    assert (found.total, found.reference) == (1000, 1000)
+    assert result.psi == pytest.approx(by_hand)
+    assert result.chance == pytest.approx((1 / 1000 + 1 / 1000) * 3.8415, rel=1e-4)
+    assert (result.total, result.reference) == (1000, 1000)
 
 
 @pytest.mark.parametrize(
@@ -41,10 +41,10 @@ def test_chance_alone_does_not_reach_the_threshold_from_the_fewest_on():
 
 @given(st.lists(st.integers(0, 500), min_size=10, max_size=10), st.lists(st.integers(0, 500), min_size=10, max_size=10))
 def test_it_is_never_negative_and_finite_whatever_is_empty(counts, reference):
-    found = measure_drift(counts, reference)
+    result = measure_drift(counts, reference)
 
-    assert found.psi is None or 0 <= found.psi < math.inf
-    assert found.psi is None or found.psi == pytest.approx(measure_drift(reference, counts).psi)
+    assert result.psi is None or 0 <= result.psi < math.inf
+    assert result.psi is None or result.psi == pytest.approx(measure_drift(reference, counts).psi)
 
 
 def test_other_bins_are_a_mistake_of_the_caller():
@@ -71,20 +71,20 @@ def test_a_calibration_table_gives_the_confidence_distribution():
 def test_the_card_of_the_shipped_model_has_its_training_distribution():
     card = ModelPackage.open(composition.SHIPPED_MODELS_DIR).card
 
-    known = read_reference(card)
+    reference = read_reference(card)
 
-    assert known.confidence is not None
-    assert sum(known.confidence) == pytest.approx(max(one.pages for one in card.calibrations))
-    assert known.digits is not None
-    assert sum(known.digits) == card.training["learned"]
+    assert reference.confidence is not None
+    assert sum(reference.confidence) == pytest.approx(max(table.pages for table in card.calibrations))
+    assert reference.digits is not None
+    assert sum(reference.digits) == card.training["learned"]
 
 
-@pytest.mark.parametrize("told", [None, [1] * 9, ["1"] * 10, [0] * 10, "0123456789", {"0": 1}, [-1] * 10])
-def test_an_older_card_has_no_digit_distribution(told):
+@pytest.mark.parametrize("training_value", [None, [1] * 9, ["1"] * 10, [0] * 10, "0123456789", {"0": 1}, [-1] * 10])
+def test_an_older_card_has_no_digit_distribution(training_value):
     from dataclasses import replace
 
     card = ModelPackage.open(composition.SHIPPED_MODELS_DIR).card
 
-    known = read_reference(replace(card, training={"learned_of_each": told}, calibrations=()))
+    reference = read_reference(replace(card, training={"learned_of_each": training_value}, calibrations=()))
 
-    assert (known.digits, known.confidence) == (None, None)
+    assert (reference.digits, reference.confidence) == (None, None)

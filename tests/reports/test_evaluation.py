@@ -29,14 +29,14 @@ def test_the_numbers_are_those_counted_by_hand():
     measured = evaluate_scores(TRUTH, SCORES, threshold=0.9)
 
     assert (measured.accuracy.hits, measured.accuracy.total) == (4, 6)
-    one, seven = measured.per_class[1], measured.per_class[7]
-    assert (one.support, one.precision, one.recall, one.f1) == pytest.approx((3, 2 / 3, 2 / 3, 2 / 3))
+    item, seven = measured.per_class[1], measured.per_class[7]
+    assert (item.support, item.precision, item.recall, item.f1) == pytest.approx((3, 2 / 3, 2 / 3, 2 / 3))
     assert (seven.support, seven.precision, seven.recall, seven.f1) == pytest.approx((2, 1 / 2, 1 / 2, 1 / 2))
     assert measured.macro.recall == pytest.approx((1 + 2 / 3 + 1 / 2) / 3)
     assert measured.weighted.recall == pytest.approx(4 / 6)
     assert (measured.confusion[1][7], measured.confusion[7][1], measured.confusion[1][1]) == (1, 1, 2)
     assert sum(map(sum, measured.confusion)) == 6
-    assert [(one.truth, one.read_as, one.count, one.share) for one in measured.top_confusions] == [
+    assert [(item.truth, item.read_as, item.count, item.share) for item in measured.top_confusions] == [
         (1, 7, 1, 1 / 3),
         (7, 1, 1, 1 / 2),
     ]
@@ -68,17 +68,17 @@ def test_every_figure_is_within_its_interval():
 
 
 def test_the_averages_of_a_confusion_are_those_of_scikit_learn():
-    dice = np.random.default_rng(3)
-    truth = dice.integers(0, 9, 500)  # no 9
-    read_as = np.where(dice.random(500) < 0.8, truth, dice.integers(0, 11, 500))
+    rng = np.random.default_rng(3)
+    truth = rng.integers(0, 9, 500)  # no 9
+    read_as = np.where(rng.random(500) < 0.8, truth, rng.integers(0, 11, 500))
     confusion = np.zeros((1, 10, 11))
     np.add.at(confusion[0], (truth, read_as), 1)
     measured = evaluate_scores(truth, np.eye(11, dtype=np.float32)[read_as], threshold=0.5)
 
-    found = average_class_scores(confusion, list(range(9)))[0]
+    averages = average_class_scores(confusion, list(range(9)))[0]
 
     macro, weighted = measured.macro, measured.weighted
-    assert found.tolist() == pytest.approx(
+    assert averages.tolist() == pytest.approx(
         [macro.precision, macro.recall, macro.f1, weighted.precision, weighted.recall, weighted.f1]
     )
 
@@ -86,7 +86,7 @@ def test_the_averages_of_a_confusion_are_those_of_scikit_learn():
 def test_the_surest_mistake_comes_first():
     measured = evaluate_scores(TRUTH, SCORES, threshold=0.9)
 
-    assert [(one.index, one.truth, one.read_as) for one in measured.errors] == [(4, 7, 1), (2, 1, 7)]
+    assert [(item.index, item.truth, item.read_as) for item in measured.errors] == [(4, 7, 1), (2, 1, 7)]
 
 
 def test_a_digit_the_data_lacks_has_no_score_and_no_part_in_the_mean():

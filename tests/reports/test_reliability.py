@@ -19,7 +19,7 @@ def test_a_confidence_on_an_edge_belongs_to_the_lower_bin():
 
     bins = reliability_bins(np.array([0.0, edge, 1.0]), np.array([True, True, True]))
 
-    assert [i for i, one in enumerate(bins) if one.count] == [0, 2, BINS - 1]
+    assert [i for i, item in enumerate(bins) if item.count] == [0, 2, BINS - 1]
 
 
 def test_the_calibration_error_is_the_one_counted_by_hand():
@@ -39,7 +39,7 @@ def test_an_empty_bin_has_no_mean():
 def test_risk_is_the_error_among_the_surest():
     points = risk_coverage_curve(np.array([0.6, 0.99, 0.8, 0.9]), np.array([False, True, False, True]))
 
-    assert [(one.coverage, round(one.risk, 4), one.threshold) for one in points] == [
+    assert [(item.coverage, round(item.risk, 4), item.threshold) for item in points] == [
         (0.25, 0.0, 0.99),
         (0.5, 0.0, 0.9),
         (0.75, 0.3333, 0.8),
@@ -49,10 +49,10 @@ def test_risk_is_the_error_among_the_surest():
 
 @given(st.integers(1, 3000), st.integers(0, 2**31))
 def test_the_curve_is_short_and_ends_with_everything_accepted(total, seed):
-    dice = np.random.default_rng(seed)
-    right = dice.random(total) < 0.9
+    rng = np.random.default_rng(seed)
+    right = rng.random(total) < 0.9
 
-    points = risk_coverage_curve(dice.random(total), right)
+    points = risk_coverage_curve(rng.random(total), right)
 
     assert len(points) <= CURVE_POINTS
     assert points[-1].coverage == 1.0

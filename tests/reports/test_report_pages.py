@@ -38,12 +38,12 @@ HISTORY = {"loss": [0.4, 0.2], "accuracy": [0.9, 0.95], "val_loss": [0.3, 0.25],
 @pytest.fixture(scope="module")
 def measured():
     """An evaluation of 400 pictures, one in ten of them wrong."""
-    dice = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     truth = np.arange(400) % 10
-    said = np.where(dice.random(400) < 0.1, (truth + 3) % 10, truth)
+    answers = np.where(rng.random(400) < 0.1, (truth + 3) % 10, truth)
     scores = np.full((400, 11), 0.002, np.float32)
     scores[:, 10] = 0.0
-    scores[np.arange(400), said] = 1 - 9 * 0.002
+    scores[np.arange(400), answers] = 1 - 9 * 0.002
     return evaluate_scores(truth, scores, threshold=0.97)
 
 
@@ -139,8 +139,8 @@ def test_the_surest_mistakes_are_shown(tmp_path, read_page, measured, pictures):
 
     page, _ = read(tmp_path, read_page)
 
-    shown = [picture["alt"] for picture in page.tags("img") if picture["alt"].startswith("Picture no.")]
-    assert shown == [f"Picture no. {one.index}" for one in measured.errors[:40]]
+    captions = [picture["alt"] for picture in page.tags("img") if picture["alt"].startswith("Picture no.")]
+    assert captions == [f"Picture no. {error.index}" for error in measured.errors[:40]]
 
 
 @pytest.mark.slow

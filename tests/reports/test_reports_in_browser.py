@@ -41,7 +41,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     home = settings.reports / "evaluation" / "cnn-1"
     _array_evaluation(home / "set")
     _page_evaluation(home / "pages")
-    lesson = _lesson(settings.reports / "learning" / "cnn-2")
+    retrain_page = _retrain_page(settings.reports / "learning" / "cnn-2")
     with workspace.open_ledgers_readonly(settings) as ledgers:
         page, _ = write_all_reports(settings, ledgers)
     return {
@@ -50,7 +50,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "trend": settings.reports / "trend" / "index.html",
         "evaluation": home / "set" / "index.html",
         "page evaluation": home / "pages" / "index.html",
-        "lesson": lesson,
+        "retrain": retrain_page,
     }
 
 
@@ -70,29 +70,29 @@ def test_every_page_is_smaller_than_three_megabytes(reports: dict[str, Path]) ->
         assert page.stat().st_size < LARGEST, name
 
 
-@pytest.mark.parametrize("name", ["list", "batch", "trend", "evaluation", "page evaluation", "lesson"])
+@pytest.mark.parametrize("name", ["list", "batch", "trend", "evaluation", "page evaluation", "retrain"])
 def test_a_page_asks_for_nothing_runs_nothing_and_fits_a_phone(
     browser: Any, reports: dict[str, Path], name: str
 ) -> None:
     asked: list[str] = []
-    said: list[str] = []
+    answers: list[str] = []
     page = browser.new_page(viewport={"width": 390, "height": 844})
     page.on("request", lambda request: asked.append(request.url))
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda why: said.append(str(why)))
-    page.on("dialog", lambda dialog: said.append(dialog.message))
+    page.on("console", lambda message: answers.append(message.text))
+    page.on("pageerror", lambda why: answers.append(str(why)))
+    page.on("dialog", lambda dialog: answers.append(dialog.message))
 
     page.goto(reports[name].as_uri())
 
     assert [url for url in asked if not url.startswith("data:")] == [reports[name].as_uri()]
-    assert said == []
+    assert answers == []
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert page.evaluate("[...document.images].every(one => one.complete && one.naturalWidth > 0)")
     page.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", ["list", "batch", "trend", "evaluation", "page evaluation", "lesson"])
+@pytest.mark.parametrize("name", ["list", "batch", "trend", "evaluation", "page evaluation", "retrain"])
 def test_a_page_is_accessible(browser: Any, reports: dict[str, Path], name: str, scheme: str) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
@@ -101,9 +101,9 @@ def test_a_page_is_accessible(browser: Any, reports: dict[str, Path], name: str,
     page = context.new_page()
     page.goto(reports[name].as_uri())
 
-    found = Axe().run(page).response["violations"]
+    violations = Axe().run(page).response["violations"]
 
-    assert [(one["id"], one["impact"], one["nodes"][0]["html"]) for one in found] == []
+    assert [(violation["id"], violation["impact"], violation["nodes"][0]["html"]) for violation in violations] == []
     context.close()
 
 
@@ -150,12 +150,12 @@ def test_on_paper_nothing_is_cut_off(browser: Any, reports: dict[str, Path]) -> 
 
 
 def _array_evaluation(folder: Path) -> None:
-    dice = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     truth = np.arange(1000) % 10
-    said = np.where(dice.random(1000) < 0.06, (truth + 3) % 10, truth)
-    sure = np.where(said == truth, dice.uniform(0.9, 1, 1000), dice.uniform(0.3, 0.99, 1000))
+    answers = np.where(rng.random(1000) < 0.06, (truth + 3) % 10, truth)
+    sure = np.where(answers == truth, rng.uniform(0.9, 1, 1000), rng.uniform(0.3, 0.99, 1000))
     scores = np.tile(((1 - sure) / 10)[:, None], (1, 11)).astype(np.float32)
-    scores[np.arange(1000), said] = sure
+    scores[np.arange(1000), answers] = sure
     pictures = np.zeros((1000, 28, 28), np.uint8)
     for picture, digit in zip(pictures, truth, strict=True):
         cv2.putText(picture, str(digit), (5, 23), cv2.FONT_HERSHEY_SIMPLEX, 0.8, 255, 2, cv2.LINE_AA)
@@ -179,7 +179,7 @@ def _page_evaluation(folder: Path) -> None:
     write_page_evaluation(folder, FACTS, evaluate_pages(rows, 0.956905))
 
 
-def _lesson(folder: Path) -> Path:
+def _retrain_page(folder: Path) -> Path:
     pages = {"learned": 245, "held_out": 55, "confirmed": 267, "corrected": 33, "repeated": 1, "missing": 2}
     facts = RetrainFacts("cnn-2", "cnn-1", "1.0", "2026-01-22T15:00:00Z", 0.005, pages, is_promoted=True)
     before = ModelMetrics(wilson(51, 55), wilson(32, 55), wilson(0, 32))

@@ -21,12 +21,12 @@ A, V, X = PageStatus.ACCEPTED, PageStatus.REVIEW, PageStatus.REJECTED
 AT = "2026-01-23T08:00:00.000Z"
 
 
-def said(verdict, text="3", is_audit=False, reviewer="ann"):
+def judged(verdict, text="3", is_audit=False, reviewer="ann"):
     return ReviewVerdict(verdict, text, reviewer, AT, is_audit)
 
 
-RIGHT, WRONG, UNSURE = said(Verdict.CONFIRMED, "7"), said(Verdict.CORRECTED), said(Verdict.UNSURE, "")
-AUDITED, AUDITED_WRONG = said(Verdict.CONFIRMED, "7", True), said(Verdict.CORRECTED, "1", True)
+RIGHT, WRONG, UNSURE = judged(Verdict.CONFIRMED, "7"), judged(Verdict.CORRECTED), judged(Verdict.UNSURE, "")
+AUDITED, AUDITED_WRONG = judged(Verdict.CONFIRMED, "7", True), judged(Verdict.CORRECTED, "1", True)
 
 
 def page(number, status, review=None, **more):
@@ -44,7 +44,7 @@ REVIEWED = [
     page(6, A, AUDITED_WRONG),
     page(7, A, WRONG),
     page(8, A),
-    page(9, X, said(Verdict.CORRECTED, "9")),
+    page(9, X, judged(Verdict.CORRECTED, "9")),
 ]
 
 
@@ -54,9 +54,11 @@ def numbers(rows, csv=""):
 
 @pytest.mark.slow
 def test_the_numbers_of_a_review_are_those_counted_by_hand():
-    found = numbers(REVIEWED)
+    result = numbers(REVIEWED)
 
-    assert {key: found[key] for key in ("pages", "confirmed", "corrected", "unsure", "open", "accepted_corrected")} == {
+    assert {
+        key: result[key] for key in ("pages", "confirmed", "corrected", "unsure", "open", "accepted_corrected")
+    } == {
         "pages": 7,
         "confirmed": 2,
         "corrected": 4,
@@ -64,8 +66,8 @@ def test_the_numbers_of_a_review_are_those_counted_by_hand():
         "open": 2,
         "accepted_corrected": 2,
     }
-    assert (found["held_back"]["hits"], found["held_back"]["of"]) == (1, 2)
-    assert (found["audit"]["hits"], found["audit"]["of"]) == (1, 2)
+    assert (result["held_back"]["hits"], result["held_back"]["of"]) == (1, 2)
+    assert (result["audit"]["hits"], result["audit"]["of"]) == (1, 2)
 
 
 def test_a_batch_nobody_looked_at_says_nothing_about_people():
@@ -74,43 +76,43 @@ def test_a_batch_nobody_looked_at_says_nothing_about_people():
 
 @pytest.mark.slow
 def test_only_randomly_sampled_answers_estimate_the_accepted_error():
-    found = [(A, AUDITED)] * 49 + [(A, AUDITED_WRONG), *[(A, WRONG)] * 10, (A, said(Verdict.UNSURE, "", True))]
+    result = [(A, AUDITED)] * 49 + [(A, AUDITED_WRONG), *[(A, WRONG)] * 10, (A, judged(Verdict.UNSURE, "", True))]
 
-    drawn = audit_error_rate(found)
+    drawn = audit_error_rate(result)
 
     assert (drawn.hits, drawn.total) == (1, 50)
     assert drawn.high == pytest.approx(0.1065, abs=1e-4)  # the exact interval of 1 in 50
-    assert review_error_rate(found).total == 0
+    assert review_error_rate(result).total == 0
 
 
 @pytest.mark.slow
 def test_the_page_shows_what_people_found_and_the_same_numbers(tmp_path, make_facts, read_page, thumbnail):
-    rows = [*REVIEWED, page(10, V, said(Verdict.CORRECTED, "none"), preview_png=thumbnail("x"))]
+    rows = [*REVIEWED, page(10, V, judged(Verdict.CORRECTED, "none"), preview_png=thumbnail("x"))]
     facts = make_facts(rows, corrected_csv="../../outbox/corrected/b.csv")
 
     html = write_batch_report(tmp_path, facts).read_text(encoding="utf-8")
 
-    shown, report = read_page(html), json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
-    assert {key: json.loads(value) for key, value in shown.numbers.items()} == {
-        key: value_at(report, key) for key in shown.numbers
+    html_page, report = read_page(html), json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert {key: json.loads(value) for key, value in html_page.numbers.items()} == {
+        key: value_at(report, key) for key in html_page.numbers
     }
     assert {"reviewed.audit.high", "reviewed.held_back.share", "reviewed.open", "reviewed.accepted_corrected"} <= set(
-        shown.numbers
+        html_page.numbers
     )
-    assert {"href": "../../outbox/corrected/b.csv"} in shown.tags("a")
-    assert "estimated for the accepted answers of this batch without another review" in shown.words
-    assert "2 pages still need review" in shown.words
+    assert {"href": "../../outbox/corrected/b.csv"} in html_page.tags("a")
+    assert "estimated for the accepted answers of this batch without another review" in html_page.words
+    assert "2 pages still need review" in html_page.words
 
 
 def test_what_is_settled_is_not_to_be_looked_at_any_more(tmp_path, make_facts, read_page):
-    rows = [page(1, V, RIGHT), page(2, V, said(Verdict.CORRECTED, "2")), page(3, A)]
+    rows = [page(1, V, RIGHT), page(2, V, judged(Verdict.CORRECTED, "2")), page(3, A)]
 
     html = write_batch_report(tmp_path, make_facts(rows)).read_text(encoding="utf-8")
 
-    shown = read_page(html)
-    assert "Needs review" not in [heading.strip() for heading in shown.text.split("\n")]
-    assert "All pages that needed review are resolved" in shown.words
-    assert {"href": "#reviewed"} in shown.tags("a")
+    html_page = read_page(html)
+    assert "Needs review" not in [heading.strip() for heading in html_page.text.split("\n")]
+    assert "All pages that needed review are resolved" in html_page.words
+    assert {"href": "#reviewed"} in html_page.tags("a")
 
 
 def test_the_worst_correction_is_first_and_confirmations_are_counted():
@@ -121,7 +123,7 @@ def test_the_worst_correction_is_first_and_confirmations_are_counted():
 def test_author_and_correction_are_embedded_as_data(tmp_path, make_facts, read_page, name):
     pages = []
     for who in ("ann", name):
-        facts = make_facts([page(1, V, said(Verdict.CORRECTED, who, reviewer=who))], corrected_csv=f"../../{who}.csv")
+        facts = make_facts([page(1, V, judged(Verdict.CORRECTED, who, reviewer=who))], corrected_csv=f"../../{who}.csv")
         html = write_batch_report(tmp_path / str(len(pages)), facts).read_text(encoding="utf-8")
         pages.append(read_page(html))
 
@@ -136,6 +138,6 @@ def test_every_row_of_every_list_has_its_picture(tmp_path, make_facts, read_page
 
     html = write_batch_report(tmp_path, make_facts(rows)).read_text(encoding="utf-8")
 
-    shown = read_page(html)
-    assert len(shown.tags("img")) == 300, "a hundred in review, mismatches and corrections"
-    assert "nopicture" not in shown.text.replace("\n", "")
+    html_page = read_page(html)
+    assert len(html_page.tags("img")) == 300, "a hundred in review, mismatches and corrections"
+    assert "nopicture" not in html_page.text.replace("\n", "")

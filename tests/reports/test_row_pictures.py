@@ -43,9 +43,9 @@ def test_all_that_is_not_as_labelled_is_pictured_whatever_came_before(harness: S
 
     (table,) = harness.tables()
     page = Page((harness.root / "reports" / table.stem / "index.html").read_text(encoding="utf-8"))
-    found = pictured(page)
-    assert sum(row > 120 for row in found) == 100, "of those not as labelled"
-    assert sum(row <= 120 for row in found) == 100, "of the blank ones"
+    rows_shown = pictured(page)
+    assert sum(row > 120 for row in rows_shown) == 100, "of those not as labelled"
+    assert sum(row <= 120 for row in rows_shown) == 100, "of the blank ones"
     assert "nopicture" not in page.text.replace("\n", "")
     with closing(Ledger.open_readonly(harness.root / ".digitrec" / "main" / "ledger.sqlite3")) as ledger:
         assert len(ledger.previews(table.stem)) == 240
@@ -55,9 +55,9 @@ def test_what_the_ledger_has_not_kept_is_drawn_from_the_original(tmp_path: Path)
     settings = Settings(workspace=tmp_path)
     fill(settings, BATCH, [*REVIEW, Answer("7", 0.95), Answer("", None, reason=Reason.TRUNCATED)])
     with closing(Ledger.open_shared(settings.ledger)) as ledger:
-        said = [Judgement(BATCH, row, "1", 0) for row in (*range(1, 111), 131)]
+        judgements = [Judgement(BATCH, row, "1", 0) for row in (*range(1, 111), 131)]
         record_judgements(
-            ledger, said, reviewer="ann", method=ReviewMethod.GRID, reviewed_at="2026-01-03T10:00:00.000Z"
+            ledger, judgements, reviewer="ann", method=ReviewMethod.GRID, reviewed_at="2026-01-03T10:00:00.000Z"
         )
 
     page = page_of(settings)

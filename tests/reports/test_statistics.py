@@ -52,9 +52,9 @@ def test_the_exact_interval_turns_back_into_the_probability_it_was_made_of(hits,
 def test_the_exact_interval_is_that_of_scipy(hits, of):
     from scipy.stats import binomtest
 
-    exact, found = binomtest(hits, of).proportion_ci(0.95, method="exact"), clopper_pearson(hits, of)
+    exact, computed = binomtest(hits, of).proportion_ci(0.95, method="exact"), clopper_pearson(hits, of)
 
-    assert (found.low, found.high) == pytest.approx((float(exact.low), float(exact.high)), rel=1e-8)
+    assert (computed.low, computed.high) == pytest.approx((float(exact.low), float(exact.high)), rel=1e-8)
 
 
 @pytest.mark.slow

@@ -30,7 +30,7 @@ BINS = len(CONFIDENCE_EDGES)
 KNOWN = Reference("m-1", (10.0,) * (BINS - 1) + (900.0,), "drawn pages", (500,) * 10)
 
 
-def said(verdict, is_audit=False):
+def judged(verdict, is_audit=False):
     return ReviewVerdict(verdict, "1", "ann", NOW, is_audit)
 
 
@@ -48,16 +48,16 @@ def numbers(entries, references=None):
 def test_a_batch_is_counted_as_by_hand(make_facts):
     rows = [
         RowFacts(1, "a", 1, A, "70", 0.9995, label="70"),
-        RowFacts(2, "b", 1, A, "1", 0.985, label="7", review=said(Verdict.CORRECTED, True)),
-        RowFacts(3, "c", 1, V, "3", 0.6, reason=Reason.LOW_CONFIDENCE, review=said(Verdict.CONFIRMED)),
+        RowFacts(2, "b", 1, A, "1", 0.985, label="7", review=judged(Verdict.CORRECTED, True)),
+        RowFacts(3, "c", 1, V, "3", 0.6, reason=Reason.LOW_CONFIDENCE, review=judged(Verdict.CONFIRMED)),
         RowFacts(4, "d", 1, V, "8", 0.2, reason=Reason.NOT_A_DIGIT),
         RowFacts(5, "e", 1, X, reason=Reason.BLANK),
     ]
 
-    found = compute_batch_stats(make_facts(rows))
+    stats = compute_batch_stats(make_facts(rows))
 
-    assert (found.files, found.seconds, found.files_per_s) == (5, 4.0, 1.25)
-    tally = found.counts
+    assert (stats.files, stats.seconds, stats.files_per_s) == (5, 4.0, 1.25)
+    tally = stats.counts
     assert (tally.pages, tally.accepted, tally.review, tally.rejected) == (5, 2, 2, 1)
     assert (tally.in_review_wrong, tally.in_review_resolved) == (0, 1)
     assert (tally.audit_wrong, tally.audit_resolved) == (1, 1)
@@ -75,12 +75,12 @@ def test_a_time_that_is_not_known_gives_no_speed(make_facts, opened, seconds):
 
 
 def test_tallies_add_up(make_facts):
-    one = count_pages([RowFacts(1, "a", 1, A, "7", 0.99), RowFacts(2, "b", 1, X, reason=Reason.BLANK)])
+    item = count_pages([RowFacts(1, "a", 1, A, "7", 0.99), RowFacts(2, "b", 1, X, reason=Reason.BLANK)])
 
-    both = one + one
+    both = item + item
 
     assert (both.pages, both.accepted, both.rejected, both.digits[7], sum(both.confidence)) == (4, 2, 2, 2, 2)
-    assert one + PageCounts() == one
+    assert item + PageCounts() == item
 
 
 def test_the_trend_groups_by_batch_day_or_month_as_batches_increase():
@@ -95,12 +95,12 @@ def test_the_trend_groups_by_batch_day_or_month_as_batches_increase():
 
     for entries, unit, names in (
         (few, "batch", MAX_BATCHES),
-        (sorted(several, key=lambda one: one.processed_at), "day", 3),
+        (sorted(several, key=lambda item: item.processed_at), "day", 3),
         (years, "month", 24),
     ):
-        found, periods = group_periods(entries)
-        assert (found, len(periods)) == (unit, names)
-        assert sum(len(one.batches) for one in periods) == len(entries)
+        stats, periods = group_periods(entries)
+        assert (stats, len(periods)) == (unit, names)
+        assert sum(len(item.batches) for item in periods) == len(entries)
 
 
 def test_the_estimated_error_is_given_by_model_and_recent_days():
@@ -164,14 +164,14 @@ def season(days):
     ]  # fmt: skip
 
 
-def shown(folder, entries, read_page, references=None):
+def write_and_read(folder, entries, read_page, references=None):
     page = write_trend(folder, entries, references or {}, made_at=NOW, app_version="0")
     return read_page(page.read_text(encoding="utf-8")), json.loads((folder / "report.json").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("days", [3, 50])
 def test_the_page_shows_the_numbers_of_report_json(tmp_path, read_page, days):
-    page, report = shown(tmp_path / "trend", season(days), read_page, {"m-1": KNOWN})
+    page, report = write_and_read(tmp_path / "trend", season(days), read_page, {"m-1": KNOWN})
 
     assert {key: json.loads(value) for key, value in page.numbers.items()} == {
         key: value_at(report, key) for key in page.numbers
@@ -196,14 +196,14 @@ def test_the_page_shows_the_numbers_of_report_json(tmp_path, read_page, days):
 
 
 def test_nothing_read_yet_is_a_page_too(tmp_path, read_page):
-    page, report = shown(tmp_path / "trend", [], read_page)
+    page, report = write_and_read(tmp_path / "trend", [], read_page)
 
     assert "No batch was processed yet" in page.words
     assert report["periods"] == []
 
 
 def test_a_model_nothing_is_known_of_is_shown_without_training(tmp_path, read_page):
-    page, _ = shown(tmp_path / "trend", season(2), read_page)
+    page, _ = write_and_read(tmp_path / "trend", season(2), read_page)
 
     assert "unknown" in page.words
     assert not page.tags("script")
@@ -211,8 +211,8 @@ def test_a_model_nothing_is_known_of_is_shown_without_training(tmp_path, read_pa
 
 @pytest.mark.parametrize("name", ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>'])
 def test_a_name_of_a_model_is_data(tmp_path, read_page, name):
-    plain, _ = shown(tmp_path / "a", [entry(1, model_id="m", pages=10, accepted=10)], read_page)
-    hostile, _ = shown(tmp_path / "b", [entry(1, model_id=name, pages=10, accepted=10)], read_page)
+    plain, _ = write_and_read(tmp_path / "a", [entry(1, model_id="m", pages=10, accepted=10)], read_page)
+    hostile, _ = write_and_read(tmp_path / "b", [entry(1, model_id=name, pages=10, accepted=10)], read_page)
 
     assert [tag for tag, _ in hostile.elements] == [tag for tag, _ in plain.elements]
     assert hostile.text.count(name) >= 2

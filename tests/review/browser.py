@@ -25,9 +25,9 @@ def served(workspace: Path, *options: str) -> Iterator[str]:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
         try:
             assert running.stdout is not None
-            found = re.search(r"http://\S+", running.stdout.readline())
-            assert found, "it printed no address"
-            yield found[0]
+            match = re.search(r"http://\S+", running.stdout.readline())
+            assert match, "it printed no address"
+            yield match[0]
         finally:
             running.send_signal(signal.SIGTERM)
             running.wait(20)

@@ -77,17 +77,17 @@ def fill(
 ) -> None:
     """Put a batch into a worker's ledger, and its originals where they belong."""
     rows, claims = [], []
-    for number, one in enumerate(answers, start=1):
-        path = one.name or f"scan-{number:05d}.png"
-        data = one.content if one.content is not None else draw(int(one.text[:1] or 0), shift=number % 7)
-        kind = "rejected" if one.status is PageStatus.REJECTED else "done"
+    for number, answer in enumerate(answers, start=1):
+        path = answer.name or f"scan-{number:05d}.png"
+        data = answer.content if answer.content is not None else draw(int(answer.text[:1] or 0), shift=number % 7)
+        kind = "rejected" if answer.status is PageStatus.REJECTED else "done"
         place = settings.outbox / kind / batch_id / path
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(data)
-        rows.append(_row(batch_id, number, path, data, one))
+        rows.append(_row(batch_id, number, path, data, answer))
         claims.append(
             Claim(
-                batch_id, path, number, len(data), 1, False, "2026-01-02T03:04:05.000Z", FileOutcome(one.status), "",
+                batch_id, path, number, len(data), 1, False, "2026-01-02T03:04:05.000Z", FileOutcome(answer.status), "",
                 rows[-1].sha256, place.relative_to(settings.workspace).as_posix(),
             )
         )  # fmt: skip
@@ -95,18 +95,19 @@ def fill(
         ledger.restore_batch(Batch(batch_id, "2026-01-02T03:04:05.000Z", stage, RENDERING), claims, rows)
 
 
-def _row(batch_id: str, number: int, path: str, data: bytes, one: Answer) -> TableRow:
-    share = one.confidence or 0.0
-    reason = one.reason or (None if one.status is PageStatus.ACCEPTED else Reason.LOW_CONFIDENCE)
+def _row(batch_id: str, number: int, path: str, data: bytes, answer: Answer) -> TableRow:
+    share = answer.confidence or 0.0
+    reason = answer.reason or (None if answer.status is PageStatus.ACCEPTED else Reason.LOW_CONFIDENCE)
     digits = tuple(
         Digit(
             Box(10 + 3 * at, 15, 30, 50),
-            tuple(share if digit == int(each) else (1 - share) / 10 for digit in range(10)),
+            tuple(share if digit == int(text_digit) else (1 - share) / 10 for digit in range(10)),
         )
-        for at, each in enumerate(one.text)
+        for at, text_digit in enumerate(answer.text)
     )
     reading = PageReading(
-        1, one.status, one.text, one.confidence, "1" if one.text else "", 0.1 if one.text else None, reason,
+        1, answer.status, answer.text, answer.confidence, "1" if answer.text else "", 0.1 if answer.text else None,
+        reason,
         reason.description if reason else "", "png", 60, 80, digits,
     )  # fmt: skip
     return TableRow(

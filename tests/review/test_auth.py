@@ -162,8 +162,8 @@ def test_a_large_upload_is_refused_before_it_is_read(pages: Pages) -> None:
             read.append(1)
             yield bytes(1_000_000)
 
-    told = person.client.post("/api/try", content=b"x", headers=ORIGIN | {"Content-Length": "100000000"})
-    assert told.status_code == 413
+    response = person.client.post("/api/try", content=b"x", headers=ORIGIN | {"Content-Length": "100000000"})
+    assert response.status_code == 413
     untold = person.client.post("/api/try", content=endless(), headers=ORIGIN)
     assert untold.status_code == 413
     assert len(read) <= 65, "64 MB are taken, then it is cut off"
@@ -226,9 +226,9 @@ def test_a_body_that_is_no_judgement_is_refused(pages: Pages, body: bytes) -> No
 )
 def test_a_judgement_of_wrong_types_is_refused_and_nothing_is_kept(pages: Pages, wrong: dict[str, object]) -> None:
     person = pages.person()
-    one = {"batch": BATCH, "row": 1, "new": "7", "seen": 0} | wrong
+    judgement = {"batch": BATCH, "row": 1, "new": "7", "seen": 0} | wrong
 
-    answer = person.post("/api/judge", {"how": "one", "judgements": [one]})
+    answer = person.post("/api/judge", {"how": "one", "judgements": [judgement]})
 
     assert answer.status_code == 400
     assert answer.json()["problem"]

@@ -31,8 +31,8 @@ DESK, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    with browser.chromium() as found:
-        yield found
+    with browser.chromium() as program:
+        yield program
 
 
 @pytest.fixture
@@ -49,8 +49,8 @@ def workspace(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def address(workspace: Path) -> Iterator[str]:
-    with browser.served(workspace, "--reviewer", "Anna") as found:
-        yield found
+    with browser.served(workspace, "--reviewer", "Anna") as address:
+        yield address
 
 
 @pytest.fixture
@@ -60,14 +60,17 @@ def tab(chromium: Any, address: str) -> Iterator[Any]:
     page = context.new_page()
     complaints: list[str] = []
     outside: list[str] = []
-    page.on("console", lambda said: complaints.append(said.text) if said.type in {"error", "warning"} else None)
+    page.on(
+        "console",
+        lambda message: complaints.append(message.text) if message.type in {"error", "warning"} else None,
+    )
     page.on("pageerror", lambda why: complaints.append(str(why)))
     page.on("request", lambda asked: outside.append(asked.url) if "//127.0.0.1:" not in asked.url else None)
     page.goto(address)
     yield page
     # That a request was answered with an error is part of some tests; a browser notes it all the same.
-    assert [each for each in complaints if not each.startswith("Failed to load resource")] == []
-    assert [each for each in outside if not each.startswith(("blob:", "data:"))] == []
+    assert [item for item in complaints if not item.startswith("Failed to load resource")] == []
+    assert [item for item in outside if not item.startswith(("blob:", "data:"))] == []
     context.close()
 
 
@@ -86,9 +89,9 @@ def expect(locator: Any) -> Any:
     return expect(locator)
 
 
-def said(workspace: Path) -> dict[tuple[str, int], tuple[str, str]]:
+def read_judgements(workspace: Path) -> dict[tuple[str, int], tuple[str, str]]:
     with closing(Ledger.open_readonly(Settings(workspace=workspace).ledger)) as ledger:
-        return {place: (one.new, one.method) for place, one in read_latest(ledger).items()}
+        return {place: (item.new, item.method) for place, item in read_latest(ledger).items()}
 
 
 def begin(tab: Any, path: str = "/one?status=review") -> None:
@@ -110,11 +113,11 @@ def test_sixty_uncertain_pictures_are_reviewed_by_keyboard_alone(tab: Any, works
             tab.keyboard.press("Enter")
     tab.wait_for_selector(".note >> text=outbox/corrected")
 
-    found = said(workspace)
-    assert len(found) == 60
-    assert found[BATCH, 6] == ("42", "one")
-    assert found[BATCH, 7] == ("none", "one")
-    assert found[BATCH, 1] == ("0", "one")
+    saved = read_judgements(workspace)
+    assert len(saved) == 60
+    assert saved[BATCH, 6] == ("42", "one")
+    assert saved[BATCH, 7] == ("none", "one")
+    assert saved[BATCH, 1] == ("0", "one")
     assert (workspace / "outbox" / "corrected" / f"{BATCH}.csv").exists()
     assert "That was the last answer." in tab.inner_text("#empty")
 
@@ -128,7 +131,7 @@ def test_undo_unsure_and_moving_about(tab: Any, workspace: Path) -> None:
     progress(tab, "^1 of 60 resolved, 1 not sure")
     tab.keyboard.press("z")
     progress(tab, "^0 of 60 resolved, 1 not sure")
-    assert said(workspace) == {(BATCH, 1): ("", "one")}
+    assert read_judgements(workspace) == {(BATCH, 1): ("", "one")}
     assert tab.inner_text("#file") == "scan-00002.png", "what was undone is shown"
     for key, name in (("ArrowRight", "00003"), ("ArrowLeft", "00002"), ("ArrowLeft", "00001")):
         tab.keyboard.press(key)
@@ -148,7 +151,7 @@ def test_typing_ahead_loses_and_mixes_up_nothing(tab: Any, workspace: Path) -> N
         tab.keyboard.press("Enter")
     progress(tab, "20 by you$")
 
-    assert {row: new for (_, row), (new, _) in said(workspace).items()} == {
+    assert {row: new for (_, row), (new, _) in read_judgements(workspace).items()} == {
         number + 1: str((number + 1) % 10) for number in range(20)
     }
 
@@ -165,13 +168,13 @@ def test_the_odd_one_of_a_grid_is_corrected_and_the_rest_confirmed_at_once(tab: 
     tab.keyboard.press("Enter")
     expect(tab.locator(".tile")).to_have_count(1, timeout=30_000)
 
-    found = said(workspace)
-    assert found[OTHER, 4] == ("1", "grid")
-    assert len(found) == 29, "marked without a correction: it stays"
-    assert sum(new == "7" for new, _ in found.values()) == 28
+    saved = read_judgements(workspace)
+    assert saved[OTHER, 4] == ("1", "grid")
+    assert len(saved) == 29, "marked without a correction: it stays"
+    assert sum(new == "7" for new, _ in saved.values()) == 28
     tab.keyboard.press("z")
     expect(tab.locator(".tile")).to_have_count(30, timeout=30_000)
-    assert said(workspace) == {}
+    assert read_judgements(workspace) == {}
 
 
 def test_two_tabs_at_once_do_not_overwrite_each_other(tab: Any, chromium: Any, workspace: Path) -> None:
@@ -193,14 +196,14 @@ def test_two_tabs_at_once_do_not_overwrite_each_other(tab: Any, chromium: Any, w
         bens.keyboard.press(key)
     dialog = bens.wait_for_selector("dialog.conflict[open]")
     assert "Anna" in dialog.inner_text()
-    assert said(workspace)[BATCH, 1][0] == "1", "nothing is overwritten"
+    assert read_judgements(workspace)[BATCH, 1][0] == "1", "nothing is overwritten"
     bens.click("dialog.conflict >> text=Keep mine")
     progress(bens, "1 by you$")
-    assert said(workspace)[BATCH, 1][0] == "2", "Ben knew, and decided"
+    assert read_judgements(workspace)[BATCH, 1][0] == "2", "Ben knew, and decided"
 
     tab.keyboard.press("z")
     tab.wait_for_selector(".note >> text=Ben has changed")
-    assert said(workspace)[BATCH, 1][0] == "2"
+    assert read_judgements(workspace)[BATCH, 1][0] == "2"
     context.close()
 
 
@@ -234,7 +237,7 @@ def test_a_file_named_like_markup_is_shown_as_its_name(tab: Any) -> None:
     go(tab, "/grid?text=4&state=any")
     tab.wait_for_selector(".tile img")
 
-    assert HOSTILE in "".join(each.get_attribute("aria-label") for each in tab.locator(".tile").all())
+    assert HOSTILE in "".join(item.get_attribute("aria-label") for item in tab.locator(".tile").all())
     assert "owned" not in tab.title()
     assert tab.locator("img[src=x]").count() == 0
 
@@ -256,9 +259,9 @@ def test_every_page_is_accessible_in_light_dark_desktop_and_phone_views(tab: Any
             tab.wait_for_selector(ready)
             if "grid" in path:
                 tab.keyboard.press("Space")
-            found = Axe().run(tab).response["violations"]
-            serious = [one for one in found if one["impact"] in {"serious", "critical"}]
-            assert serious == [], (path, json.dumps([(one["id"], one["nodes"][0]["html"]) for one in serious]))
+            violations = Axe().run(tab).response["violations"]
+            serious = [item for item in violations if item["impact"] in {"serious", "critical"}]
+            assert serious == [], (path, json.dumps([(item["id"], item["nodes"][0]["html"]) for item in serious]))
             assert tab.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, path
 
 
@@ -272,7 +275,7 @@ def test_on_a_phone_it_works_by_touch(chromium: Any, address: str, workspace: Pa
         tab.tap(f"#work [data-key='{key}']")
     progress(tab, "^2 of 60 resolved, 1 not sure · 3 by you")
 
-    assert [new for new, _ in said(workspace).values()] == ["1", "none", ""]
+    assert [new for new, _ in read_judgements(workspace).values()] == ["1", "none", ""]
     for key in ("Enter", "0", "9", "x", "ArrowRight"):
         box = tab.locator(f"#work [data-key='{key}']").bounding_box()
         assert box["y"] + box["height"] <= PHONE["height"], f"{key} is reached without scrolling"
@@ -296,7 +299,7 @@ def test_an_error_is_shown_and_unsaved_input_not_taken_for_saved(tab: Any, works
     tab.unroute("**/api/judge")
     tab.keyboard.press("Enter")
     progress(tab, "^1 of 60 resolved · 1 by you")
-    assert list(said(workspace)) == [(BATCH, 1)]
+    assert list(read_judgements(workspace)) == [(BATCH, 1)]
 
 
 def test_blank_pages_are_confirmed_as_such(chromium: Any, tmp_path: Path) -> None:
@@ -311,4 +314,4 @@ def test_blank_pages_are_confirmed_as_such(chromium: Any, tmp_path: Path) -> Non
         progress(tab, "^1 of 1")
         tab.close()
 
-    assert said(tmp_path) == {(BATCH, 1): ("none", "one")}
+    assert read_judgements(tmp_path) == {(BATCH, 1): ("none", "one")}

@@ -71,14 +71,14 @@ def test_it_prints_an_address_that_works_once_and_ends_at_a_signal(opened: Opens
         text=True,
     ) as running:
         assert running.stdout is not None
-        found = re.search(r"http://127\.0\.0\.1:(\d+)/enter\?token=\S+", running.stdout.readline())
-        assert found
-        asked = urllib.request.Request(found[0])
+        match = re.search(r"http://127\.0\.0\.1:(\d+)/enter\?token=\S+", running.stdout.readline())
+        assert match
+        asked = urllib.request.Request(match[0])
         with urllib.request.build_opener(urllib.request.HTTPCookieProcessor).open(asked, timeout=20) as answer:
             assert "need" in answer.read().decode()
         with pytest.raises(urllib.error.HTTPError, match="403"):
-            urllib.request.urlopen(found[0], timeout=20)
-        refused = socket.create_connection(("127.0.0.1", int(found[1])))
+            urllib.request.urlopen(match[0], timeout=20)
+        refused = socket.create_connection(("127.0.0.1", int(match[1])))
         refused.close()
         running.send_signal(number)
         _, errors = running.communicate(timeout=20)

@@ -63,9 +63,9 @@ def connect(app: App) -> Iterator[Opened]:
         thread.start()
 
         def open_one(content: bytes = b"") -> socket.socket:
-            one = stack.enter_context(socket.create_connection(door.getsockname(), timeout=5))
-            one.sendall(content)
-            return one
+            connection = stack.enter_context(socket.create_connection(door.getsockname(), timeout=5))
+            connection.sendall(content)
+            return connection
 
         yield open_one
         app.may_answer.set()
@@ -73,18 +73,18 @@ def connect(app: App) -> Iterator[Opened]:
         thread.join(10)
 
 
-def answer(one: socket.socket) -> bytes:
+def answer(connection: socket.socket) -> bytes:
     """What comes until the answer is complete, or the connection ends."""
-    found = b""
-    while not found.endswith(b"\r\n\r\nok") and (more := one.recv(1000)):
-        found += more
-    return found
+    received = b""
+    while not received.endswith(b"\r\n\r\nok") and (more := connection.recv(1000)):
+        received += more
+    return received
 
 
-def is_closed(one: socket.socket, within_s: float = 0.0) -> bool:
-    readable, _, _ = select.select([one], [], [], within_s)
+def is_closed(connection: socket.socket, within_s: float = 0.0) -> bool:
+    readable, _, _ = select.select([connection], [], [], within_s)
     try:
-        return bool(readable) and one.recv(1000, socket.MSG_PEEK) == b""
+        return bool(readable) and connection.recv(1000, socket.MSG_PEEK) == b""
     except ConnectionError:
         return True
 
@@ -102,13 +102,13 @@ def test_a_header_that_does_not_come_in_time_ends_the_connection(connect: Opened
 
 @pytest.mark.slow
 def test_the_header_of_a_second_request_has_the_same_time(connect: Opened) -> None:
-    one = connect(WHOLE)
-    assert b"200 OK" in answer(one)
-    assert not is_closed(one, 2 * HEADERS_S), "between two requests it may rest"
+    connection = connect(WHOLE)
+    assert b"200 OK" in answer(connection)
+    assert not is_closed(connection, 2 * HEADERS_S), "between two requests it may rest"
 
-    one.sendall(HALF)
+    connection.sendall(HALF)
 
-    assert is_closed(one, 5)
+    assert is_closed(connection, 5)
 
 
 def test_a_newcomer_replaces_the_oldest_that_sent_no_request(connect: Opened, caplog: pytest.LogCaptureFixture) -> None:
@@ -119,10 +119,10 @@ def test_a_newcomer_replaces_the_oldest_that_sent_no_request(connect: Opened, ca
     assert b"200 OK" in answer(connect(WHOLE))
 
     assert not is_closed(served), "one that sent a request stays"
-    assert sum(not is_closed(one) for one in silent) <= MOST - 2
+    assert sum(not is_closed(connection) for connection in silent) <= MOST - 2
     assert is_closed(silent[0], 5)
-    told = [each for each in caplog.records if each.levelno >= logging.WARNING]
-    assert len(told) == 1, "one line, however many there are"
+    warnings = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert len(warnings) == 1, "one line, however many there are"
 
 
 def test_one_that_rests_makes_room_and_one_that_is_answered_does_not(connect: Opened, app: App) -> None:
@@ -140,7 +140,7 @@ def test_one_that_rests_makes_room_and_one_that_is_answered_does_not(connect: Op
     assert b"503" in refused.recv(1000), "all are busy: it is told so"
 
     app.may_answer.set()
-    assert all(b"200 OK" in answer(one) for one in (*busy, last))
+    assert all(b"200 OK" in answer(connection) for connection in (*busy, last))
 
 
 @pytest.mark.slow
@@ -155,9 +155,9 @@ def test_four_hundred_half_open_connections_cost_nobody_the_page(opened: Opens) 
         stack.callback(running.send_signal, signal.SIGTERM)
         resource.prlimit(running.pid, resource.RLIMIT_NOFILE, (256, hard))  # as some shells and services have it
         assert running.stdout is not None
-        found = re.search(r"http://127\.0\.0\.1:(\d+)/enter\?token=\S+", running.stdout.readline())
-        assert found
-        at = ("127.0.0.1", int(found[1]))
+        match = re.search(r"http://127\.0\.0\.1:(\d+)/enter\?token=\S+", running.stdout.readline())
+        assert match
+        at = ("127.0.0.1", int(match[1]))
         half = []
         for _ in range(400):
             half.append(stack.enter_context(socket.create_connection(at, timeout=20)))
@@ -165,10 +165,10 @@ def test_four_hundred_half_open_connections_cost_nobody_the_page(opened: Opens) 
 
         person = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(CookieJar()))
         began = time.monotonic()
-        with person.open(found[0], timeout=20) as page:
+        with person.open(match[0], timeout=20) as page:
             assert "need" in page.read().decode()
         assert time.monotonic() - began < 5, "meanwhile"
-        assert sum(not is_closed(one) for one in half) <= 200
+        assert sum(not is_closed(connection) for connection in half) <= 200
         until = time.monotonic() + 20
         while not all(map(is_closed, half)) and time.monotonic() < until:
             time.sleep(0.2)

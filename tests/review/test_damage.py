@@ -15,7 +15,7 @@ from digitrec.storage.ledger import Ledger
 from digitrec.types import Reason
 from tests.review import browser
 from tests.review.conftest import BATCH, OTHER, Answer, fill
-from tests.review.test_browser import DESK, expect, go, progress, said
+from tests.review.test_browser import DESK, expect, go, progress, read_judgements
 
 pytestmark = [
     pytest.mark.slow,
@@ -29,8 +29,8 @@ Opens = Callable[..., Any]
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    with browser.chromium() as found:
-        yield found
+    with browser.chromium() as saved:
+        yield saved
 
 
 @pytest.fixture
@@ -75,12 +75,12 @@ def judged(settings: Settings, row: int, new: str | None, who: str = "Ben") -> N
 
 
 def texts(settings: Settings) -> dict[int, str]:
-    return {row: new for (_, row), (new, _) in said(settings.workspace).items()}
+    return {row: new for (_, row), (new, _) in read_judgements(settings.workspace).items()}
 
 
 def log(settings: Settings, row: int) -> list[tuple[str, str]]:
     with closing(Ledger.open_readonly(settings.ledger)) as ledger:
-        return [(one.reviewer, one.new) for one in read_history(ledger, BATCH, row)]
+        return [(entry.reviewer, entry.new) for entry in read_history(ledger, BATCH, row)]
 
 
 def test_enter_keeps_the_existing_correction(chromium: Any, settings: Settings) -> None:
@@ -191,11 +191,11 @@ def test_a_key_applies_to_all_that_are_marked(chromium: Any, settings: Settings)
         tab.keyboard.press("Enter")
         expect(marked).to_have_count(1)
 
-    found = texts(settings)
-    assert {row for row, new in found.items() if new == "1"} == {2, 5, 7}
-    assert found[10] == "none"
-    assert 11 not in found, "marked without a correction: it stays"
-    assert sum(new == "7" for new in found.values()) == 7
+    saved = texts(settings)
+    assert {row for row, new in saved.items() if new == "1"} == {2, 5, 7}
+    assert saved[10] == "none"
+    assert 11 not in saved, "marked without a correction: it stays"
+    assert sum(new == "7" for new in saved.values()) == 7
 
 
 def test_shift_marks_a_range_by_keyboard_and_by_mouse(chromium: Any, settings: Settings) -> None:
@@ -214,11 +214,11 @@ def test_shift_marks_a_range_by_keyboard_and_by_mouse(chromium: Any, settings: S
         tab.keyboard.press("Enter")
         expect(marked).to_have_count(0)
 
-    found = texts(settings)
-    assert {row: new for row, new in found.items() if new != "7"} == dict.fromkeys((2, 3, 4), "1") | dict.fromkeys(
+    saved = texts(settings)
+    assert {row: new for row, new in saved.items() if new != "7"} == dict.fromkeys((2, 3, 4), "1") | dict.fromkeys(
         (7, 8, 9), "2"
     )
-    assert len(found) == 12
+    assert len(saved) == 12
 
 
 def test_undo_is_there_after_all_was_confirmed_at_once(chromium: Any, settings: Settings) -> None:

@@ -53,7 +53,7 @@ def test_an_odd_value_in_any_field_is_refused_in_plain_words(pages: Pages, addre
     person = pages.person()
     form, fields = FIELDS[address]
 
-    answer = posted(person, address, form % tuple(odd if each == field else GOOD[each] for each in fields))
+    answer = posted(person, address, form % tuple(odd if key == field else GOOD[key] for key in fields))
 
     assert answer.status_code == 400, answer.text
     assert answer.json()["problem"]
@@ -120,7 +120,7 @@ def test_an_endless_length_of_a_body_is_refused(pages: Pages) -> None:
 
 
 def test_a_name_is_escaped_once_wherever_it_is_shown(opened: Opens) -> None:
-    shown = "=A%0A%1Bnn%25"
+    escaped = "=A%0A%1Bnn%25"
     pages = opened([Answer("7", 0.6), Answer("7", 0.5, reason=Reason.NOT_A_DIGIT)])
     link = pages.person().post("/api/invite", {"who": "=A\n\x1bnn%"}).json()["link"]
     client = pages.stranger()
@@ -129,14 +129,14 @@ def test_a_name_is_escaped_once_wherever_it_is_shown(opened: Opens) -> None:
 
     person.judge((1, "1"), (2, "none"))
 
-    assert f">{shown}</span>" in person.get("/").text, "page"
-    assert person.get(f"/api/entry/{BATCH}/1").json()["said"]["who"] == shown, "page"
-    told = io.BytesIO()
+    assert f">{escaped}</span>" in person.get("/").text, "page"
+    assert person.get(f"/api/entry/{BATCH}/1").json()["said"]["who"] == escaped, "page"
+    stream = io.BytesIO()
     with workspace.open_ledgers_readonly(pages.settings) as ledgers:
-        export.export(pages.settings, ledgers, TableFormat.CSV, told)
-    table = list(csv.DictReader(io.StringIO(told.getvalue().decode())))
-    assert [line["corrected_by"] for line in table] == [f"'{shown}"] * 2, "CSV, where it is no formula"
+        export.export(pages.settings, ledgers, TableFormat.CSV, stream)
+    table = list(csv.DictReader(io.StringIO(stream.getvalue().decode())))
+    assert [line["corrected_by"] for line in table] == [f"'{escaped}"] * 2, "CSV, where it is no formula"
     with closing(Ledger.open_shared(pages.settings.ledger)) as ledger:
         reports.report_batch(pages.settings, ledger, BATCH)
     html = (pages.settings.reports / BATCH / "index.html").read_text(encoding="utf-8")
-    assert f"<bdi>{shown}</bdi>" in html, "report"
+    assert f"<bdi>{escaped}</bdi>" in html, "report"

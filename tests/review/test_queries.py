@@ -26,7 +26,7 @@ NOTHING_READ = [
 
 
 def rows(person: Person, query: str) -> list[int]:
-    return [each["row"] for each in person.listed(query)["entries"]]
+    return [item["row"] for item in person.listed(query)["entries"]]
 
 
 def test_the_least_sure_come_first_and_those_without_an_answer_last(opened: Opens) -> None:
@@ -82,8 +82,8 @@ def test_a_file_is_found_by_its_name_as_it_is_or_as_the_table_writes_it(opened: 
     person = opened([Answer(name=name), Answer(name="other.png")]).person()
 
     for spelt in (name, text.escape_cell(name)):
-        found = person.get("/api/list", params={"file": spelt}).json()["entries"]
-        assert [each["file"] for each in found] == [text.escape(name)]
+        page = person.get("/api/list", params={"file": spelt}).json()["entries"]
+        assert [item["file"] for item in page] == [text.escape(name)]
 
 
 def test_pages_of_a_list_follow_one_another_without_a_gap(opened: Opens) -> None:
@@ -91,9 +91,9 @@ def test_pages_of_a_list_follow_one_another_without_a_gap(opened: Opens) -> None
     seen: list[int] = []
     after = ""
     while after is not None:
-        found = person.get("/api/list", params={"most": 7, "after": after}).json()
-        seen += [each["row"] for each in found["entries"]]
-        after = found["next"]
+        page = person.get("/api/list", params={"most": 7, "after": after}).json()
+        seen += [item["row"] for item in page["entries"]]
+        after = page["next"]
 
     assert len(seen) == 50
     assert sorted(seen) == list(range(1, 51))
@@ -125,7 +125,7 @@ def test_all_workers_answers_are_in_one_list(opened: Opens, tmp_path: Path) -> N
     fill(Settings(workspace=tmp_path, worker="second"), OTHER, [Answer("7", 0.5)])
     person = pages.person()
 
-    assert [(each["batch"], each["row"]) for each in person.listed()["entries"]] == [(BATCH, 1), (OTHER, 1), (BATCH, 2)]
+    assert [(item["batch"], item["row"]) for item in person.listed()["entries"]] == [(BATCH, 1), (OTHER, 1), (BATCH, 2)]
     assert person.judge((1, "1"), batch=OTHER).status_code == 200
     assert person.listed()["count"] == {"open": 2, "unsure": 0, "resolved": 1}
 
@@ -134,7 +134,7 @@ def test_an_open_batch_is_not_shown(opened: Opens, tmp_path: Path) -> None:
     pages = opened([Answer()])
     fill(Settings(workspace=tmp_path), OTHER, [Answer()], stage=BatchStage.PUBLISHED)
 
-    assert [each["batch"] for each in pages.person().listed()["entries"]] == [BATCH]
+    assert [item["batch"] for item in pages.person().listed()["entries"]] == [BATCH]
 
 
 def test_an_audit_is_the_same_for_the_same_seed_and_goes_on_where_it_was(opened: Opens) -> None:
@@ -145,14 +145,14 @@ def test_an_audit_is_the_same_for_the_same_seed_and_goes_on_where_it_was(opened:
     person = again.person()
 
     first = person.get("/api/audit").json()
-    assert [(BATCH, each["row"]) for each in first["entries"]] == list(drawn) == list(again.site.service.audit_sample)
+    assert [(BATCH, item["row"]) for item in first["entries"]] == list(drawn) == list(again.site.service.audit_sample)
     assert set(drawn) != set(other.site.service.audit_sample)
     assert person.judge((drawn[0][1], "7"), (drawn[1][1], "1"), how="audit").status_code == 200
 
     later = opened((), audit=20, seed=3)
     assert later.site.service.audit_sample == drawn
     left = later.person().get("/api/audit").json()
-    assert [each["row"] for each in left["entries"]] == [row for _, row in drawn[2:]]
+    assert [item["row"] for item in left["entries"]] == [row for _, row in drawn[2:]]
     assert left["count"] == {"open": 18, "unsure": 0, "resolved": 2}
 
 

@@ -26,7 +26,7 @@ def test_the_colours_are_those_of_the_reports_in_light_and_in_dark() -> None:
         assert {name: ours[name] for name in shared} == {name: theirs[name] for name in shared}
 
 
-@pytest.mark.parametrize("script", [each.name for each in STATIC.iterdir() if each.name.endswith(".js")])
+@pytest.mark.parametrize("script", [path.name for path in STATIC.iterdir() if path.name.endswith(".js")])
 def test_scripts_put_data_in_as_text_only_and_ask_nobody_else(script: str) -> None:
     source = (STATIC / script).read_text(encoding="utf-8")
 

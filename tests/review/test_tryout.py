@@ -24,10 +24,10 @@ def test_a_picture_is_read_with_all_its_probabilities(opened: Opens) -> None:
     pages = trying(opened([Answer()]), lambda: loaded.append(1) or (reader(), 0.5))
     client = pages.person().client
 
-    found = [client.post("/api/try", content=draw(digit), headers=ORIGIN).json() for digit in (7, 3)]
+    results = [client.post("/api/try", content=draw(digit), headers=ORIGIN).json() for digit in (7, 3)]
 
-    assert [each["pages"][0]["text"] for each in found] == ["7", "3"]
-    (page,) = found[0]["pages"]
+    assert [result["pages"][0]["text"] for result in results] == ["7", "3"]
+    (page,) = results[0]["pages"]
     (digit,) = page["digits"]
     assert page["is_accepted"]
     assert len(digit["probabilities"]) == 11
@@ -50,10 +50,10 @@ def test_nothing_is_stored(opened: Opens, tmp_path: Path) -> None:
 def test_what_is_no_picture_says_why(opened: Opens, data: bytes) -> None:
     client = trying(opened([Answer()]), lambda: (reader(), 0.5)).person().client
 
-    found = client.post("/api/try", content=data, headers=ORIGIN).json()
+    results = client.post("/api/try", content=data, headers=ORIGIN).json()
 
-    assert found["pages"] == []
-    assert found["why"]
+    assert results["pages"] == []
+    assert results["why"]
 
 
 def test_a_model_that_cannot_be_loaded_is_reported(opened: Opens) -> None:
@@ -69,7 +69,7 @@ def test_a_model_that_cannot_be_loaded_is_reported(opened: Opens) -> None:
 def test_the_shipped_model_reads_what_is_tried(opened: Opens) -> None:
     client = opened([Answer()]).person().client
 
-    found = client.post("/api/try", content=draw(7), headers=ORIGIN).json()
+    results = client.post("/api/try", content=draw(7), headers=ORIGIN).json()
 
-    assert found["pages"][0]["text"] == "7"
+    assert results["pages"][0]["text"] == "7"
     assert review.get_login_name()

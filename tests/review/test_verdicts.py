@@ -16,11 +16,11 @@ def test_a_verdict_is_saved_with_its_author_and_method(opened: Opens) -> None:
 
     answer = pages.person("Anna").judge((1, "1"), (2, "7"), how="grid")
 
-    assert [one["said"]["verdict"] for one in answer.json()["done"]] == ["corrected", "confirmed"]
+    assert [item["said"]["verdict"] for item in answer.json()["done"]] == ["corrected", "confirmed"]
     assert answer.json()["by_you"] == 2
     with closing(Ledger.open_readonly(pages.settings.ledger)) as ledger:
-        kept = read_latest(ledger)
-    assert [(one.reviewer, one.method, one.old, one.new) for one in kept.values()] == [
+        corrections = read_latest(ledger)
+    assert [(item.reviewer, item.method, item.old, item.new) for item in corrections.values()] == [
         ("Anna", "grid", "7", "1"),
         ("Anna", "grid", "7", "7"),
     ]
@@ -105,10 +105,10 @@ def test_an_outbox_that_cannot_be_written_costs_no_judgement(opened: Opens) -> N
 
 def test_a_batch_in_no_ledger_is_refused_before_saving(opened: Opens) -> None:
     person = opened([Answer()]).person()
-    there = {"batch": BATCH, "row": 1, "new": "7", "seen": 0}
-    nowhere = there | {"batch": "20990101T000000Z-00000000"}
+    known_row = {"batch": BATCH, "row": 1, "new": "7", "seen": 0}
+    nowhere = known_row | {"batch": "20990101T000000Z-00000000"}
 
-    answer = person.post("/api/judge", {"how": "one", "judgements": [there, nowhere]})
+    answer = person.post("/api/judge", {"how": "one", "judgements": [known_row, nowhere]})
 
     assert answer.status_code == 400
     assert person.listed()["count"]["open"] == 1
