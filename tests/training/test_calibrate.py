@@ -119,7 +119,7 @@ def test_an_always_wrong_model_has_no_error_bound() -> None:
 
         assert {bound.upper for bound in result.bounds} == {1.0}
         assert result.threshold(0.5) is None
-        assert result.best == 1.0
+        assert result.lowest_error == 1.0
 
 
 def test_a_page_that_is_never_accepted_counts_as_a_page_only() -> None:
@@ -128,9 +128,9 @@ def test_a_page_that_is_never_accepted_counts_as_a_page_only() -> None:
     )
 
     assert result.pages == 3
-    assert (result.at(0.0).accepted, result.at(0.0).wrong) == (2, 1)
+    assert (result.point_at(0.0).accepted, result.point_at(0.0).wrong) == (2, 1)
     assert result.threshold(0.0) == pytest.approx(0.5, abs=0.05)
-    assert result.at(result.threshold(0.0) or 0).accepted == 1
+    assert result.point_at(result.threshold(0.0) or 0).accepted == 1
 
 
 def digits_page(scores: list[list[float]], reason: Reason | None = None) -> PageResult:

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 class Blank:
     """Fake reader that finds no writing."""
 
-    def read_all(self, files: Iterable[bytes], *_: object) -> list[list[PageResult] | RejectedImage]:
+    def read_files(self, files: Iterable[bytes], *_: object) -> list[list[PageResult] | RejectedImage]:
         return [RejectedImage(Reason.BLANK) for _ in files]
 
 

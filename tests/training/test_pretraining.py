@@ -78,7 +78,7 @@ def test_the_folder_holds_three_networks_that_can_be_run(trained: Path) -> None:
     classifier = LiteRTDigitClassifier.load(bundle)
     assert classifier.score(mnist.load_mnist_5k().train.ink[:2]).shape == (2, 11)
     gray = mnist.load_mnist_5k().train.ink[0] * 255
-    Segmenter(bundle.read_file(INK_TFLITE), INK_TFLITE).find(gray)
+    Segmenter(bundle.read_file(INK_TFLITE), INK_TFLITE).segment_zoomed(gray)
     frames, _ = SequenceRecognizer(bundle.read_file(LINE_TFLITE), LINE_TFLITE).read(gray[:, :20].repeat(4, axis=1))
     assert frames.shape[1] == 12
 
