@@ -67,7 +67,7 @@ def train(
         UsageError: the network is unknown, or `epochs` is less than 1.
     """
     if network not in CLASSIFIERS:
-        raise UsageError(f"there is no network {network!r}", hint=f"RecognitionModels: {', '.join(CLASSIFIERS)}.")
+        raise UsageError(f"there is no network {network!r}", hint=f"Networks: {', '.join(CLASSIFIERS)}.")
     spec = CLASSIFIERS[network]
     epochs = spec.epochs if epochs is None else epochs
     if epochs < 1:
