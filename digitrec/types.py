@@ -179,7 +179,7 @@ class Batch:
     id: str
     opened_at: str
     stage: BatchStage
-    rendering: OutputFormat | None = None
+    output_format: OutputFormat | None = None
 
 
 class FileOutcome(StrEnum):

@@ -8,7 +8,7 @@ from digitrec.app import reports
 from digitrec.cli.options import convert_errors
 from digitrec.errors import DigitrecError
 from digitrec.monitoring import verify
-from digitrec.pipeline import workspace
+from digitrec.pipeline.ledgers import open_ledgers
 from digitrec.settings import Settings
 
 
@@ -18,7 +18,7 @@ def main() -> int:
         with convert_errors("nightly report", Path()):
             settings = Settings.load()
             logs.configure(settings.log_format)
-            with workspace.open_ledgers_readonly(settings) as ledgers:
+            with open_ledgers(settings) as ledgers:
                 page, count = reports.write_all_reports(settings, ledgers)
                 report = verify.verify(settings.workspace, ledgers)
     except DigitrecError as why:

@@ -29,6 +29,7 @@ from digitrec.pipeline.archive import FolderOutbox
 from digitrec.pipeline.batch import BatchPipeline
 from digitrec.pipeline.executor import SerialExecutor
 from digitrec.pipeline.labels import LabelLookup
+from digitrec.pipeline.ledgers import open_ledgers
 from digitrec.pipeline.outcomes import OutcomeBuilder
 from digitrec.pipeline.scanner import scan
 from digitrec.recognition import page
@@ -126,7 +127,7 @@ class ServiceHarness:
                 load_labels=lambda: LabelLookup(
                     self.inbox, self.settings.labels, from_folders=self.settings.labels_from_folders
                 ),
-                make_output_format=self._rendering,
+                make_output_format=self._output_format,
                 restore_batch=lambda batch_id: rebuild.restore_batch(space.ledger, batch_id, self.outbox, self.inbox),
                 check_folders=space.check_folders,
                 on_published=self.published.append,
@@ -137,7 +138,7 @@ class ServiceHarness:
             )
 
     def report_now(self, batch_id: str) -> None:
-        with workspace.open_ledgers_readonly(self.settings) as ledgers:
+        with open_ledgers(self.settings) as ledgers:
             reports.report_batch(self.settings, ledgers[self.settings.worker], batch_id)
 
     def run(self, *, is_old: bool = True) -> None:
@@ -174,10 +175,10 @@ class ServiceHarness:
         return contents
 
     def account(self) -> verify.IntegrityReport:
-        with workspace.open_ledgers_readonly(self.settings) as ledgers:
+        with open_ledgers(self.settings) as ledgers:
             return verify.verify(self.root, ledgers)
 
-    def _rendering(self) -> OutputFormat:
+    def _output_format(self) -> OutputFormat:
         return OutputFormat(
             columns=csv_tables.COLUMNS,
             digit_columns=csv_tables.DIGIT_COLUMNS,

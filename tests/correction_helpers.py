@@ -14,7 +14,7 @@ from digitrec.storage.corrections import (
 )
 from digitrec.storage.ledger import Ledger
 from digitrec.types import Batch, BatchStage, Claim, FileOutcome, PageStatus, Reason, TableRow
-from tests.storage.test_csv_tables import HOW, ROW
+from tests.storage.test_csv_tables import OUTPUT_FORMAT, ROW
 
 BATCH_ID = ROW.batch_id
 AT = "2026-01-03T10:00:00.000Z"
@@ -46,7 +46,7 @@ def add_batch(ledger: Ledger, rows: Sequence[TableRow], batch_id: str = BATCH_ID
     ]
     located_claims = [replace(claim, location=f"outbox/done/{batch_id}/{claim.path}") for claim in claims]
     ledger.open_batch(Batch(batch_id, ROW.received_at, BatchStage.PLANNED), located_claims)
-    ledger.record(batch_id, rows, claims, HOW, [])
+    ledger.record(batch_id, rows, claims, OUTPUT_FORMAT, [])
     ledger.set_stage(batch_id, BatchStage.CLOSED)
 
 

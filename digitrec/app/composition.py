@@ -20,7 +20,7 @@ from digitrec.monitoring.hooks import Hooks
 from digitrec.monitoring.metrics import MetricsFile
 from digitrec.pipeline import object_store, watcher, workspace
 from digitrec.pipeline.labels import LabelLookup
-from digitrec.pipeline.ledgers import open_readable_ledgers
+from digitrec.pipeline.ledgers import open_ledgers
 from digitrec.settings import Settings
 from digitrec.storage import csv_tables
 from digitrec.text import format_utc
@@ -127,7 +127,7 @@ def open_service(context: WorkerContext, *, thorough: bool) -> Iterator[Service]
     with (
         note_step("scanning the inbox", settings.inbox),
         open_workspace as space,
-        open_readable_ledgers(settings) as ledgers,
+        open_ledgers(settings, skip_unreadable=True) as ledgers,
         ExitStack() as stack,
     ):
         # An unusable model or labels file is reported before any file is claimed.
@@ -135,23 +135,23 @@ def open_service(context: WorkerContext, *, thorough: bool) -> Iterator[Service]
         package.threshold(settings.max_error)
         context.load_labels()
         other_ledgers = [ledger for worker, ledger in ledgers.items() if worker != settings.worker]
-        suspects: list[FileSnapshot] = []
+        claim_alone: list[FileSnapshot] = []
 
-        def beat() -> bool:
+        def beat_and_check_stop() -> bool:
             context.heartbeat.set_reading(package.card.id)
             return context.stop()
 
         @cache
         def make_pipeline() -> "BatchPipeline":
-            pipeline = _make_pipeline(context, space, package, other_ledgers, suspects, beat)
+            pipeline = _make_pipeline(context, space, package, other_ledgers, claim_alone, beat_and_check_stop)
             stack.callback(pipeline.executor.close)
             return pipeline
 
         def is_current() -> bool:
             return settings.model is not None or open_model_registry(settings).current() == package.folder
 
-        beat()
-        yield Service(context, space, make_pipeline, is_current, beat, suspects)
+        beat_and_check_stop()
+        yield Service(context, space, make_pipeline, is_current, beat_and_check_stop, claim_alone)
 
 
 def _make_pipeline(
@@ -159,8 +159,8 @@ def _make_pipeline(
     space: WorkspacePort,
     package: ModelPackage,
     other_ledgers: "list[Ledger]",
-    suspects: list[FileSnapshot],
-    beat: Callable[[], bool],
+    claim_alone: list[FileSnapshot],
+    beat_and_check_stop: Callable[[], bool],
 ) -> "BatchPipeline":
     # Before numpy and OpenCV start their own threads: the executor distributes the cores.
     threads.import_opencv()
@@ -195,12 +195,12 @@ def _make_pipeline(
         check_folders=space.check_folders,
         on_published=context.on_published,
         write_report=write_report,
-        is_stopped=beat,
+        is_stopped=beat_and_check_stop,
         now_s=time.time,
         scanned_at_s=space.scanned_at_s,
         time_stage=time_stages(settings, heartbeat.time_stage),
         note_unexpected=heartbeat.note_unexpected,
-        alone=suspects,
+        claim_alone=claim_alone,
     )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from digitrec import files
 from digitrec.errors import DataError
-from digitrec.pipeline import workspace
+from digitrec.pipeline.ledgers import open_ledgers
 from digitrec.settings import Settings
 from digitrec.storage.corrections import ReviewedRow, Verdict, read_reviewed_rows
 from digitrec.training.correction_examples import LabelledPage
@@ -61,7 +61,7 @@ def load_corrections(settings: Settings) -> CorrectionsDataset:
     Raises:
         sqlite3.Error: a ledger cannot be read now.
     """
-    with workspace.open_ledgers_readonly(settings) as ledgers:
+    with open_ledgers(settings) as ledgers:
         rows = [row for worker, ledger in ledgers.items() for row in read_reviewed_rows(ledger, worker)]
     return build_dataset(rows, settings.workspace)
 

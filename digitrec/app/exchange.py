@@ -6,7 +6,7 @@ from typing import IO
 
 from digitrec.exchange import export, importer
 from digitrec.exchange.formats import TableFormat
-from digitrec.pipeline import workspace
+from digitrec.pipeline.ledgers import open_ledgers
 from digitrec.settings import Settings
 from digitrec.text import format_utc
 
@@ -15,13 +15,13 @@ def export_results(
     settings: Settings, table_format: TableFormat, target: Path | IO[bytes], since: str
 ) -> export.ExportResult:
     """Write the latest results of all batches since a date or batch, corrections applied."""
-    with workspace.open_ledgers_readonly(settings) as ledgers:
+    with open_ledgers(settings) as ledgers:
         return export.export(settings, ledgers, table_format, target, since)
 
 
 def plan_import(settings: Settings, table: Path, *, confirm_unchanged: bool) -> importer.ImportPlan:
     """Return the corrections of a table, and the lines that cannot be applied."""
-    with workspace.open_ledgers_readonly(settings) as ledgers:
+    with open_ledgers(settings) as ledgers:
         return importer.plan_import(table.read_bytes(), ledgers, confirm_unchanged=confirm_unchanged)
 
 

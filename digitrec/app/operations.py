@@ -10,9 +10,8 @@ from digitrec.errors import ModelError
 from digitrec.monitoring import backlog, history, maintenance, status
 from digitrec.monitoring import verify as integrity
 from digitrec.monitoring.folder_checks import Check
-from digitrec.pipeline import ledgers as ledger_files
-from digitrec.pipeline import rebuild as ledger_rebuild
-from digitrec.pipeline import recovery, workspace
+from digitrec.pipeline import rebuild, recovery, workspace
+from digitrec.pipeline.ledgers import is_new_workspace, open_ledgers
 from digitrec.settings import Settings
 from digitrec.text import format_utc
 from digitrec.types import Reason
@@ -22,19 +21,19 @@ _LOCK = "housekeeping"
 
 def plan_run(settings: Settings) -> backlog.DryRun:
     """Return which files a run would read now."""
-    with workspace.open_ledgers_readonly(settings) as ledgers:
+    with open_ledgers(settings) as ledgers:
         return backlog.plan_run(settings, ledgers, time.time())
 
 
 def list_deferred(settings: Settings) -> list[backlog.WaitingFile]:
     """Return the deferred files in the inbox, by path."""
-    with ledger_files.open_readable_ledgers(settings) as ledgers:
+    with open_ledgers(settings, skip_unreadable=True) as ledgers:
         return backlog.deferred_files(settings, ledgers, time.time())
 
 
 def collect_status(settings: Settings) -> status.WorkspaceStatus:
     """Return the status of a workspace: inbox, workers, free space and model."""
-    with ledger_files.open_readable_ledgers(settings) as ledgers:
+    with open_ledgers(settings, skip_unreadable=True) as ledgers:
         return status.collect_status(settings, ledgers, _check_model(settings), time.time())
 
 
@@ -47,13 +46,13 @@ def run_doctor(settings: Settings) -> Iterator[Check]:
     """Check folders, model and host, one result at a time."""
     from digitrec.monitoring import doctor
 
-    with ledger_files.open_readable_ledgers(settings) as ledgers:
+    with open_ledgers(settings, skip_unreadable=True) as ledgers:
         yield from doctor.run_checks(settings, ledgers, _check_model(settings), time.time())
 
 
 def trace_file(settings: Settings, name: str) -> history.FileHistory:
     """Return the history of a file, or why it still waits."""
-    with workspace.open_ledgers_readonly(settings) as ledgers:
+    with open_ledgers(settings) as ledgers:
         return history.trace_file(name, settings, ledgers, time.time())
 
 
@@ -80,7 +79,7 @@ def requeue(
         The claims that match, and the files that were moved.
     """
     moved = []
-    with workspace.exclusive_job(settings, _LOCK), workspace.open_ledgers_readonly(settings) as ledgers:
+    with workspace.exclusive_job(settings, _LOCK), open_ledgers(settings) as ledgers:
         claims = maintenance.select_claims(settings, ledgers, batch_id=batch_id, reason=reason, queries=names)
         for file in () if dry_run else maintenance.requeue(settings, claims, format_utc(time.time())):
             moved.append(file)
@@ -105,7 +104,7 @@ def prune(
         on_pruned: called after each batch.
     """
     keep_s = maintenance.parse_age_s(older_than)
-    with workspace.exclusive_job(settings, _LOCK), workspace.open_ledgers_readonly(settings) as ledgers:
+    with workspace.exclusive_job(settings, _LOCK), open_ledgers(settings) as ledgers:
         batches = maintenance.select(settings, ledgers, keep_s, time.time())
         for batch in batches if dry_run else maintenance.prune(settings, batches, format_utc(time.time())):
             on_pruned(batch)
@@ -128,15 +127,15 @@ def rebuild_ledger(
         on_written: called with the name of each table.
     """
     names: list[str] = []
-    if settings.inbox.exists() or not ledger_files.is_new_workspace(settings):
+    if settings.inbox.exists() or not is_new_workspace(settings):
         # Opening rebuilds the ledger, under the lock of the worker; a sound one is kept.
-        with workspace.open_workspace(settings, thorough=True), workspace.open_ledgers_readonly(settings) as ledgers:
-            tables = ledger_rebuild.write_missing_tables(settings.outbox, ledgers, batch_ids) if with_tables else ()
+        with workspace.open_workspace(settings, thorough=True), open_ledgers(settings) as ledgers:
+            tables = rebuild.write_missing_tables(settings.outbox, ledgers, batch_ids) if with_tables else ()
             for name in tables:
                 names.append(name)
                 on_written(name)
     elif batch_ids:
-        ledger_rebuild.check_finished(batch_ids[0], {})
+        rebuild.check_finished(batch_ids[0], {})
     return names
 
 
@@ -144,7 +143,7 @@ def rebuild_reports(settings: Settings, batch_id: str | None) -> tuple[Path, int
     """Rebuild the reports of all batches, or of one; return the page to open, and the number of reports."""
     from digitrec.app import reports
 
-    with workspace.open_ledgers_readonly(settings) as ledgers:
+    with open_ledgers(settings) as ledgers:
         if batch_id is None:
             return reports.write_all_reports(settings, ledgers)
         return reports.rewrite_report(settings, ledgers, batch_id)
@@ -152,7 +151,7 @@ def rebuild_reports(settings: Settings, batch_id: str | None) -> tuple[Path, int
 
 def verify(settings: Settings) -> integrity.IntegrityReport:
     """Compare ledgers and disk, and read every original."""
-    with workspace.open_ledgers_readonly(settings) as ledgers:
+    with open_ledgers(settings) as ledgers:
         return integrity.verify(settings.workspace, ledgers)
 
 

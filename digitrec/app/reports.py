@@ -1,4 +1,8 @@
-"""Use cases that write reports: of one batch, or of all batches with the trend report and the index."""
+"""Use cases that write reports: of one batch, or of all batches with the trend report and the index.
+
+This module loads the facts of a batch from its ledger; `reports.batch` computes the numbers of its report, and
+`reports.batch_report` writes the files.
+"""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -70,7 +74,7 @@ def _rewrite_reports(
     """Rebuild the reports of all recorded batches, or of one; yield the facts of each."""
     for worker, ledger in ledgers.items():
         for batch in ledger.batches():
-            if batch.rendering is not None and batch_id in (None, batch.id):
+            if batch.output_format is not None and batch_id in (None, batch.id):
                 facts = _load_facts_with_previews(replace(settings, worker=worker), ledger, batch.id)
                 batch_report.write_batch_report(settings.reports / batch.id, facts)
                 yield facts
@@ -83,13 +87,13 @@ def load_batch_facts(settings: Settings, ledger: Ledger, batch_id: str) -> Batch
         LookupError: there is no such batch, or it has no answers yet.
     """
     batch = ledger.batch(batch_id)
-    if batch is None or batch.rendering is None:
+    if batch is None or batch.output_format is None:
         raise LookupError(f"the ledger has no answers for batch {batch_id}")
     count = ledger.count(batch_id)
     claims = ledger.claims(batch_id) if count.deferred else []
     previews = ledger.previews(batch_id)
     reviews = _read_reviews(ledger, batch_id)
-    output_format, table = batch.rendering, settings.table_location(batch_id)
+    output_format, table = batch.output_format, settings.table_location(batch_id)
     corrected = Path(settings.outbox.name, CORRECTED_FOLDER, f"{batch_id}.csv")
     has_corrected = (settings.outbox.parent / corrected).exists()
     return BatchFacts(

@@ -15,6 +15,7 @@ from digitrec import logs
 from digitrec.app import composition
 from digitrec.errors import EnvironmentFailure, UsageError
 from digitrec.pipeline import ledgers
+from digitrec.pipeline.ledgers import open_ledgers
 from digitrec.review import queries
 from digitrec.review.auth import Sessions
 from digitrec.review.page_images import PageImages
@@ -64,7 +65,7 @@ def serve_review(settings: Settings, options: ReviewOptions, on_started: Callabl
     sessions = Sessions()
     token = sessions.invite(options.reviewer or get_login_name())
     # While a connection stays open, SQLite keeps its write-ahead log: a verdict costs one fsync instead of five.
-    with ledgers.open_readable_ledgers(settings) as readable, open_listening_socket(options.port) as listener:
+    with open_ledgers(settings, skip_unreadable=True) as readable, open_listening_socket(options.port) as listener:
         for ledger in readable.values():
             ledger.is_up_to_date()
         port = int(listener.getsockname()[1])

@@ -207,9 +207,9 @@ class Service:
     """Creates the pipeline on the first call: an empty inbox costs next to nothing."""
     is_current: Callable[[], bool]
     """Returns False once another model was promoted."""
-    beat: Callable[[], bool]
-    """Updates the heartbeat and returns whether to stop."""
-    suspects: list[FileSnapshot]
+    beat_and_check_stop: Callable[[], bool]
+    """Update the heartbeat and return whether to stop."""
+    claim_alone: list[FileSnapshot]
     """Files that the pipeline claims next, each by itself, because one of them may have ended its reader."""
     skipped_paths: set[str] = field(default_factory=set)
     """Skipped paths that were logged."""
@@ -241,7 +241,7 @@ class Service:
                 summary.count += count
                 if progress is not None:
                     progress(summary.count.claimed, total)
-        if self.suspects:  # left by a resumed batch, with no other file to read
+        if self.claim_alone:  # left by a resumed batch, with no other file to read
             for count in self._process([]):
                 summary.count += count
         if failure is not None:
@@ -271,9 +271,9 @@ class Service:
         for group in groups:
             if schedule.is_due and self._try(self._recover, schedule):
                 schedule = _RetrySchedule()
-            if group or self.suspects:
+            if group or self.claim_alone:
                 self._try(partial(self._process_group, group), schedule)
-            if self.suspects:
+            if self.claim_alone:
                 stop.wake_event.set()  # the next suspect does not wait for the scan interval
             yield schedule.tries == 0
             if not self.is_current():
@@ -308,7 +308,7 @@ class Service:
             yield
         finally:
             try:
-                self.context.hooks.call_for_closed(self.space.ledger, self.beat)
+                self.context.hooks.call_for_closed(self.space.ledger, self.beat_and_check_stop)
             except Exception as why:  # noqa: BLE001 - a failing hook does not end the service
                 self.context.heartbeat.note_unexpected(logs.log_exception("a hook cannot be called", why))
 
@@ -320,7 +320,7 @@ class Service:
             pause_s = schedule.add_failure()
             self.context.heartbeat.set_failing(why)
             logs.warning("failed, trying again", why=why, pause_s=pause_s)
-            self.context.hooks.count_failure(why, self.beat)
+            self.context.hooks.count_failure(why, self.beat_and_check_stop)
             return False
         return True
 

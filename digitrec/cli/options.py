@@ -138,9 +138,9 @@ def convert_errors(step: str, workspace: Path) -> Iterator[None]:
 
 def warn_if_unread(settings: Settings) -> bool:
     """Warn on standard error if nothing was ever read in a workspace, as with a mistyped name; return whether so."""
-    from digitrec.pipeline.ledgers import is_unread_workspace, open_readable_ledgers
+    from digitrec.pipeline.ledgers import is_unread_workspace, open_ledgers
 
-    with open_readable_ledgers(settings) as ledgers:
+    with open_ledgers(settings, skip_unreadable=True) as ledgers:
         is_unread = is_unread_workspace(settings, ledgers)
     if is_unread:
         message = f"nothing was ever read in {settings.workspace}; another is named with --workspace DIR"
@@ -232,11 +232,11 @@ def complete_data_sets(_: Settings, __: str) -> Iterable[str]:
 @_completion
 def complete_files(settings: Settings, incomplete: str) -> Iterable[str]:
     """Return paths of claimed files, in order; the index of the ledger finds them by prefix."""
-    from digitrec.pipeline.ledgers import open_readable_ledgers
+    from digitrec.pipeline.ledgers import open_ledgers
 
     start = os.fsencode(incomplete)
     query = f"SELECT DISTINCT path FROM claims WHERE path >= ? AND path < ? ORDER BY path LIMIT {_MAX_COMPLETIONS}"
-    with open_readable_ledgers(settings) as ledgers:
+    with open_ledgers(settings, skip_unreadable=True) as ledgers:
         for ledger in ledgers.values():
             for (path,) in ledger.query(query, (start, start + b"\xff")):
                 yield text.escape(os.fsdecode(path))

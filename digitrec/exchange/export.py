@@ -84,13 +84,13 @@ def parse_since(since: str) -> str:
 
 def _collect_rows(ledgers: Mapping[str, Ledger], first_id: str, result: ExportResult) -> Iterator[dict[str, str]]:
     for ledger, batch in _list_batches(ledgers, first_id):
-        if batch.rendering is None:
+        if batch.output_format is None:
             continue
         result.batches += 1
         corrections = read_latest(ledger, batch.id)
         for row in ledger.rows(batch.id):
             correction = corrections.get((batch.id, row.row))
-            cells = csv_tables.format_cells(apply_correction(row, correction), batch.rendering)
+            cells = csv_tables.format_cells(apply_correction(row, correction), batch.output_format)
             result.rows += 1
             if correction is not None and correction.verdict.is_settled:
                 result.reviewed += 1

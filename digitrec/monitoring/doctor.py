@@ -17,8 +17,7 @@ from digitrec.monitoring.folder_checks import Check, failed, passed
 from digitrec.monitoring.status import ModelStatus
 from digitrec.pipeline import labels, scanner
 from digitrec.pipeline.inbox import CLAIMED
-from digitrec.pipeline.labels import LABELS_FILE as LABELS
-from digitrec.pipeline.labels import LabelLookup
+from digitrec.pipeline.labels import LABELS_FILE, LabelLookup
 from digitrec.pipeline.ledgers import find_ledgers
 from digitrec.settings import FILE_NAME, Settings
 from digitrec.storage import folder_id
@@ -232,7 +231,7 @@ def _check_labels(settings: Settings) -> Iterator[Check]:
         settings.inbox, enters=lambda _, entry: scanner.is_scanned_folder(entry.name), failed=lambda *_: None
     )
     can_list = os.access(settings.inbox, os.R_OK | os.X_OK)  # otherwise reported by `check_folders`
-    files = [settings.inbox / path for path, entry in entries if entry.name == LABELS] if can_list else []
+    files = [settings.inbox / path for path, entry in entries if entry.name == LABELS_FILE] if can_list else []
     for path in files + ([labels_path] if labels_path else []):
         table = labels.read_labels(path)
         name = text.escape(str(path))

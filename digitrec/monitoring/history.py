@@ -219,7 +219,7 @@ def _describe_claim(located: LocatedClaim, workspace: Path, ledgers: Mapping[str
         worker=located.worker,
         stage=batch.stage if batch else "",
         claimed_at=claim.received_at,
-        answered_at=batch.rendering.processed_at if batch and batch.rendering and rows else "",
+        answered_at=batch.output_format.processed_at if batch and batch.output_format and rows else "",
         outcome=claim.outcome or "",
         why=escape(claim.detail) if claim.outcome is FileOutcome.DEFERRED else "",
         size_bytes=claim.size,

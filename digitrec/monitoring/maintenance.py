@@ -138,7 +138,7 @@ def _collect_candidate(worker: str, batch: Batch, claims: Sequence[Claim], setti
 
 
 def _answered_at(batch: Batch) -> str:
-    return batch.rendering.processed_at if batch.rendering else batch.opened_at
+    return batch.output_format.processed_at if batch.output_format else batch.opened_at
 
 
 def _age_s(batch: Batch, now_s: float) -> float:

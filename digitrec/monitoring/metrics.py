@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import digitrec
 from digitrec import files, logs
 from digitrec.monitoring.heartbeat import read_heartbeat
-from digitrec.pipeline.ledgers import open_readable_ledgers
+from digitrec.pipeline.ledgers import open_ledgers
 from digitrec.settings import Settings
 from digitrec.storage.ledger import Ledger
 from digitrec.types import FileOutcome
@@ -90,7 +90,7 @@ def collect_samples(settings: Settings, now_s: float | None = None) -> list[Samp
     from digitrec.monitoring.status import ModelStatus, collect_status
 
     now_s = time.time() if now_s is None else now_s
-    with open_readable_ledgers(settings) as ledgers:
+    with open_ledgers(settings, skip_unreadable=True) as ledgers:
         state = collect_status(settings, ledgers, ModelStatus(""), now_s)
         return [
             *_status_samples(state, settings, now_s),

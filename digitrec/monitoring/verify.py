@@ -10,7 +10,7 @@ from pathlib import Path
 
 from digitrec import files
 from digitrec.pipeline.inbox import CLAIMED
-from digitrec.pipeline.labels import LABELS_FILE as LABELS
+from digitrec.pipeline.labels import LABELS_FILE
 from digitrec.pipeline.ledgers import order_by_trust
 from digitrec.pipeline.rebuild import REBUILT_AT
 from digitrec.storage import corrected_tables, csv_tables, folder_id, removals
@@ -169,7 +169,7 @@ def _compare_tables(
 ) -> Iterator[str]:
     """Compare the tables of a batch; `read` returns the content of a name in the outbox, None if it is missing."""
     rows = ledger.rows(batch.id)
-    if batch.rendering is None:
+    if batch.output_format is None:
         yield f"{batch.id}: closed without an answer"
         return
     answered = {row.path for row in rows}
@@ -178,8 +178,8 @@ def _compare_tables(
         if has_row is (claim.outcome in {FileOutcome.DEFERRED, None}):
             yield f"{batch.id}: {escape(claim.path)} is {claim.outcome} and has {'a' if has_row else 'no'} row"
     texts = {
-        f"{batch.id}.csv": csv_tables.render_main(rows, batch.rendering),
-        f"{batch.id}.digits.csv": csv_tables.render_digits(rows, batch.rendering),
+        f"{batch.id}.csv": csv_tables.render_main(rows, batch.output_format),
+        f"{batch.id}.digits.csv": csv_tables.render_digits(rows, batch.output_format),
     }
     for name, text in texts.items():
         content = read(name)
@@ -225,7 +225,7 @@ def _compare_files(
         folder = workspace / "outbox" / kind / batch_id
         for path, entry in folder_id.walk(folder) if folder.is_dir() else ():
             name = f"outbox/{kind}/{batch_id}/{path}"
-            is_ours = name in expected or entry.name == LABELS or is_temp_name(entry.name)
+            is_ours = name in expected or entry.name == LABELS_FILE or is_temp_name(entry.name)
             if not is_ours and not folder_id.is_folder(entry):
                 yield f"{name} is in no ledger"
 

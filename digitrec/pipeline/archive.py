@@ -1,4 +1,4 @@
-"""Step 7: move originals to `done/` or `rejected/`, and deferred files back into the inbox."""
+"""Stages `publish` and `archive`: write tables, move originals to `done/` or `rejected/`, return deferred files."""
 
 import errno
 import itertools

@@ -1,4 +1,6 @@
-"""One batch from claim to close: claim, read, record, publish, archive, report; `recover()` finishes interrupted ones.
+"""One batch from claim to close: claim, read, decide, record, publish, archive, report, close.
+
+`BatchPipeline.recover` finishes interrupted batches. `reports.batch` holds the numbers of its report.
 
 Every step is durable before the next begins and is idempotent: a crash anywhere costs time, never a file.
 """
@@ -78,7 +80,7 @@ class BatchPipeline:
     """Called with an unexpected exception that stops nothing, for `status`."""
     started_here: set[str] = field(default_factory=set)
     """Batches that this process started to read: it is alive, so their files crashed no reader."""
-    alone: list[FileSnapshot] = field(default_factory=list)
+    claim_alone: list[FileSnapshot] = field(default_factory=list)
     """Files that are claimed next, each in a batch with no other file."""
     reader: BatchReader = field(init=False)
     suspects: SuspectFiles = field(init=False)
@@ -125,25 +127,26 @@ class BatchPipeline:
     def process(self, files: Sequence[FileSnapshot]) -> OutcomeCounts:
         """Process these files as one batch; then one suspect file alone, if there is any."""
         count = sum(self._process_batches(self._without_suspects([files])), OutcomeCounts())
-        if self.alone and not self.is_stopped():
-            count += sum(self._process_batches([[self.alone.pop(0)]]), OutcomeCounts())
+        if self.claim_alone and not self.is_stopped():
+            count += sum(self._process_batches([[self.claim_alone.pop(0)]]), OutcomeCounts())
         return count
 
     def process_all(self, groups: Iterable[Sequence[FileSnapshot]]) -> Iterator[OutcomeCounts]:
         """Process each group as one batch, then each suspect file alone; yield the counts of each batch."""
         yield from self._process_batches(self._without_suspects(groups))
-        while self.alone and not self.is_stopped():
-            yield from self._process_batches([[self.alone.pop(0)]])
-        if self.alone:
-            yield OutcomeCounts(deferred=len(self.alone))
+        while self.claim_alone and not self.is_stopped():
+            yield from self._process_batches([[self.claim_alone.pop(0)]])
+        if self.claim_alone:
+            yield OutcomeCounts(deferred=len(self.claim_alone))
 
     def _without_suspects(self, groups: Iterable[Sequence[FileSnapshot]]) -> Iterator[Sequence[FileSnapshot]]:
-        """Yield the groups without suspect files, which go to `alone`, and without files that wait for a retry."""
+        """Yield the groups without files that wait for a retry; suspect files go to `claim_alone` instead."""
         for group in groups:
             files = [file for file in group if self.claimer.is_due(file)]
             if self.suspects.has_any():
                 suspects = {file.path: file for file in files if file in self.suspects}
-                self.alone[:] = [*(file for file in self.alone if file.path not in suspects), *suspects.values()]
+                waiting = [file for file in self.claim_alone if file.path not in suspects]
+                self.claim_alone[:] = [*waiting, *suspects.values()]
                 files = [file for file in files if file.path not in suspects]
             if files:
                 yield files
@@ -214,7 +217,7 @@ class BatchPipeline:
         return self._publish(batch)
 
     def _complete(self, opened: OpenBatch) -> OutcomeCounts:
-        """Read the remaining files, record the batch, and bring it to its end; suspect files go to `alone`.
+        """Read the remaining files, record the batch, and bring it to its end; suspect files go to `claim_alone`.
 
         After a stop, files that were not read are deferred.
 
@@ -251,7 +254,7 @@ class BatchPipeline:
         count = self._publish(opened.batch, outcomes.rows)
         if crashes:
             crashed = [claim for claim in self.ledger.claims(batch_id) if claim.path in crashes]
-            self.alone.extend(map(self._deferred_snapshot, crashed))
+            self.claim_alone.extend(map(self._deferred_snapshot, crashed))
             count += OutcomeCounts(
                 deferred=-len(crashed)
             )  # `process_all` claims them again, so they are not counted twice
@@ -264,8 +267,8 @@ class BatchPipeline:
             with self.time_stage("publish"):
                 rows = self.ledger.rows(batch.id) if rows is None else rows
                 recorded = self.ledger.batch(batch.id)
-                if rows and recorded is not None and recorded.rendering is not None:
-                    self.outbox.publish(batch.id, rows, recorded.rendering)
+                if rows and recorded is not None and recorded.output_format is not None:
+                    self.outbox.publish(batch.id, rows, recorded.output_format)
                     logs.info("batch published", batch=batch.id, rows=len(rows))
                 self.ledger.set_stage(batch.id, BatchStage.PUBLISHED)
         count = self.ledger.count(batch.id)

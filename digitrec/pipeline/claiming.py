@@ -1,4 +1,4 @@
-"""Steps 2 and 3: record a planned batch in the ledger, claim its files, and defer those that cannot be claimed."""
+"""Stage `claim`: record a planned batch in the ledger, claim its files, and defer those that cannot be claimed."""
 
 import os
 import time

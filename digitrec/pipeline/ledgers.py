@@ -47,20 +47,24 @@ def is_unread_workspace(settings: Settings, ledgers: Mapping[str, Ledger]) -> bo
 
 
 @contextmanager
-def open_readable_ledgers(settings: Settings) -> Iterator[Mapping[str, Ledger]]:
-    """Open every ledger for reading, except those that cannot be opened."""
+def open_ledgers(settings: Settings, *, skip_unreadable: bool = False) -> Iterator[Mapping[str, Ledger]]:
+    """Open the ledgers of all workers for reading; yield them by worker.
+
+    Args:
+        settings: name the state folder.
+        skip_unreadable: leave out ledgers that cannot be opened or listed; `doctor` and `status` report these.
+    """
+    listing_errors = (OSError,) if skip_unreadable else ()
+    opening_errors = (sqlite3.OperationalError,) if skip_unreadable else ()
     with ExitStack() as stack:
-        ledgers = {}
+        ledgers: dict[str, Ledger] = {}
         paths: Mapping[str, Path] = {}
-        with suppress(OSError):  # `doctor` and `status` report that the state folder cannot be listed
+        with suppress(*listing_errors):
             paths = find_ledgers(settings)
         for worker, path in paths.items():
-            try:
-                ledger = Ledger.open_readonly(path)
-            except sqlite3.OperationalError:
-                continue  # `doctor` and `status` compare with `find_ledgers`
-            ledgers[worker] = ledger
-            stack.callback(ledger.close)
+            with suppress(*opening_errors):
+                ledgers[worker] = ledger = Ledger.open_readonly(path)
+                stack.callback(ledger.close)
         yield ledgers
 
 

@@ -77,9 +77,9 @@ class ObjectStoreOutbox:
     source: ObjectStore
     store: ObjectStore
 
-    def publish(self, batch_id: str, rows: Sequence[TableRow], how: OutputFormat) -> None:
+    def publish(self, batch_id: str, rows: Sequence[TableRow], output_format: OutputFormat) -> None:
         """Create both tables, digits first."""
-        for name, text in csv_tables.render_tables(batch_id, rows, how).items():
+        for name, text in csv_tables.render_tables(batch_id, rows, output_format).items():
             self.store.atomic_create(name, text.encode())
 
     def archive(self, claims: Sequence[Claim], rows: Sequence[TableRow]) -> list[Claim]:  # noqa: ARG002 - signature of `Outbox`

@@ -42,7 +42,7 @@ STOPPED = "the service was stopped before it was read"
 
 @dataclass(frozen=True, slots=True)
 class BatchOutcomes:
-    """Everything that step 5 records of a batch."""
+    """Rows and outcomes of a batch, which the stage `record` stores in the ledger."""
 
     rows: tuple[TableRow, ...]
     claims: tuple[Claim, ...]

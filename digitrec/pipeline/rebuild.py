@@ -83,11 +83,11 @@ def write_missing_tables(outbox: Path, ledgers: Mapping[str, Ledger], batch_ids:
 
 def _write_tables_of(batch: Batch, ledger: Ledger, outbox: Path) -> Iterator[str]:
     rows = ledger.rows(batch.id)
-    if not rows or batch.rendering is None:
+    if not rows or batch.output_format is None:
         return
     url = ledger.get_meta("outbox_url")
     store = ObjectStore(url) if url else None
-    for name, table in csv_tables.render_tables(batch.id, rows, batch.rendering).items():
+    for name, table in csv_tables.render_tables(batch.id, rows, batch.output_format).items():
         if store is not None and store.read(name) is None:
             store.atomic_create(name, table.encode())
             yield name
@@ -119,14 +119,14 @@ def restore_batch(ledger: Ledger, batch_id: str, outbox: Path, inbox: Path) -> b
             raise ValueError("it has no rows")
         digits = _parse_digits(digit_lines)
         rows = [_parse_row(line, tuple(digits.get(line["row"], ()))) for line in lines]
-        how = _parse_rendering(lines[0], columns, digit_columns, "excel" if _has_bom(table) else "plain")
+        output_format = _parse_output_format(lines[0], columns, digit_columns, "excel" if _has_bom(table) else "plain")
         by_path: dict[str, list[TableRow]] = {}
         for row in rows:
             by_path.setdefault(row.path, []).append(row)
         claims = [_make_claim(batch_id, path, file_rows, outbox) for path, file_rows in by_path.items()]
         is_open = any((folder / batch_id).is_dir() for folder in (inbox / CLAIMED).glob("*"))
         stage = BatchStage.PUBLISHED if is_open else BatchStage.CLOSED
-        ledger.restore_batch(Batch(batch_id, rows[0].received_at, stage, how), claims, rows)
+        ledger.restore_batch(Batch(batch_id, rows[0].received_at, stage, output_format), claims, rows)
     except (ValueError, KeyError, OverflowError, csv.Error, FileNotFoundError, sqlite3.IntegrityError) as why:
         hint = "Move it out of the outbox, or put it right; then start again."
         raise EnvironmentFailure(f"{table} cannot be understood: {describe_error(why)}", hint=hint) from why
@@ -144,7 +144,7 @@ def _restore_corrections(ledger: Ledger, batch_id: str, outbox: Path) -> int:
         return 0
 
 
-def _parse_rendering(
+def _parse_output_format(
     first: Mapping[str, str], columns: tuple[str, ...], digit_columns: tuple[str, ...], csv_profile: str
 ) -> OutputFormat:
     return OutputFormat(

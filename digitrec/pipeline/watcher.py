@@ -1,4 +1,7 @@
-"""Groups of complete files: as they arrive (`watch_groups`), or those that are there now (`scan_groups`)."""
+"""Group complete files into batches: `scan_groups` for `run` (files in the inbox now), `watch_groups` for `watch`.
+
+The change sources wake `watch_groups` between its timed scans.
+"""
 
 import itertools
 import os

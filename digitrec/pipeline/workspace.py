@@ -192,17 +192,6 @@ def _store_identities(ledger: Ledger, identities: Mapping[str, _FolderIdentity])
                 ledger.set_meta(fact, value)
 
 
-@contextmanager
-def open_ledgers_readonly(settings: Settings) -> Iterator[Mapping[str, Ledger]]:
-    """Open the ledgers of all workers for reading; yield them by worker."""
-    with ExitStack() as stack:
-        by_worker = {}
-        for worker, path in ledgers.find_ledgers(settings).items():
-            by_worker[worker] = ledger = Ledger.open_readonly(path)
-            stack.callback(ledger.close)
-        yield by_worker
-
-
 def _remove_temp_files(settings: Settings, ledger: Ledger) -> None:
     for folder in (
         settings.outbox,

@@ -1,4 +1,7 @@
-"""Input records of a batch report, and the computation of its numbers."""
+"""Numbers of a batch report: its input records and their statistics.
+
+`app.reports` fills the records from the ledger, `batch_report` writes the page.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence

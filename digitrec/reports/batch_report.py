@@ -1,5 +1,7 @@
 """Write the batch report, `reports/<batch>/index.html` and `report.json`, and the index of all reports.
 
+`batch` computes its numbers, `app.reports` loads its input from the ledger.
+
 `run` writes it after every batch, so this module imports no library heavier than Jinja.
 """
 

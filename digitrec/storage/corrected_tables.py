@@ -142,13 +142,13 @@ def _render(ledger: Ledger, batch_id: str) -> tuple[int, str] | None:
     # Query the id first: a correction in between is in the table, and only causes another write.
     latest_id = _select_int(ledger, _SELECT_LATEST_ID, batch_id) or 0
     batch = ledger.batch(batch_id)
-    if batch is None or batch.rendering is None:
+    if batch is None or batch.output_format is None:
         return None
     if _select_int(ledger, _SELECT_WRITTEN_ID, batch_id) is None and not (
         latest_id and is_review_finished(ledger, batch_id)
     ):
         return None
-    return latest_id, csv_tables.render_main(apply_corrections(ledger, batch_id), batch.rendering)
+    return latest_id, csv_tables.render_main(apply_corrections(ledger, batch_id), batch.output_format)
 
 
 def _select_int(ledger: Ledger, sql: str, batch_id: str) -> int | None:

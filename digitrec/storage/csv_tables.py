@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import digitrec
-from digitrec import files, logs
-from digitrec import text as names
+from digitrec import files, logs, text
 from digitrec.types import Digit, OutputFormat, PageReading, PageStatus, TableRow
 
 SCHEMA_VERSION = 1
@@ -32,11 +31,11 @@ def _count_digits(read: PageReading) -> int | str:
 
 
 _CELLS: dict[str, _Cell] = {
-    "schema_version": lambda _, how: how.schema_version,
+    "schema_version": lambda _, output_format: output_format.schema_version,
     "batch_id": lambda row, _: row.batch_id,
     "row": lambda row, _: row.row or "",
-    "file": lambda row, _: names.escape_cell(row.path),
-    "group": lambda row, _: names.escape_cell(get_group(row.path)),
+    "file": lambda row, _: text.escape_cell(row.path),
+    "group": lambda row, _: text.escape_cell(get_group(row.path)),
     "page": lambda row, _: row.reading.page,
     "status": lambda row, _: row.reading.status,
     "text": lambda row, _: row.reading.text,
@@ -46,24 +45,24 @@ _CELLS: dict[str, _Cell] = {
     "runner_up_confidence": lambda row, _: _format_number(row.reading.runner_up_confidence),
     "digit_count": lambda row, _: _count_digits(row.reading),
     "reason_code": lambda row, _: row.reading.reason or "",
-    "reason": lambda row, _: names.escape_cell(row.reading.detail),
+    "reason": lambda row, _: text.escape_cell(row.reading.detail),
     "duplicate_of": lambda row, _: row.duplicate_of,
-    "label": lambda row, _: names.escape_cell(row.label),
+    "label": lambda row, _: text.escape_cell(row.label),
     "format": lambda row, _: row.reading.format,
     "width": lambda row, _: row.reading.width,
     "height": lambda row, _: row.reading.height,
     "size_bytes": lambda row, _: row.size,
     "sha256": lambda row, _: row.sha256,
     "received_at": lambda row, _: row.received_at,
-    "processed_at": lambda _, how: how.processed_at,
-    "model_id": lambda _, how: how.model_id,
-    "app_version": lambda _, how: how.app_version,
+    "processed_at": lambda _, output_format: output_format.processed_at,
+    "model_id": lambda _, output_format: output_format.model_id,
+    "app_version": lambda _, output_format: output_format.app_version,
 }
 
 _DIGIT_CELLS: dict[str, _DigitCell] = {
     "batch_id": lambda row, _, __: row.batch_id,
     "row": lambda row, _, __: row.row or "",
-    "file": lambda row, _, __: names.escape_cell(row.path),
+    "file": lambda row, _, __: text.escape_cell(row.path),
     "page": lambda row, _, __: row.reading.page,
     "index": lambda _, index, __: index,
     "x": lambda _, __, digit: digit.box.x,
@@ -90,7 +89,7 @@ def get_group(path: str) -> str:
 
 def sort_key(path: str, page: int) -> tuple[str, int]:
     """Return the sort key of a row: the path as written in the CSV, then the page."""
-    return names.escape_cell(path), page
+    return text.escape_cell(path), page
 
 
 def current_format(
@@ -110,35 +109,40 @@ def current_format(
     )
 
 
-def render_main(rows: Sequence[TableRow], how: OutputFormat) -> str:
+def render_main(rows: Sequence[TableRow], output_format: OutputFormat) -> str:
     """Return the main table (RFC 4180), one row per page."""
-    cells = [_CELLS[column] for column in how.columns]
-    return _format_csv(how, how.columns, ([cell(row, how) for cell in cells] for row in rows))
+    cells = [_CELLS[column] for column in output_format.columns]
+    return _format_csv(
+        output_format, output_format.columns, ([cell(row, output_format) for cell in cells] for row in rows)
+    )
 
 
-def format_cells(row: TableRow, how: OutputFormat) -> dict[str, str]:
+def format_cells(row: TableRow, output_format: OutputFormat) -> dict[str, str]:
     """Return the cells of one row of the main table as text, by column; all columns of this version."""
-    cells = {column: cell(row, how) for column, cell in _CELLS.items()}
+    cells = {column: cell(row, output_format) for column, cell in _CELLS.items()}
     return {column: "" if value is None else str(value) for column, value in cells.items()}
 
 
-def render_digits(rows: Sequence[TableRow], how: OutputFormat) -> str:
+def render_digits(rows: Sequence[TableRow], output_format: OutputFormat) -> str:
     """Return the table of digits, one row per digit."""
     cells = (
         (
-            how.schema_version,
+            output_format.schema_version,
             *(cell(row, index, digit) for cell in _DIGIT_CELLS.values()),
             *map(_format_number, digit.probabilities),
         )
         for row in rows
         for index, digit in enumerate(row.reading.digits, start=1)
     )
-    return _format_csv(how, how.digit_columns, cells)
+    return _format_csv(output_format, output_format.digit_columns, cells)
 
 
-def render_tables(batch_id: str, rows: Sequence[TableRow], how: OutputFormat) -> dict[str, str]:
+def render_tables(batch_id: str, rows: Sequence[TableRow], output_format: OutputFormat) -> dict[str, str]:
     """Return both tables of a batch by file name, digits first: a visible main table is complete."""
-    return {f"{batch_id}.digits.csv": render_digits(rows, how), f"{batch_id}.csv": render_main(rows, how)}
+    return {
+        f"{batch_id}.digits.csv": render_digits(rows, output_format),
+        f"{batch_id}.csv": render_main(rows, output_format),
+    }
 
 
 def find_published(outbox: Path) -> list[str]:
@@ -146,7 +150,7 @@ def find_published(outbox: Path) -> list[str]:
     if not outbox.is_dir():
         return []
     table_ids = (name.removesuffix(".csv") for name in os.listdir(outbox) if name.endswith(".csv"))
-    return sorted(filter(names.BATCH_ID.fullmatch, table_ids))
+    return sorted(filter(text.BATCH_ID.fullmatch, table_ids))
 
 
 def write_latest(outbox: Path, batch_ids: Iterable[str]) -> None:
@@ -199,14 +203,14 @@ def _read_if_exists(path: Path) -> bytes | None:
         return None
 
 
-def _format_csv(how: OutputFormat, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    return _format_text(columns, rows, has_bom=how.csv_profile == "excel")
+def _format_csv(output_format: OutputFormat, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    return _format_text(columns, rows, has_bom=output_format.csv_profile == "excel")
 
 
 def _format_text(columns: Sequence[str], rows: Iterable[Sequence[object]], *, has_bom: bool) -> str:
-    text = io.StringIO(newline="")
-    text.write(_BOM if has_bom else "")
-    writer = csv.writer(text, lineterminator="\r\n")
+    table = io.StringIO(newline="")
+    table.write(_BOM if has_bom else "")
+    writer = csv.writer(table, lineterminator="\r\n")
     writer.writerow(columns)
     writer.writerows(rows)
-    return text.getvalue()
+    return table.getvalue()

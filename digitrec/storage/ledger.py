@@ -171,7 +171,7 @@ class Ledger:
         batch_id: str,
         rows: Sequence[TableRow],
         outcomes: Sequence[Claim],
-        rendering: OutputFormat,
+        output_format: OutputFormat,
         deferred: Sequence[DeferredFile],
         facts: Mapping[str, str | None] = MappingProxyType({}),
     ) -> None:
@@ -188,7 +188,7 @@ class Ledger:
             self._db.executemany("INSERT INTO facts VALUES (?, ?)", values)
             self._db.execute(
                 "UPDATE batches SET rendering = ?, stage = ? WHERE batch_id = ?",
-                (json.dumps(asdict(rendering)), BatchStage.RECORDED, batch_id),
+                (json.dumps(asdict(output_format)), BatchStage.RECORDED, batch_id),
             )
 
     def defer(self, deferred: Sequence[DeferredFile]) -> None:
@@ -334,8 +334,8 @@ class Ledger:
             self._insert_rows(rows)
 
     def _insert_batch(self, batch: Batch) -> None:
-        rendering = json.dumps(asdict(batch.rendering)) if batch.rendering else None
-        values = (batch.id, batch.opened_at, batch.stage, rendering)
+        output_format = json.dumps(asdict(batch.output_format)) if batch.output_format else None
+        values = (batch.id, batch.opened_at, batch.stage, output_format)
         self._db.execute("INSERT INTO batches VALUES (?, ?, ?, ?)", values)
 
     def _insert_rows(self, rows: Sequence[TableRow]) -> None:

@@ -58,11 +58,11 @@ SELECT_REMOVALS = f"SELECT {', '.join(_REMOVAL)} FROM departures"
 
 def decode_batch(batch_id: str, opened_at: str, stage: str, rendering: str | None) -> Batch:
     """Return the batch in a row of `batches`."""
-    output_format = _decode_rendering(json.loads(rendering)) if rendering else None
+    output_format = _decode_output_format(json.loads(rendering)) if rendering else None
     return Batch(batch_id, opened_at, BatchStage(stage), output_format)
 
 
-def _decode_rendering(fields: dict[str, Any]) -> OutputFormat:
+def _decode_output_format(fields: dict[str, Any]) -> OutputFormat:
     columns, digit_columns = tuple(fields.pop("columns")), tuple(fields.pop("digit_columns"))
     return OutputFormat(columns=columns, digit_columns=digit_columns, **fields)
 

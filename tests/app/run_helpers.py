@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from digitrec.monitoring.verify import IntegrityReport, verify
-from digitrec.pipeline import workspace
+from digitrec.pipeline.ledgers import open_ledgers
 from digitrec.settings import Settings
 from tests.conftest import read_csv
 
@@ -34,5 +34,5 @@ def failing(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, error: Excep
 
 
 def verify_workspace(settings: Settings) -> IntegrityReport:
-    with workspace.open_ledgers_readonly(settings) as ledgers:
+    with open_ledgers(settings) as ledgers:
         return verify(settings.workspace, ledgers)

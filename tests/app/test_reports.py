@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from digitrec.app import reports
 from digitrec.cli.main import cli
-from digitrec.pipeline import workspace
+from digitrec.pipeline.ledgers import open_ledgers
 from digitrec.storage import corrections
 from digitrec.storage.corrected_tables import write_corrected_table
 from digitrec.storage.corrections import Judgement, ReviewMethod, read_latest
@@ -53,7 +53,7 @@ def report_of(harness: ServiceHarness, name: str) -> Any:
 def test_only_the_report_command_writes_the_trend_and_links_it(read: ServiceHarness) -> None:
     assert not (read.settings.reports / "trend").exists()
 
-    with workspace.open_ledgers_readonly(read.settings) as ledgers:
+    with open_ledgers(read.settings) as ledgers:
         page, made = reports.write_all_reports(read.settings, ledgers)
 
     assert made == 2
@@ -64,7 +64,7 @@ def test_only_the_report_command_writes_the_trend_and_links_it(read: ServiceHarn
 def test_rebuilt_reports_contain_the_corrections(read: ServiceHarness) -> None:
     batch_id = judge(read, "8", ReviewMethod.AUDIT)
 
-    with workspace.open_ledgers_readonly(read.settings) as ledgers:
+    with open_ledgers(read.settings) as ledgers:
         reports.write_all_reports(read.settings, ledgers)
 
     reviewed = report_of(read, batch_id)["reviewed"]
@@ -79,7 +79,7 @@ def test_rebuilt_reports_contain_the_corrections(read: ServiceHarness) -> None:
 def test_corrections_without_an_audit_give_no_estimate(read: ServiceHarness) -> None:
     batch_id = judge(read, "8", ReviewMethod.GRID)
 
-    with workspace.open_ledgers_readonly(read.settings) as ledgers:
+    with open_ledgers(read.settings) as ledgers:
         reports.write_all_reports(read.settings, ledgers)
 
     reviewed = report_of(read, batch_id)["reviewed"]
@@ -95,7 +95,7 @@ def test_an_audited_answer_stays_in_the_sample_when_it_is_judged_again(read: Ser
     )
     ledger.close()
 
-    with workspace.open_ledgers_readonly(read.settings) as ledgers:
+    with open_ledgers(read.settings) as ledgers:
         reports.write_all_reports(read.settings, ledgers)
 
     audit = report_of(read, batch_id)["reviewed"]["audit"]

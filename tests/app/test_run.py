@@ -21,8 +21,9 @@ from digitrec.errors import EnvironmentFailure
 from digitrec.monitoring import hooks, metrics
 from digitrec.monitoring.doctor import run_checks
 from digitrec.monitoring.status import ModelStatus, check_health, collect_status
-from digitrec.pipeline import read_files, worker_main, workspace
+from digitrec.pipeline import read_files, worker_main
 from digitrec.pipeline.archive import FolderOutbox
+from digitrec.pipeline.ledgers import open_ledgers
 from digitrec.pipeline.read_files import FileResult, ReadJob
 from digitrec.settings import Settings
 from digitrec.storage.ledger import Ledger
@@ -177,7 +178,7 @@ def test_a_run_with_an_unexpected_exception_ends_with_74_and_shows_it(
         with pytest.raises(EnvironmentFailure, match="unexpected error: KeyError: 'colour'") as failed:
             run_once(replace(settings, run_retry_s=0.1))
     assert failed.value.exit_code == 74
-    with workspace.open_ledgers_readonly(settings) as ledgers:
+    with open_ledgers(settings) as ledgers:
         now_s, model = time.time(), ModelStatus("x")
         status = collect_status(settings, ledgers, model, now_s)
         assert any("KeyError: 'colour'" in line for line in format_status(status))

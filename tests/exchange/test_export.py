@@ -17,6 +17,7 @@ from digitrec import text
 from digitrec.errors import UsageError
 from digitrec.exchange import export, formats
 from digitrec.exchange.formats import TableFormat
+from digitrec.pipeline.ledgers import open_ledgers
 from digitrec.pipeline.rebuild import REBUILT_AT
 from digitrec.settings import Settings
 from digitrec.storage.corrections import NONE, read_latest
@@ -107,10 +108,9 @@ def settings(tmp_path: Path) -> Settings:
 
 
 def exported(settings: Settings, form: TableFormat = TableFormat.CSV, since: str = "") -> list[dict[str, str]]:
-    from digitrec.pipeline import workspace
 
     target = io.BytesIO()
-    with workspace.open_ledgers_readonly(settings) as ledgers:
+    with open_ledgers(settings) as ledgers:
         result = export.export(settings, ledgers, form, target, since)
     rows = READERS[form](target.getvalue())
     assert result.rows == len(rows)
@@ -173,11 +173,10 @@ def test_a_batch_in_two_ledgers_comes_from_the_original_ledger(tmp_path: Path, s
 
 
 def test_the_csv_has_the_profile_that_is_set(settings: Settings) -> None:
-    from digitrec.pipeline import workspace
 
     settings = replace(settings, csv_profile="excel")
     target = io.BytesIO()
-    with workspace.open_ledgers_readonly(settings) as ledgers:
+    with open_ledgers(settings) as ledgers:
         export.export(settings, ledgers, TableFormat.CSV, target)
 
     assert target.getvalue().startswith(b"\xef\xbb\xbfschema_version,")
@@ -200,7 +199,6 @@ def test_an_export_into_a_folder_of_the_service_is_refused(settings: Settings, p
 def test_the_old_file_stays_until_the_new_table_is_complete(
     tmp_path: Path, settings: Settings, form: TableFormat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from digitrec.pipeline import workspace
 
     target = tmp_path / "answers"
     target.write_text("before")
@@ -211,14 +209,14 @@ def test_the_old_file_stays_until_the_new_table_is_complete(
             raise OSError(5, "input/output error")
         return real(ledger, batch_id)
 
-    with monkeypatch.context() as patch, workspace.open_ledgers_readonly(settings) as ledgers:
+    with monkeypatch.context() as patch, open_ledgers(settings) as ledgers:
         patch.setattr(export, "read_latest", fails_late)
         with pytest.raises(OSError, match="input/output"):
             export.export(settings, ledgers, form, target)
     assert target.read_text() == "before"
     assert [path.name for path in tmp_path.iterdir() if path.name.endswith(".part")] == []
 
-    with workspace.open_ledgers_readonly(settings) as ledgers:
+    with open_ledgers(settings) as ledgers:
         export.export(settings, ledgers, form, target)
     assert len(READERS[form](target.read_bytes())) == 4 + len(NASTY)
 

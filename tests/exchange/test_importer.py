@@ -15,7 +15,7 @@ from digitrec.errors import EnvironmentFailure, UsageError
 from digitrec.exchange import export, importer, spreadsheet
 from digitrec.exchange.formats import TableFormat
 from digitrec.exchange.importer import ImportPlan, ImportResult
-from digitrec.pipeline import workspace
+from digitrec.pipeline.ledgers import open_ledgers
 from digitrec.settings import Settings
 from digitrec.storage.corrections import NONE, ReviewMethod, Verdict, read_latest
 from digitrec.storage.ledger import Ledger
@@ -50,7 +50,7 @@ def settings(tmp_path: Path) -> Settings:
 
 def planned(settings: Settings, text: str | bytes, *, confirm_unchanged: bool = False) -> ImportPlan:
     content = text if isinstance(text, bytes) else text.encode()
-    with workspace.open_ledgers_readonly(settings) as ledgers:
+    with open_ledgers(settings) as ledgers:
         return importer.plan_import(content, ledgers, confirm_unchanged=confirm_unchanged)
 
 
@@ -61,7 +61,7 @@ def applied(settings: Settings, text: str | bytes, *, confirm_unchanged: bool = 
 
 
 def held(settings: Settings) -> dict[tuple[str, int], tuple[str, Verdict]]:
-    with workspace.open_ledgers_readonly(settings) as ledgers:
+    with open_ledgers(settings) as ledgers:
         return {
             key: (correction.new, correction.verdict)
             for ledger in ledgers.values()
@@ -72,7 +72,7 @@ def held(settings: Settings) -> dict[tuple[str, int], tuple[str, Verdict]]:
 def table(settings: Settings, batch_id: str = BATCH_ID) -> list[dict[str, str]]:
     """Return the lines of an export."""
     target = io.BytesIO()
-    with workspace.open_ledgers_readonly(settings) as ledgers:
+    with open_ledgers(settings) as ledgers:
         export.export(settings, ledgers, TableFormat.CSV, target)
     lines = csv.DictReader(io.StringIO(target.getvalue().decode(), newline=""))
     return [line for line in lines if line["batch_id"] == batch_id]
@@ -130,7 +130,7 @@ def test_corrections_have_an_author_and_finish_the_review(settings: Settings) ->
     assert (done.confirmed, done.corrected) == (2, 1)
     assert done.tables == [settings.outbox / "corrected" / f"{BATCH_ID}.csv"]
     assert [correction["text"] for correction in read_csv(done.tables[0])] == ["7", "7", "3", "", "7"]
-    with workspace.open_ledgers_readonly(settings) as ledgers:
+    with open_ledgers(settings) as ledgers:
         assert {
             (correction.reviewer, correction.method, correction.reviewed_at)
             for correction in read_latest(ledgers["main"]).values()
@@ -195,7 +195,7 @@ def test_numbers_that_lost_zeros_in_a_workbook_are_refused(settings: Settings) -
 
 def test_an_unedited_exported_workbook_has_no_corrections(settings: Settings, tmp_path: Path) -> None:
     path = tmp_path / "answers.xlsx"
-    with workspace.open_ledgers_readonly(settings) as ledgers:
+    with open_ledgers(settings) as ledgers:
         result = export.export(settings, ledgers, TableFormat.XLSX, path)
     untouched = planned(settings, path.read_bytes())
     book = load_workbook(path)

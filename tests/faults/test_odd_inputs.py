@@ -28,7 +28,7 @@ from digitrec.pipeline import scanner, workspace
 from digitrec.pipeline.batch import BatchPipeline
 from digitrec.pipeline.inbox import Inbox
 from digitrec.pipeline.labels import is_labels_file
-from digitrec.pipeline.ledgers import open_readable_ledgers
+from digitrec.pipeline.ledgers import open_ledgers
 from digitrec.pipeline.scanner import StabilityTracker
 from digitrec.settings import FILE_NAME, Settings
 from digitrec.text import unescape_cell
@@ -226,7 +226,7 @@ def drop(inbox: Path, path: bytes, content: bytes, mtime_ns: int) -> bool:
 
 def look_at(harness: ServiceHarness) -> None:
     """Call every command that scans the inbox."""
-    with open_readable_ledgers(harness.settings) as ledgers:
+    with open_ledgers(harness.settings, skip_unreadable=True) as ledgers:
         worker_status = collect_status(harness.settings, ledgers, ModelStatus("stand-in"), harness.now_s)
         assert worker_status.problem == ""
         list(backlog.deferred_files(harness.settings, ledgers, harness.now_s))

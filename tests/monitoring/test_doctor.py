@@ -17,7 +17,7 @@ from digitrec.monitoring.doctor import check_clock, check_events, run_checks
 from digitrec.monitoring.folder_checks import Check, Severity
 from digitrec.monitoring.heartbeat import HeartbeatWriter
 from digitrec.monitoring.status import ModelStatus
-from digitrec.pipeline.ledgers import open_readable_ledgers
+from digitrec.pipeline.ledgers import open_ledgers
 from digitrec.storage import folder_id
 from digitrec.storage.migrations import get_backup_path
 from tests.conftest import RunCommand, ServiceHarness
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 
 
 def run_doctor(harness: ServiceHarness, model: ModelStatus | None = None, now_s: float | None = None) -> list[Check]:
-    with open_readable_ledgers(harness.settings) as ledgers:
+    with open_ledgers(harness.settings, skip_unreadable=True) as ledgers:
         return list(run_checks(harness.settings, ledgers, model or ModelStatus("test"), now_s or time.time()))
 
 

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from digitrec.monitoring.history import FileHistory, trace_file
-from digitrec.pipeline import workspace
+from digitrec.pipeline.ledgers import open_ledgers
 from tests.conftest import RunCommand, ServiceHarness, draw
 
 pytestmark = pytest.mark.slow
 
 
 def ask(harness: ServiceHarness, given: str, later_s: float = 0.0) -> FileHistory:
-    with workspace.open_ledgers_readonly(harness.settings) as ledgers:
+    with open_ledgers(harness.settings) as ledgers:
         return trace_file(given, harness.settings, ledgers, time.time() + later_s)
 
 

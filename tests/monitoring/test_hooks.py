@@ -91,7 +91,7 @@ def test_a_batch_hook_runs_once_after_the_batch_is_closed(harness: ServiceHarnes
         space.ledger.query("UPDATE batches SET stage = 'closed', rendering = '{}'")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("digitrec.storage.schema._decode_rendering", lambda _: None)
+        patch.setattr("digitrec.storage.schema._decode_output_format", lambda _: None)
         with workspace.open_workspace(harness.settings) as space:
             hooks.call_for_closed(space.ledger, NEVER)
             hooks.call_for_closed(space.ledger, NEVER)

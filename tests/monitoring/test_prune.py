@@ -9,7 +9,7 @@ import pytest
 
 from digitrec.errors import EnvironmentFailure, UsageError
 from digitrec.monitoring import maintenance
-from digitrec.pipeline import workspace
+from digitrec.pipeline.ledgers import open_ledgers
 from digitrec.storage import removals
 from digitrec.storage.ledger import Ledger
 from tests.conftest import RunCommand, ServiceHarness, draw
@@ -36,7 +36,7 @@ def read(harness: ServiceHarness) -> ServiceHarness:
 
 
 def choose(harness: ServiceHarness, keep: str = "90d") -> list[maintenance.PruneCandidate]:
-    with workspace.open_ledgers_readonly(harness.settings) as ledgers:
+    with open_ledgers(harness.settings) as ledgers:
         return maintenance.select(harness.settings, ledgers, maintenance.parse_age_s(keep), harness.now_s)
 
 
@@ -140,7 +140,7 @@ def test_a_link_in_place_of_an_original_or_report_is_not_followed(read: ServiceH
 def test_requeued_originals_are_not_reported_missing(read: ServiceHarness) -> None:
     from digitrec.monitoring import maintenance
 
-    with workspace.open_ledgers_readonly(read.settings) as ledgers:
+    with open_ledgers(read.settings) as ledgers:
         chosen = maintenance.select_claims(read.settings, ledgers, queries=["old.bad"])
     list(maintenance.requeue(read.settings, chosen, NOW))
 

@@ -13,6 +13,7 @@ from digitrec.errors import EnvironmentFailure, UsageError
 from digitrec.monitoring import maintenance
 from digitrec.monitoring.history import LocatedClaim
 from digitrec.pipeline import workspace
+from digitrec.pipeline.ledgers import open_ledgers
 from digitrec.storage import removals
 from digitrec.storage.ledger import Ledger
 from digitrec.types import Reason
@@ -37,13 +38,13 @@ def read(harness: ServiceHarness) -> ServiceHarness:
 
 
 def put_back(harness: ServiceHarness, *given: str, **how: Any) -> list[str]:
-    with workspace.open_ledgers_readonly(harness.settings) as ledgers:
+    with open_ledgers(harness.settings) as ledgers:
         chosen = maintenance.select_claims(harness.settings, ledgers, queries=given, **how)
         return [file.location for file in maintenance.requeue(harness.settings, chosen, NOW)]
 
 
 def chosen(harness: ServiceHarness, *given: str, **how: Any) -> list[LocatedClaim]:
-    with workspace.open_ledgers_readonly(harness.settings) as ledgers:
+    with open_ledgers(harness.settings) as ledgers:
         return maintenance.select_claims(harness.settings, ledgers, queries=given, **how)
 
 

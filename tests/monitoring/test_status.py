@@ -13,7 +13,7 @@ from digitrec.cli import operations
 from digitrec.monitoring import backlog
 from digitrec.monitoring.heartbeat import HeartbeatWriter
 from digitrec.monitoring.status import ModelStatus, WorkerStatus, WorkspaceStatus, collect_status
-from digitrec.pipeline.ledgers import open_readable_ledgers
+from digitrec.pipeline.ledgers import open_ledgers
 from digitrec.storage import migrations
 from tests.conftest import RunCommand, ServiceHarness, draw
 
@@ -23,7 +23,7 @@ BATCH = "20260102T030405Z-00000000"
 
 
 def look(harness: ServiceHarness, later_s: float = 0.0) -> WorkspaceStatus:
-    with open_readable_ledgers(harness.settings) as ledgers:
+    with open_ledgers(harness.settings, skip_unreadable=True) as ledgers:
         return collect_status(harness.settings, ledgers, ModelStatus("test"), time.time() + later_s)
 
 
@@ -202,7 +202,7 @@ def test_a_dry_run_lists_files_to_read_and_files_to_leave(
     harness.drop("empty.png", b"")
     before = everything(harness.inbox)
 
-    with open_readable_ledgers(harness.settings) as ledgers:
+    with open_ledgers(harness.settings, skip_unreadable=True) as ledgers:
         status = backlog.plan_run(harness.settings, ledgers, time.time())
 
     assert [file.path for file in status.read] == ["b\udcff.png"]

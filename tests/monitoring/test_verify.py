@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from digitrec import files
-from digitrec.pipeline import workspace
 from digitrec.pipeline.archive import FolderOutbox
+from digitrec.pipeline.ledgers import open_ledgers
 from digitrec.storage import temp_files
 from tests.conftest import ServiceHarness, draw
 from tests.pipeline.test_crash import PowerCut, cut
@@ -90,7 +90,7 @@ def test_a_claimed_file_of_a_closed_batch_is_a_difference(read: ServiceHarness) 
 def test_a_table_of_a_batch_without_rows_is_a_difference(harness: ServiceHarness) -> None:
     harness.drop("half.png", draw(7)[:200])
     harness.run(is_old=False)
-    with workspace.open_ledgers_readonly(harness.settings) as ledgers:
+    with open_ledgers(harness.settings) as ledgers:
         (batch,) = ledgers["main"].batches()
     (harness.outbox / f"{batch.id}.csv").write_bytes(b"file\r\n")
 

@@ -15,7 +15,7 @@ from digitrec.monitoring.folder_checks import Severity
 from digitrec.monitoring.status import ModelStatus
 from digitrec.pipeline import scanner
 from digitrec.pipeline.labels import LabelLookup, is_labels_file
-from digitrec.pipeline.ledgers import open_readable_ledgers
+from digitrec.pipeline.ledgers import open_ledgers
 from tests.conftest import ServiceHarness, draw
 
 
@@ -187,7 +187,7 @@ def test_doctor_sees_what_the_service_sees(harness: ServiceHarness) -> None:
     harness.drop("@eaDir/labels.csv", b"file,label\na.png,\xfc\n")
     harness.set(labels=harness.root / "missing.csv")
 
-    with open_readable_ledgers(harness.settings) as ledgers:
+    with open_ledgers(harness.settings, skip_unreadable=True) as ledgers:
         looked = list(run_checks(harness.settings, ledgers, ModelStatus("test"), 1_767_323_045.0))
 
     checks = [

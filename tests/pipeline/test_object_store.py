@@ -16,7 +16,8 @@ from digitrec.app.run import run_once
 from digitrec.app.service import RunSummary
 from digitrec.errors import BusyError, EnvironmentFailure, UsageError
 from digitrec.monitoring.verify import verify
-from digitrec.pipeline import object_store, workspace
+from digitrec.pipeline import object_store
+from digitrec.pipeline.ledgers import open_ledgers
 from digitrec.pipeline.rebuild import write_missing_tables
 from digitrec.settings import Settings
 from digitrec.storage import csv_tables
@@ -397,7 +398,7 @@ def test_verify_covers_object_stores(here: Place) -> None:
     (batch,) = here.run().batches
 
     def discrepancies() -> tuple[str, ...]:
-        with workspace.open_ledgers_readonly(here.settings) as ledgers:
+        with open_ledgers(here.settings) as ledgers:
             return verify(here.settings.workspace, ledgers).discrepancies
 
     assert discrepancies() == ()
@@ -413,7 +414,7 @@ def test_a_lost_table_in_a_store_is_written_again(here: Place) -> None:
     before = here.fs.cat_file(name)
     here.fs.rm_file(name)
 
-    with workspace.open_ledgers_readonly(here.settings) as ledgers:
+    with open_ledgers(here.settings) as ledgers:
         written = list(write_missing_tables(here.settings.outbox, ledgers, ()))
 
     assert written == [f"{batch}.digits.csv"]

@@ -18,7 +18,7 @@ from digitrec.monitoring.folder_checks import Severity
 from digitrec.monitoring.status import ModelStatus, collect_status
 from digitrec.pipeline import scanner
 from digitrec.pipeline.batch import BatchPipeline
-from digitrec.pipeline.ledgers import open_readable_ledgers
+from digitrec.pipeline.ledgers import open_ledgers
 from digitrec.settings import Settings
 from digitrec.storage.ledger import Ledger
 from digitrec.types import Batch, BatchStage, Claim, DeferredFile, FileSnapshot, fold_int64
@@ -126,14 +126,14 @@ def test_a_file_of_any_date_is_read_and_traced_by_every_command(harness: Service
 
     assert [row["status"] for row in harness.rows()] == ["accepted"]
     assert harness.account().discrepancies == ()
-    with open_readable_ledgers(harness.settings) as ledgers:
+    with open_ledgers(harness.settings, skip_unreadable=True) as ledgers:
         (event,) = history.trace_file("7.png", harness.settings, ledgers, time.time()).events
         assert event.is_there
         chosen = maintenance.select_claims(harness.settings, ledgers)
         assert len(list(maintenance.requeue(harness.settings, chosen, "2026-01-02T03:04:05.000Z"))) == 1
     harness.run()
     assert len(harness.rows()) == 2
-    with open_readable_ledgers(harness.settings) as ledgers:
+    with open_ledgers(harness.settings, skip_unreadable=True) as ledgers:
         chosen_old = maintenance.select(harness.settings, ledgers, 0, time.time() + 10**9)
         assert len(list(maintenance.prune(harness.settings, chosen_old, "2026-01-02T03:04:05.000Z"))) == 2
     assert harness.account().discrepancies == ()
@@ -153,13 +153,13 @@ def test_pictures_nested_1200_deep_are_read_and_traced(deep_harness: ServiceHarn
     assert not [
         check for check in doctor_of(deep_harness) if check.severity is Severity.FAILED and check.subject == "inbox"
     ]
-    with open_readable_ledgers(deep_harness.settings) as ledgers:
+    with open_ledgers(deep_harness.settings, skip_unreadable=True) as ledgers:
         assert len(history.trace_file("7.png", deep_harness.settings, ledgers, time.time()).events) == 3
         chosen = maintenance.select_claims(deep_harness.settings, ledgers)
         assert len(list(maintenance.requeue(deep_harness.settings, chosen, "2026-01-02T03:04:05.000Z"))) == 3
         assert len(history.trace_file("7.png", deep_harness.settings, ledgers, time.time()).entries) == 3
     deep_harness.run()
-    with open_readable_ledgers(deep_harness.settings) as ledgers:
+    with open_ledgers(deep_harness.settings, skip_unreadable=True) as ledgers:
         old = maintenance.select(deep_harness.settings, ledgers, 0, time.time() + 10**9)
         assert (
             sum(
@@ -239,7 +239,7 @@ def test_a_file_deferred_under_a_fast_clock_does_not_wait_for_years(harness: Ser
     harness.drop("half.png", draw(7)[:200])
     harness.run(is_old=False)
 
-    with open_readable_ledgers(harness.settings) as ledgers:
+    with open_ledgers(harness.settings, skip_unreadable=True) as ledgers:
         (deferred,) = backlog.deferred_files(harness.settings, ledgers, time.time())
 
     assert deferred.wait_s < 60
@@ -247,10 +247,10 @@ def test_a_file_deferred_under_a_fast_clock_does_not_wait_for_years(harness: Ser
 
 
 def status_of(harness: ServiceHarness) -> Any:
-    with open_readable_ledgers(harness.settings) as ledgers:
+    with open_ledgers(harness.settings, skip_unreadable=True) as ledgers:
         return collect_status(harness.settings, ledgers, ModelStatus("test"), time.time())
 
 
 def doctor_of(harness: ServiceHarness) -> list[Any]:
-    with open_readable_ledgers(harness.settings) as ledgers:
+    with open_ledgers(harness.settings, skip_unreadable=True) as ledgers:
         return list(run_checks(harness.settings, ledgers, ModelStatus("test"), time.time()))

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from digitrec.errors import EnvironmentFailure
-from digitrec.pipeline import archive, workspace
+from digitrec.pipeline import archive
+from digitrec.pipeline.ledgers import open_ledgers
 from digitrec.types import Claim
 from tests.conftest import ServiceHarness, draw
 
@@ -21,7 +22,7 @@ def lose_ledger(harness: ServiceHarness) -> None:
 
 
 def claims(harness: ServiceHarness) -> dict[str, Claim]:
-    with workspace.open_ledgers_readonly(harness.settings) as ledgers:
+    with open_ledgers(harness.settings) as ledgers:
         ledger = ledgers[harness.settings.worker]
         return {claim.path: claim for batch in ledger.batches() for claim in ledger.claims(batch.id)}
 

@@ -7,9 +7,10 @@ import pytest
 
 from digitrec import files
 from digitrec.errors import BusyError, EnvironmentFailure, UsageError
-from digitrec.pipeline import recovery, workspace
+from digitrec.pipeline import recovery
 from digitrec.pipeline.archive import FolderOutbox
 from digitrec.pipeline.inbox import Inbox
+from digitrec.pipeline.ledgers import open_ledgers
 from digitrec.storage.ledger import Ledger
 from tests.conftest import RunCommand, ServiceHarness, draw
 from tests.pipeline.test_crash import PowerCut, cut
@@ -237,5 +238,5 @@ def test_requeue_of_a_worker_names_the_command_that_finishes_its_batch(
     die(two, monkeypatch, Ledger, "record", after=True)
 
     assert "is answered; finish it: digitrec run --worker dead" in run_command("requeue", "--worker", "dead").out
-    with workspace.open_ledgers_readonly(two.settings) as ledgers:
+    with open_ledgers(two.settings) as ledgers:
         assert len(ledgers["dead"].batches(unfinished=True)) == 1

@@ -76,7 +76,7 @@ def test_a_suspect_that_is_seen_again_while_it_waits_waits_once(harness: Service
 
         pipeline.process(sorted(harness.look()))
 
-        assert sorted(file.path for file in pipeline.alone) == ["1.png", "2.png"], "one failed again"
+        assert sorted(file.path for file in pipeline.claim_alone) == ["1.png", "2.png"], "one failed again"
 
 
 def test_a_suspect_that_is_read_alone_is_answered_like_any_file(harness: ServiceHarness) -> None:
@@ -173,7 +173,7 @@ def test_watch_reads_a_suspect_after_every_batch(harness: ServiceHarness) -> Non
 
         assert answers(harness)["new.png"] == "9"
         assert poisoned.alone == ["1.png", "2.png"]
-        while pipeline.alone:
+        while pipeline.claim_alone:
             pipeline.process([])
 
     assert len(harness.rows()) == 6

@@ -12,6 +12,7 @@ from digitrec import files
 from digitrec.errors import EnvironmentFailure
 from digitrec.pipeline import workspace
 from digitrec.pipeline.archive import FolderOutbox
+from digitrec.pipeline.ledgers import open_ledgers
 from digitrec.storage import folder_id
 from digitrec.storage.ledger import Ledger
 from tests.conftest import ServiceHarness, draw
@@ -77,7 +78,7 @@ def test_remains_without_any_batch_are_set_aside_too(harness: ServiceHarness) ->
     harness.run()
 
     accounted(harness, 1)
-    with workspace.open_ledgers_readonly(harness.settings) as ledgers:
+    with open_ledgers(harness.settings) as ledgers:
         assert ledgers["main"].get_meta("some") is None
 
 
@@ -123,7 +124,7 @@ def test_a_batch_in_two_ledgers_is_counted_once_and_reported(two: ServiceHarness
     (two.root / "kept").rename(ledger_of(two, "b").parent)
 
     accounted(two, 2)
-    assert any("a: 1 of its batches also" in note for note in two.account().notes)
+    assert any("a: 1 of its batches are also" in note for note in two.account().notes)
 
 
 def test_a_rebuild_leaves_batches_claimed_by_another_worker(

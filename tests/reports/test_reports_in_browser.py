@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from digitrec.app.reports import write_all_reports
-from digitrec.pipeline import workspace
+from digitrec.pipeline.ledgers import open_ledgers
 from digitrec.reports.batch import RowFacts
 from digitrec.reports.evaluation import evaluate_scores
 from digitrec.reports.evaluation_report import EvaluationFacts, write_evaluation, write_page_evaluation
@@ -42,7 +42,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     _array_evaluation(home / "set")
     _page_evaluation(home / "pages")
     retrain_page = _retrain_page(settings.reports / "learning" / "cnn-2")
-    with workspace.open_ledgers_readonly(settings) as ledgers:
+    with open_ledgers(settings) as ledgers:
         page, _ = write_all_reports(settings, ledgers)
     return {
         "list": page,

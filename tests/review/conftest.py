@@ -39,7 +39,7 @@ BASE = f"http://127.0.0.1:{PORT}"
 ORIGIN = {"Origin": BASE}
 BATCH = "20260102T030405Z-0a1b2c3d"
 OTHER = "20260103T030405Z-0a1b2c3d"
-RENDERING = OutputFormat(
+OUTPUT_FORMAT = OutputFormat(
     csv_tables.COLUMNS,
     csv_tables.DIGIT_COLUMNS,
     csv_tables.SCHEMA_VERSION,
@@ -92,7 +92,7 @@ def fill(
             )
         )  # fmt: skip
     with closing(Ledger.open(settings.ledger)) as ledger:
-        ledger.restore_batch(Batch(batch_id, "2026-01-02T03:04:05.000Z", stage, RENDERING), claims, rows)
+        ledger.restore_batch(Batch(batch_id, "2026-01-02T03:04:05.000Z", stage, OUTPUT_FORMAT), claims, rows)
 
 
 def _row(batch_id: str, number: int, path: str, data: bytes, answer: Answer) -> TableRow:

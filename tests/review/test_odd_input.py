@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from digitrec.app import reports
 from digitrec.exchange import export
 from digitrec.exchange.formats import TableFormat
-from digitrec.pipeline import workspace
+from digitrec.pipeline.ledgers import open_ledgers
 from digitrec.storage.ledger import Ledger
 from digitrec.types import Reason
 from tests.review.conftest import BATCH, ORIGIN, Answer, Opens, Pages, Person
@@ -132,7 +132,7 @@ def test_a_name_is_escaped_once_wherever_it_is_shown(opened: Opens) -> None:
     assert f">{escaped}</span>" in person.get("/").text, "page"
     assert person.get(f"/api/entry/{BATCH}/1").json()["said"]["who"] == escaped, "page"
     stream = io.BytesIO()
-    with workspace.open_ledgers_readonly(pages.settings) as ledgers:
+    with open_ledgers(pages.settings) as ledgers:
         export.export(pages.settings, ledgers, TableFormat.CSV, stream)
     table = list(csv.DictReader(io.StringIO(stream.getvalue().decode())))
     assert [line["corrected_by"] for line in table] == [f"'{escaped}"] * 2, "CSV, where it is no formula"

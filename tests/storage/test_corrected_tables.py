@@ -29,7 +29,7 @@ from digitrec.types import PageStatus, Reason
 from tests.conftest import ServiceHarness, draw, read_csv
 from tests.correction_helpers import AT, BATCH_ID, open_test_ledger, row, say
 from tests.pipeline.test_crash import PowerCut, cut
-from tests.storage.test_csv_tables import HOW
+from tests.storage.test_csv_tables import OUTPUT_FORMAT
 
 ROWS = [row(1), row(2, text="0650"), row(3, PageStatus.ACCEPTED, text="3"), row(4, PageStatus.REJECTED)]
 
@@ -71,7 +71,9 @@ def test_a_page_without_a_digit_is_marked() -> None:
     corrected = corrected_tables.apply_correction(row(1), correction)
 
     assert (corrected.label, corrected.reading.text, corrected.reading.reason) == (NONE, "", Reason.NOT_A_DIGIT)
-    assert ",corrected,,,,,,,not_a_digit,this does not look like a digit," in csv_tables.render_main([corrected], HOW)
+    assert ",corrected,,,,,,,not_a_digit,this does not look like a digit," in csv_tables.render_main(
+        [corrected], OUTPUT_FORMAT
+    )
 
 
 @pytest.mark.parametrize(
@@ -103,7 +105,7 @@ def test_the_digits_that_a_person_saw_are_counted() -> None:
     correction = Correction(1, BATCH_ID, 1, AT, "ann", Verdict.CORRECTED, "7", "0650", ReviewMethod.ONE)
 
     assert ",corrected,0650,,,,,4,,," in csv_tables.render_main(
-        [corrected_tables.apply_correction(row(1), correction)], HOW
+        [corrected_tables.apply_correction(row(1), correction)], OUTPUT_FORMAT
     )
 
 

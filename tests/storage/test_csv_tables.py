@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from digitrec.storage import csv_tables
 from digitrec.types import Box, Digit, OutputFormat, PageReading, PageStatus, Reason, TableRow
 
-HOW = OutputFormat(
+OUTPUT_FORMAT = OutputFormat(
     columns=csv_tables.COLUMNS,
     digit_columns=csv_tables.DIGIT_COLUMNS,
     schema_version=1,
@@ -53,12 +53,12 @@ def test_the_columns_are_those_of_the_contract() -> None:
 
 
 def test_a_row_has_the_expected_bytes() -> None:
-    assert csv_tables.render_main([ROW], HOW).split("\r\n")[1:] == [
+    assert csv_tables.render_main([ROW], OUTPUT_FORMAT).split("\r\n")[1:] == [
         "1,20260102T030405Z-00000000,1,desk/7.png,desk,1,accepted,7,7,0.900000,8,0.100000,1,,,,,png,60,80,123,ab,"
         "2026-01-02T03:04:00.000Z,2026-01-02T03:04:05.000Z,m,0",
         "",
     ]
-    assert csv_tables.render_digits([ROW], HOW).split("\r\n")[1:] == [
+    assert csv_tables.render_digits([ROW], OUTPUT_FORMAT).split("\r\n")[1:] == [
         "1,20260102T030405Z-00000000,1,desk/7.png,1,1,1,2,3,4,7,0.900000,"
         "0.000000,0.000000,0.000000,0.000000,0.000000,0.000000,0.000000,0.900000,0.100000,0.000000",
         "",
@@ -68,7 +68,7 @@ def test_a_row_has_the_expected_bytes() -> None:
 def test_a_number_keeps_its_leading_zeros_and_has_no_single_digit() -> None:
     reading = replace(ROW.reading, text="0650", digits=(SEVEN,) * 4)
 
-    (row,) = read(csv_tables.render_main([replace(ROW, reading=reading)], HOW))
+    (row,) = read(csv_tables.render_main([replace(ROW, reading=reading)], OUTPUT_FORMAT))
 
     assert (row["text"], row["digit"], row["digit_count"]) == ("0650", "", "4")
 
@@ -76,7 +76,7 @@ def test_a_number_keeps_its_leading_zeros_and_has_no_single_digit() -> None:
 def test_a_rejected_row_has_empty_cells() -> None:
     reading = PageReading(1, PageStatus.REJECTED, reason=Reason.NOT_AN_IMAGE, detail="it is text")
 
-    (row,) = read(csv_tables.render_main([replace(ROW, reading=reading)], HOW))
+    (row,) = read(csv_tables.render_main([replace(ROW, reading=reading)], OUTPUT_FORMAT))
 
     empty = {name for name, cell in row.items() if cell == ""}
     assert {"text", "digit", "confidence", "runner_up", "runner_up_confidence", "digit_count", "width"} <= empty
@@ -84,7 +84,9 @@ def test_a_rejected_row_has_empty_cells() -> None:
 
 
 def test_the_excel_profile_only_adds_the_byte_order_mark() -> None:
-    plain, excel = (csv_tables.render_main([ROW], replace(HOW, csv_profile=profile)) for profile in ("plain", "excel"))
+    plain, excel = (
+        csv_tables.render_main([ROW], replace(OUTPUT_FORMAT, csv_profile=profile)) for profile in ("plain", "excel")
+    )
 
     assert excel == "\ufeff" + plain
 
@@ -94,7 +96,7 @@ def test_rows_are_sorted_as_they_are_written() -> None:
     pages = sorted(((path, page) for path in paths for page in (2, 1)), key=lambda key: csv_tables.sort_key(*key))
     rows = [replace(ROW, path=path, reading=replace(ROW.reading, page=page)) for path, page in pages]
 
-    written = [(row["file"], int(row["page"])) for row in read(csv_tables.render_main(rows, HOW))]
+    written = [(row["file"], int(row["page"])) for row in read(csv_tables.render_main(rows, OUTPUT_FORMAT))]
 
     assert written == sorted(written)
 
@@ -107,7 +109,7 @@ def test_written_rows_are_read_back(confidence: float, label: str) -> None:
     except UnicodeEncodeError:
         return
 
-    (cells,) = read(csv_tables.render_main([row], HOW))
+    (cells,) = read(csv_tables.render_main([row], OUTPUT_FORMAT))
 
     assert abs(float(cells["confidence"]) - confidence) <= 5e-7
     assert list(cells) == list(csv_tables.COLUMNS)

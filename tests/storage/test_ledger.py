@@ -14,7 +14,7 @@ from digitrec.storage import migrations
 from digitrec.storage.corrections import Judgement, ReviewMethod, read_latest, record_judgements
 from digitrec.storage.ledger import Ledger
 from digitrec.types import Batch, BatchStage, Claim, DeferredFile, FileOutcome, PageStatus, Reason
-from tests.storage.test_csv_tables import HOW, ROW
+from tests.storage.test_csv_tables import OUTPUT_FORMAT, ROW
 
 BATCH = Batch(ROW.batch_id, "2026-01-02T03:04:00.000Z", BatchStage.PLANNED)
 CLAIM = Claim(BATCH.id, "desk/7.png", 5, 123, 7, False, BATCH.opened_at)
@@ -28,7 +28,7 @@ def ledger(tmp_path: Path) -> Ledger:
 def recorded(ledger: Ledger) -> None:
     ledger.open_batch(BATCH, [CLAIM])
     ledger.update_claims(BATCH.id, [])
-    ledger.record(BATCH.id, [ROW], [replace(CLAIM, outcome=FileOutcome.ACCEPTED, sha256="ab")], HOW, [])
+    ledger.record(BATCH.id, [ROW], [replace(CLAIM, outcome=FileOutcome.ACCEPTED, sha256="ab")], OUTPUT_FORMAT, [])
 
 
 def test_recorded_batches_are_read_back(ledger: Ledger) -> None:
@@ -36,7 +36,7 @@ def test_recorded_batches_are_read_back(ledger: Ledger) -> None:
 
     assert ledger.rows(BATCH.id) == [ROW]
     assert ledger.claims(BATCH.id) == [replace(CLAIM, outcome=FileOutcome.ACCEPTED, sha256="ab")]
-    assert ledger.batch(BATCH.id) == replace(BATCH, stage=BatchStage.RECORDED, rendering=HOW)
+    assert ledger.batch(BATCH.id) == replace(BATCH, stage=BatchStage.RECORDED, output_format=OUTPUT_FORMAT)
     assert ledger.find_first_page("ab", 1) == (BATCH.id, 1)
     assert ledger.has_been_read("desk/7.png")
     assert not ledger.has_been_read("desk/8.png")
@@ -59,7 +59,7 @@ def test_an_invalid_answer_rolls_back_its_batch(ledger: Ledger, change: dict[str
     wrong = replace(ROW, row=2, reading=replace(ROW.reading, **change))  # type: ignore[arg-type]
 
     with pytest.raises(sqlite3.IntegrityError):
-        ledger.record(BATCH.id, [ROW, wrong], [], HOW, [])
+        ledger.record(BATCH.id, [ROW, wrong], [], OUTPUT_FORMAT, [])
 
     assert ledger.rows(BATCH.id) == []
     assert ledger.batch(BATCH.id) == BATCH
@@ -69,7 +69,7 @@ def test_an_invalid_answer_rolls_back_its_batch(ledger: Ledger, change: dict[str
 def test_a_deferred_file_is_held_until_its_next_attempt(ledger: Ledger) -> None:
     back = DeferredFile(5, 123, 7, "ab", "EACCES", 1000.0, 1, 1030.0)
     ledger.open_batch(BATCH, [CLAIM])
-    ledger.record(BATCH.id, [], [replace(CLAIM, outcome=FileOutcome.DEFERRED)], HOW, [back])
+    ledger.record(BATCH.id, [], [replace(CLAIM, outcome=FileOutcome.DEFERRED)], OUTPUT_FORMAT, [back])
 
     assert ledger.deferred_file((5, 123, 7)) == back
     assert ledger.deferred_file((5, 124, 7)) is None
