@@ -11,7 +11,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,12 +20,15 @@ import pytest
 import typer.main
 from hypothesis import settings as hypothesis_settings
 
+from digitrec import logs
 from digitrec.app import reports
 from digitrec.cli import main
 from digitrec.monitoring import verify
-from digitrec.pipeline import read_files, rebuild, workspace
+from digitrec.pipeline import rebuild, workspace
 from digitrec.pipeline.archive import FolderOutbox
 from digitrec.pipeline.batch import BatchPipeline
+from digitrec.pipeline.batch_reader import BatchReader, GuardedReader, SuspectFiles
+from digitrec.pipeline.claiming import Claimer
 from digitrec.pipeline.executor import SerialExecutor
 from digitrec.pipeline.labels import LabelLookup
 from digitrec.pipeline.ledgers import open_ledgers
@@ -116,14 +118,22 @@ class ServiceHarness:
     @contextmanager
     def at_work(self) -> Iterator[BatchPipeline]:
         with workspace.open_workspace(self.settings) as space:
+            inbox, ledger = space.inbox, space.ledger
+            outcome_builder = OutcomeBuilder(ledger, 0.5, self.settings.grace_s, lambda: self.now_s)
             yield BatchPipeline(
-                inbox=space.inbox,
-                ledger=space.ledger,
-                outbox=FolderOutbox(self.outbox, space.inbox),
-                executor=self.engine,
-                limited_worker=self.child,
-                read_chunk=partial(read_files.read_chunk, limits=self.settings.limits, reader=self.reader),
-                outcome_builder=OutcomeBuilder(space.ledger, 0.5, self.settings.grace_s, lambda: self.now_s),
+                inbox=inbox,
+                ledger=ledger,
+                outbox=FolderOutbox(self.outbox, inbox),
+                claimer=Claimer(inbox, ledger, outcome_builder, lambda: self.now_s, lambda: self.now_s, logs.info),
+                reader=BatchReader(
+                    self.engine,
+                    self.child,
+                    GuardedReader(self.settings.limits, self.reader),
+                    inbox.location,
+                    lambda: self.stopped,
+                ),
+                suspects=SuspectFiles(ledger),
+                outcome_builder=outcome_builder,
                 load_labels=lambda: LabelLookup(
                     self.inbox, self.settings.labels, from_folders=self.settings.labels_from_folders
                 ),
@@ -133,8 +143,6 @@ class ServiceHarness:
                 on_published=self.published.append,
                 write_report=self.report_now,
                 is_stopped=lambda: self.stopped,
-                now_s=lambda: self.now_s,
-                scanned_at_s=lambda: self.now_s,
             )
 
     def report_now(self, batch_id: str) -> None:
@@ -150,7 +158,9 @@ class ServiceHarness:
             changed_ns = int((self.now_s - (600 if is_old else 1)) * 1e9)
             snapshots = sorted(snapshot._replace(ctime_ns=changed_ns) for snapshot in snapshots)
             size = self.settings.batch_files
-            for _ in pipeline.process_all(snapshots[start : start + size] for start in range(0, len(snapshots), size)):
+            for _ in pipeline.process_groups(
+                snapshots[start : start + size] for start in range(0, len(snapshots), size)
+            ):
                 pass
         csv_tables.write_latest(self.outbox, dict.fromkeys(self.published))
         self.published.clear()

@@ -1,17 +1,17 @@
 """Executors for tests: readers that crash at some files, or are stopped halfway."""
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from digitrec.pipeline import read_files, worker_main
+from digitrec.pipeline import worker_main
+from digitrec.pipeline.batch_reader import ChunkError, GuardedReader
 from digitrec.pipeline.chunk_queue import LostChunk
 from digitrec.pipeline.read_files import FileResult, ReadJob
 from digitrec.pipeline.worker_process import WorkerCrashed
-from digitrec.recognition.reader import PageReader
-from digitrec.types import Limits
 from tests.conftest import ServiceHarness
 
 
@@ -71,16 +71,24 @@ class StoppedAfter(Poisoned):
             yield read
 
 
-def read_odd_chunk(jobs: Sequence[ReadJob], limits: Limits, reader: PageReader) -> list[FileResult]:
-    """Read a chunk, in any process; a file named `hangs` never ends, one named `fills` all memory."""
-    contents: list[FileResult] = []
-    for file, job in enumerate(jobs):
-        if worker_main.is_cancelled():
-            break
-        worker_main.begin_page(file)
-        if name_of(job) == "hangs.png":
-            time.sleep(600)
-        if name_of(job) == "fills.png":
-            bytearray(1 << 50)
-        contents += read_files.read_chunk([job], limits, reader)
-    return contents
+class OddReader(GuardedReader):
+    """Reads a chunk, in any process; a file named `hangs` never ends, one named `fills` all memory."""
+
+    def __call__(self, jobs: Sequence[ReadJob]) -> list[FileResult] | ChunkError:
+        contents: list[FileResult] = []
+        for file, job in enumerate(jobs):
+            if worker_main.is_cancelled():
+                break
+            worker_main.begin_page(file)
+            if name_of(job) == "hangs.png":
+                time.sleep(600)
+            fstat = fill_memory if name_of(job) == "fills.png" else None
+            results = GuardedReader(self.limits, self.reader, fstat)([job])
+            if isinstance(results, ChunkError):
+                return results
+            contents += results
+        return contents
+
+
+def fill_memory(_: int) -> os.stat_result:
+    raise MemoryError(len(bytearray(1 << 50)))

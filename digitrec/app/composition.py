@@ -141,63 +141,71 @@ def open_service(context: WorkerContext, *, thorough: bool) -> Iterator[Service]
             context.heartbeat.set_reading(package.card.id)
             return context.stop()
 
-        @cache
-        def make_pipeline() -> "BatchPipeline":
-            pipeline = _make_pipeline(context, space, package, other_ledgers, claim_alone, beat_and_check_stop)
-            stack.callback(pipeline.executor.close)
-            return pipeline
-
         def is_current() -> bool:
             return settings.model is not None or open_model_registry(settings).current() == package.folder
 
         beat_and_check_stop()
-        yield Service(context, space, make_pipeline, is_current, beat_and_check_stop, claim_alone)
+        get_pipeline = cache(
+            partial(_build_pipeline, context, space, package, other_ledgers, claim_alone, beat_and_check_stop, stack)
+        )
+        yield Service(context, space, get_pipeline, is_current, beat_and_check_stop, claim_alone)
 
 
-def _make_pipeline(
+def _build_pipeline(
     context: WorkerContext,
     space: WorkspacePort,
     package: ModelPackage,
     other_ledgers: "list[Ledger]",
     claim_alone: list[FileSnapshot],
     beat_and_check_stop: Callable[[], bool],
+    stack: ExitStack,
 ) -> "BatchPipeline":
+    """Return the pipeline of a worker; `stack` closes its executor."""
     # Before numpy and OpenCV start their own threads: the executor distributes the cores.
     threads.import_opencv()
     from digitrec.app import reports
-    from digitrec.pipeline import read_files, rebuild
+    from digitrec.pipeline import batch_reader, rebuild
     from digitrec.pipeline.batch import BatchPipeline
+    from digitrec.pipeline.claiming import Claimer
     from digitrec.pipeline.outcomes import OutcomeBuilder
     from digitrec.pipeline.worker_main import WorkerLimits
     from digitrec.pipeline.worker_process import WorkerProcess
 
-    settings, heartbeat = context.settings, context.heartbeat
+    settings, heartbeat, ledger = context.settings, context.heartbeat, space.ledger
     threshold = package.threshold(settings.max_error)
 
     def write_report(batch_id: str) -> None:
-        reports.report_batch(settings, space.ledger, batch_id)
+        reports.report_batch(settings, ledger, batch_id)
         context.summary.batches.append(batch_id)
         context.hooks.add_batch(batch_id)
 
+    executor = EXECUTORS[settings.engine](settings)
+    stack.callback(executor.close)
+    worker_limits = WorkerLimits.for_pages(settings.limits, settings.read_timeout_s)
+    reader = batch_reader.BatchReader(
+        executor=executor,
+        limited_worker=WorkerProcess(settings.read_timeout_s, worker_limits),
+        read=batch_reader.GuardedReader(settings.limits, load_page_reader(package)),
+        locate=space.inbox.location,
+        is_stopped=beat_and_check_stop,
+    )
+    outcome_builder = OutcomeBuilder(ledger, threshold, settings.grace_s, time.time, other_ledgers)
+    claimer = Claimer(space.inbox, ledger, outcome_builder, time.time, space.scanned_at_s, heartbeat.note_unexpected)
     return BatchPipeline(
         inbox=space.inbox,
-        ledger=space.ledger,
+        ledger=ledger,
         outbox=space.outbox,
-        executor=EXECUTORS[settings.engine](settings),
-        limited_worker=WorkerProcess(
-            settings.read_timeout_s, WorkerLimits.for_pages(settings.limits, settings.read_timeout_s)
-        ),
-        read_chunk=partial(read_files.read_chunk, limits=settings.limits, reader=load_page_reader(package)),
-        outcome_builder=OutcomeBuilder(space.ledger, threshold, settings.grace_s, time.time, other_ledgers),
+        claimer=claimer,
+        reader=reader,
+        suspects=batch_reader.SuspectFiles(ledger),
+        outcome_builder=outcome_builder,
         load_labels=context.load_labels,
         make_output_format=lambda: make_output_format(settings, package, threshold, format_utc(time.time())),
-        restore_batch=lambda batch_id: rebuild.restore_batch(space.ledger, batch_id, settings.outbox, settings.inbox),
+        restore_batch=lambda batch_id: rebuild.restore_batch(ledger, batch_id, settings.outbox, settings.inbox),
         check_folders=space.check_folders,
         on_published=context.on_published,
         write_report=write_report,
         is_stopped=beat_and_check_stop,
-        now_s=time.time,
-        scanned_at_s=space.scanned_at_s,
         time_stage=time_stages(settings, heartbeat.time_stage),
         note_unexpected=heartbeat.note_unexpected,
         claim_alone=claim_alone,

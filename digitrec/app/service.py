@@ -289,7 +289,7 @@ class Service:
 
     def _process(self, groups: Iterable[list[FileSnapshot]]) -> Iterator[OutcomeCounts]:
         """Read groups of files and yield the counts of each, after its hooks were called."""
-        counts = self.get_pipeline().process_all(groups)
+        counts = self.get_pipeline().process_groups(groups)
         while True:
             with self._calling_hooks():
                 count = next(counts, None)
@@ -299,7 +299,7 @@ class Service:
 
     def _process_group(self, group: list[FileSnapshot]) -> None:
         with self._calling_hooks():
-            self.get_pipeline().process(group)
+            self.get_pipeline().process_group(group)
 
     @contextmanager
     def _calling_hooks(self) -> Iterator[None]:

@@ -5,7 +5,7 @@
 Every step is durable before the next begins and is idempotent: a crash anywhere costs time, never a file.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,16 +19,13 @@ from digitrec.pipeline.batch_reader import (
     BatchReader,
     BatchResults,
     ChunkOutcome,
-    GuardedReader,
-    LimitedWorker,
     SuspectFiles,
     make_chunks,
 )
 from digitrec.pipeline.claiming import Claimer, ClaimQueue
-from digitrec.pipeline.executor import Executor
 from digitrec.pipeline.labels import LabelLookup
-from digitrec.pipeline.outcomes import OutcomeBuilder
-from digitrec.pipeline.read_files import FileResult, ReadJob
+from digitrec.pipeline.outcomes import BatchOutcomes, OutcomeBuilder
+from digitrec.pipeline.read_files import FileResult
 from digitrec.storage.ledger import Ledger
 from digitrec.types import Batch, BatchStage, Claim, FileOutcome, FileSnapshot, OutcomeCounts, OutputFormat, TableRow
 
@@ -53,10 +50,10 @@ class BatchPipeline:
     inbox: ClaimQueue
     ledger: Ledger
     outbox: Outbox
-    executor: Executor
-    limited_worker: LimitedWorker
-    """Worker process with CPU and memory limits, for files that may stop their reader."""
-    read_chunk: Callable[[Sequence[ReadJob]], list[FileResult]]
+    claimer: Claimer
+    reader: BatchReader
+    suspects: SuspectFiles
+    """Files that may stop or crash their reader, stored in the ledger."""
     outcome_builder: OutcomeBuilder
     load_labels: Callable[[], LabelLookup]
     make_output_format: Callable[[], OutputFormat]
@@ -70,10 +67,6 @@ class BatchPipeline:
     write_report: Callable[[str], None]
     """Write the report of a batch."""
     is_stopped: Callable[[], bool]
-    now_s: Callable[[], float]
-    """Seconds since 1970."""
-    scanned_at_s: Callable[[], float]
-    """Time of the last inbox scan by the clock of its filesystem, seconds since 1970."""
     time_stage: Callable[[str], AbstractContextManager[object]] = nullcontext
     """Measure a stage by its name, for monitoring."""
     note_unexpected: Callable[[str], None] = logs.info
@@ -82,20 +75,6 @@ class BatchPipeline:
     """Batches that this process started to read: it is alive, so their files crashed no reader."""
     claim_alone: list[FileSnapshot] = field(default_factory=list)
     """Files that are claimed next, each in a batch with no other file."""
-    reader: BatchReader = field(init=False)
-    suspects: SuspectFiles = field(init=False)
-    claimer: Claimer = field(init=False)
-
-    def __post_init__(self) -> None:
-        reader = BatchReader(
-            self.executor, self.limited_worker, GuardedReader(self.read_chunk), self._make_job, self.is_stopped
-        )
-        claimer = Claimer(
-            self.inbox, self.ledger, self.outcome_builder, self.now_s, self.scanned_at_s, self.note_unexpected
-        )
-        object.__setattr__(self, "reader", reader)
-        object.__setattr__(self, "suspects", SuspectFiles(self.ledger))
-        object.__setattr__(self, "claimer", claimer)
 
     def recover(self) -> OutcomeCounts:
         """Finish interrupted work: open batches of the ledger, and claims that the ledger does not list.
@@ -124,15 +103,15 @@ class BatchPipeline:
             elif name not in unfinished:  # those failed to be read above
                 yield self.claimer.find_batch(name, self.restore_batch)
 
-    def process(self, files: Sequence[FileSnapshot]) -> OutcomeCounts:
-        """Process these files as one batch; then one suspect file alone, if there is any."""
+    def process_group(self, files: Sequence[FileSnapshot]) -> OutcomeCounts:
+        """Process these files as one batch, then at most one suspect file alone: `watch` scans in between."""
         count = sum(self._process_batches(self._without_suspects([files])), OutcomeCounts())
         if self.claim_alone and not self.is_stopped():
             count += sum(self._process_batches([[self.claim_alone.pop(0)]]), OutcomeCounts())
         return count
 
-    def process_all(self, groups: Iterable[Sequence[FileSnapshot]]) -> Iterator[OutcomeCounts]:
-        """Process each group as one batch, then each suspect file alone; yield the counts of each batch."""
+    def process_groups(self, groups: Iterable[Sequence[FileSnapshot]]) -> Iterator[OutcomeCounts]:
+        """Process each group as one batch, then each suspect file alone; yield the counts of each batch, for `run`."""
         yield from self._process_batches(self._without_suspects(groups))
         while self.claim_alone and not self.is_stopped():
             yield from self._process_batches([[self.claim_alone.pop(0)]])
@@ -214,17 +193,33 @@ class BatchPipeline:
             if is_planned and not claims:
                 return OutcomeCounts()
             return self._complete(self._start_reading(batch, claims))
-        return self._publish(batch)
+        count = self._publish_tables(batch)
+        self._archive_originals(batch)
+        self._report(batch)
+        self._close(batch, count)
+        return count
 
     def _complete(self, opened: OpenBatch) -> OutcomeCounts:
-        """Read the remaining files, record the batch, and bring it to its end; suspect files go to `claim_alone`.
-
-        After a stop, files that were not read are deferred.
+        """Bring a claimed batch to its end: each step is durable before the next begins.
 
         Raises:
             ReadFailed: reading raised, and is retried later or fails for every file.
         """
-        batch_id, claims = opened.batch.id, {claim.path: claim for claim in opened.claims}
+        batch = opened.batch
+        results = self._read(opened)
+        with self.time_stage("record"):
+            outcomes, crashes = self._decide(opened.claims, results)
+            self._record(batch, outcomes, crashes, results)
+        count = self._publish_tables(batch, outcomes.rows)
+        self._archive_originals(batch)
+        self._report(batch)
+        self._close(batch, count)
+        if crashes:  # `process_groups` claims these files again, so they are not counted twice
+            count += OutcomeCounts(deferred=-self._claim_crashed_next(batch, crashes))
+        return count
+
+    def _read(self, opened: OpenBatch) -> BatchResults:
+        """Read the remaining files of a batch; after a stop, some have no result."""
         with self.time_stage("read"):
             if opened.chunks is not None:
                 results = self.reader.finish(opened.claims, opened.chunks)
@@ -233,37 +228,39 @@ class BatchPipeline:
                 self.reader.read_individually(opened.claims, results)
             if results.errors:
                 self._handle_errors(opened, results)
-        files, crashes = dict(results.files), {}
-        with self.time_stage("record"):
-            for path, why in results.crashes.items():
-                failures = self.suspects.count_failures(claims[path]) + 1
-                if failures >= MAX_FAILURES:
-                    files[path] = read_files.reject_crashing(self._make_job(claims[path]))
-                else:
-                    crashes[path] = failures
-                    files[path] = FileResult(
-                        defer_reason=f"reading it stopped the reader, it is read alone next: {why}"
-                    )
-            for path, error in results.errors.items():
-                files[path] = FileResult(defer_reason=f"reading it raised {error.error}", has_backoff=True)
-            outcomes = self.outcome_builder.decide_outcomes(opened.claims, files, self.load_labels())
-            facts = self.suspects.updated_facts(batch_id, outcomes.claims, crashes, results.errors)
-            self.ledger.record(
-                batch_id, outcomes.rows, outcomes.claims, self.make_output_format(), outcomes.deferred, facts
-            )
-        count = self._publish(opened.batch, outcomes.rows)
-        if crashes:
-            crashed = [claim for claim in self.ledger.claims(batch_id) if claim.path in crashes]
-            self.claim_alone.extend(map(self._deferred_snapshot, crashed))
-            count += OutcomeCounts(
-                deferred=-len(crashed)
-            )  # `process_all` claims them again, so they are not counted twice
-        return count
+        return results
 
-    def _publish(self, batch: Batch, rows: Sequence[TableRow] | None = None) -> OutcomeCounts:
-        """Publish, archive and report a recorded batch; `rows` are given if it was read just now."""
+    def _decide(self, claims: Sequence[Claim], results: BatchResults) -> tuple[BatchOutcomes, dict[str, int]]:
+        """Decide the outcome of every file; return them, and the crash counts of files that are read again, by path."""
+        by_path = {claim.path: claim for claim in claims}
+        files, crashes = dict(results.files), {}
+        for path, why in results.crashes.items():
+            failures = self.suspects.count_failures(by_path[path]) + 1
+            if failures >= MAX_FAILURES:
+                files[path] = read_files.reject_crashing(self.reader.make_job(by_path[path]))
+            else:
+                crashes[path] = failures
+                files[path] = FileResult(defer_reason=f"reading it stopped the reader, it is read alone next: {why}")
+        for path, error in results.errors.items():
+            files[path] = FileResult(defer_reason=f"reading it raised {error.error}", has_backoff=True)
+        return self.outcome_builder.decide_outcomes(claims, files, self.load_labels()), crashes
+
+    def _record(self, batch: Batch, outcomes: BatchOutcomes, crashes: Mapping[str, int], results: BatchResults) -> None:
+        """Store rows, outcomes and suspect files in one transaction."""
+        facts = self.suspects.updated_facts(batch.id, outcomes.claims, crashes, results.errors)
+        self.ledger.record(
+            batch.id, outcomes.rows, outcomes.claims, self.make_output_format(), outcomes.deferred, facts
+        )
+
+    def _publish_tables(self, batch: Batch, rows: Sequence[TableRow] | None = None) -> OutcomeCounts:
+        """Write the tables of a recorded batch, unless it is published; return its counts, none if it is closed.
+
+        Args:
+            batch: the batch as it was when it was claimed or resumed.
+            rows: its rows, if it was read just now; None reads them from the ledger.
+        """
         self.check_folders()
-        if batch.stage in {BatchStage.PLANNED, BatchStage.READING, BatchStage.RECORDED}:
+        if batch.stage not in {BatchStage.PUBLISHED, BatchStage.CLOSED}:
             with self.time_stage("publish"):
                 rows = self.ledger.rows(batch.id) if rows is None else rows
                 recorded = self.ledger.batch(batch.id)
@@ -271,9 +268,15 @@ class BatchPipeline:
                     self.outbox.publish(batch.id, rows, recorded.output_format)
                     logs.info("batch published", batch=batch.id, rows=len(rows))
                 self.ledger.set_stage(batch.id, BatchStage.PUBLISHED)
+        if batch.stage is BatchStage.CLOSED:
+            return OutcomeCounts()
         count = self.ledger.count(batch.id)
-        if batch.stage is not BatchStage.CLOSED and count.claimed > count.deferred:
+        if count.claimed > count.deferred:
             self.on_published(batch.id)
+        return count
+
+    def _archive_originals(self, batch: Batch) -> None:
+        """Move the originals to their archive folders, and store their locations."""
         self.check_folders()
         with self.time_stage("file_away"):
             claims = self.ledger.claims(batch.id)
@@ -283,8 +286,11 @@ class BatchPipeline:
             self.ledger.set_locations(archived)
             self.outbox.clean_up(batch.id, archived, self.load_labels(), self.outcome_builder)
         self.inbox.close(batch.id)
+
+    def _report(self, batch: Batch) -> None:
+        """Write the report of a batch, unless it is closed; an unexpected exception is logged and noted."""
         if batch.stage is BatchStage.CLOSED:
-            return OutcomeCounts()
+            return
         with self.time_stage("report"):
             try:
                 self.write_report(batch.id)
@@ -292,11 +298,21 @@ class BatchPipeline:
                 raise
             except Exception as error:  # noqa: BLE001 - the tables are published; `digitrec report` writes it again
                 self.note_unexpected(logs.log_exception("the report of a batch cannot be made", error, batch=batch.id))
+
+    def _close(self, batch: Batch, count: OutcomeCounts) -> None:
+        """Store that a batch is finished, unless it is closed."""
+        if batch.stage is BatchStage.CLOSED:
+            return
         self.check_folders()
         self.ledger.set_stage(batch.id, BatchStage.CLOSED)
         counts = {name: getattr(count, name) for name in ("accepted", "review", "rejected", "deferred")}
         logs.info("batch closed", batch=batch.id, **counts)
-        return count
+
+    def _claim_crashed_next(self, batch: Batch, crashes: Mapping[str, int]) -> int:
+        """Add the files that crashed their reader, and are deferred now, to `claim_alone`; return their number."""
+        crashed = [claim for claim in self.ledger.claims(batch.id) if claim.path in crashes]
+        self.claim_alone.extend(map(self._deferred_snapshot, crashed))
+        return len(crashed)
 
     def _handle_errors(self, opened: OpenBatch, results: BatchResults) -> None:
         """Find the files that make reading raise; known suspects may raise again.
@@ -332,6 +348,3 @@ class BatchPipeline:
         is_folder = isinstance(self.inbox.location(claim.batch_id, claim.path), Path)
         path = claim.location.partition("/")[2] if is_folder else claim.path
         return FileSnapshot(path, claim.size, claim.mtime_ns, claim.mtime_ns, claim.inode)
-
-    def _make_job(self, claim: Claim) -> ReadJob:
-        return ReadJob(self.inbox.location(claim.batch_id, claim.path), claim.inode, claim.size, claim.mtime_ns)

@@ -3,19 +3,24 @@
 A file is identified by inode, size and mtime, like a deferred file: one that changes is another file.
 """
 
+import os
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 from digitrec import logs
 from digitrec.errors import DigitrecError
+from digitrec.pipeline import read_files
 from digitrec.pipeline.chunk_queue import ChunkTimeout, LostChunk
 from digitrec.pipeline.executor import Executor
 from digitrec.pipeline.read_files import FileResult, ReadJob
 from digitrec.pipeline.worker_process import WorkerCrashed
+from digitrec.recognition.reader import PageReader
 from digitrec.storage.ledger import Ledger
-from digitrec.types import Claim, FileOutcome, FileSnapshot
+from digitrec.storage.object_client import ObjectRef
+from digitrec.types import Claim, FileOutcome, FileSnapshot, Limits
 
 MAX_FAILURES = 3
 """Crashes after which a file is rejected; failed tries after which a batch is read file by file."""
@@ -75,12 +80,15 @@ class LimitedWorker(Protocol):
 class GuardedReader:
     """Reads a chunk in any process; returns an exception as a result, since one file may be its cause."""
 
-    read_chunk: Callable[[Sequence[ReadJob]], list[FileResult]]
+    limits: Limits
+    reader: PageReader
+    fstat: Callable[[int], os.stat_result] | None = None
+    """Replaces `os.fstat`, for tests of filesystems."""
 
     def __call__(self, jobs: Sequence[ReadJob]) -> list[FileResult] | ChunkError:
         """Return the file results or the error; errors that an operator can fix are raised."""
         try:
-            return self.read_chunk(jobs)
+            return read_files.read_chunk(jobs, limits=self.limits, reader=self.reader, fstat=self.fstat)
         except DigitrecError:
             raise
         except Exception as error:  # noqa: BLE001 - any kind is reported as a ChunkError
@@ -114,8 +122,13 @@ class BatchReader:
     limited_worker: LimitedWorker
     read: GuardedReader
     """The same object for every call, so that the models are sent to a worker process once."""
-    make_job: Callable[[Claim], ReadJob]
+    locate: Callable[[str, str], Path | ObjectRef]
+    """Return where a claimed file is read, by batch and path; see `ClaimQueue.location`."""
     is_stopped: Callable[[], bool]
+
+    def make_job(self, claim: Claim) -> ReadJob:
+        """Return the job that reads a claimed file."""
+        return ReadJob(self.locate(claim.batch_id, claim.path), claim.inode, claim.size, claim.mtime_ns)
 
     def start(self, chunks: list[list[Claim]]) -> Iterator[ChunkOutcome]:
         """Start to read; worker processes may begin before the first result is requested."""

@@ -1,7 +1,6 @@
 """Runs while the environment fails and recovers."""
 
 import errno
-import functools
 import itertools
 import json
 import signal
@@ -14,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from digitrec.app import composition, reports, service
+from digitrec.app import reports, service
 from digitrec.app.run import run_once
 from digitrec.cli.operations_output import format_status
 from digitrec.errors import EnvironmentFailure
 from digitrec.monitoring import hooks, metrics
 from digitrec.monitoring.doctor import run_checks
 from digitrec.monitoring.status import ModelStatus, check_health, collect_status
-from digitrec.pipeline import read_files, worker_main
+from digitrec.pipeline import batch_reader, read_files, worker_main
 from digitrec.pipeline.archive import FolderOutbox
 from digitrec.pipeline.ledgers import open_ledgers
 from digitrec.pipeline.read_files import FileResult, ReadJob
@@ -29,7 +28,7 @@ from digitrec.settings import Settings
 from digitrec.storage.ledger import Ledger
 from tests.app.run_helpers import FULL, LOCKED, failing, rows, verify_workspace
 from tests.conftest import draw, read_csv
-from tests.readers import read_odd_chunk
+from tests.readers import OddReader
 
 pytestmark = pytest.mark.slow
 
@@ -236,12 +235,7 @@ def test_a_file_that_hangs_or_fills_the_memory_costs_only_itself(
     (settings.inbox / f"{odd}.png").write_bytes(draw(1))
     for digit in (2, 3):
         (settings.inbox / f"{digit}.png").write_bytes(draw(digit))
-    partial = functools.partial
-
-    def with_odd_reading(function: Any, *args: Any, **kwargs: Any) -> Any:
-        return partial(read_odd_chunk if function is read_files.read_chunk else function, *args, **kwargs)
-
-    monkeypatch.setattr(composition, "partial", with_odd_reading)
+    monkeypatch.setattr(batch_reader, "GuardedReader", OddReader)
 
     summary = run_once(replace(settings, engine=engine, read_timeout_s=1))
 

@@ -8,9 +8,8 @@ import hashlib
 import os
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -92,9 +91,15 @@ class OddHarness(ServiceHarness):
     @contextmanager
     def at_work(self) -> Iterator[BatchPipeline]:
         with super().at_work() as pipeline:
-            read = partial(pipeline.read_chunk, fstat=lambda descriptor: self.stat(os.fstat(descriptor)))
+            fstat: Callable[[int], os.stat_result] = lambda descriptor: self.stat(os.fstat(descriptor))  # noqa: E731
+            read = dataclasses.replace(pipeline.reader.read, fstat=fstat)
             inbox = OddInbox(pipeline.inbox.root, pipeline.inbox.worker, self)  # type: ignore[attr-defined]
-            yield dataclasses.replace(pipeline, read_chunk=read, inbox=inbox)
+            yield dataclasses.replace(
+                pipeline,
+                inbox=inbox,
+                claimer=dataclasses.replace(pipeline.claimer, inbox=inbox),
+                reader=dataclasses.replace(pipeline.reader, read=read, locate=inbox.location),
+            )
 
     def report_now(self, batch_id: str) -> None:
         if sum(batch_id.encode()) % 10 == 0:  # a tenth of the reports: one takes as long as all other steps
@@ -107,7 +112,7 @@ class OddHarness(ServiceHarness):
             settling = StabilityTracker(2.0, 600.0)
             settling.update(self._due(pipeline), 0.0, int(self.now_s * 1e9))
             settled = settling.update(self._due(pipeline), 700.0, int(self.now_s * 1e9))
-            pipeline.process(sorted(settled))
+            pipeline.process_group(sorted(settled))
 
     def _due(self, pipeline: BatchPipeline) -> list[FileSnapshot]:
         held = pipeline.ledger.deferred(self.now_s)

@@ -122,7 +122,7 @@ def test_a_file_that_changed_since_the_scan_is_deferred(harness: ServiceHarness)
 
     with harness.at_work() as pipeline:
         files = [file._replace(size=file.size - 1) for file in harness.look()]
-        pipeline.process(files)
+        pipeline.process_group(files)
 
     assert (harness.inbox / "7.png").read_bytes() == draw(7)
     assert harness.rows() == []
@@ -215,7 +215,7 @@ def test_a_link_swapped_in_after_the_scan_is_not_followed(harness: ServiceHarnes
         files = harness.look()
         (harness.inbox / "7.png").unlink()
         (harness.inbox / "7.png").symlink_to(secret)
-        pipeline.process(files)
+        pipeline.process_group(files)
 
     assert harness.rows() == []
     assert (harness.inbox / "7.png").is_symlink()
@@ -308,9 +308,9 @@ def test_labels_reach_the_row_and_are_filed_away_with_the_last_picture(harness: 
 
     with harness.at_work() as pipeline:
         first, second = sorted(harness.look())
-        pipeline.process([first])
+        pipeline.process_group([first])
         assert (harness.inbox / "set" / "labels.csv").exists()
-        pipeline.process([second])
+        pipeline.process_group([second])
 
     assert {row["file"]: row["label"] for row in harness.rows()} == {"set/1.png": "1", "set/2.png": "none"}
     assert not (harness.inbox / "set" / "labels.csv").exists()
@@ -457,8 +457,8 @@ def test_a_file_that_kills_the_reader_three_times_is_rejected_alone(
         yield  # a generator, as an executor returns it
 
     with harness.at_work() as pipeline:
-        monkeypatch.setattr(type(pipeline.executor), "map", overrun)
-        counts = list(pipeline.process_all([sorted(harness.look())]))
+        monkeypatch.setattr(type(pipeline.reader.executor), "map", overrun)
+        counts = list(pipeline.process_groups([sorted(harness.look())]))
 
     assert {row["file"]: row["reason_code"] == "crashes_reader" for row in harness.rows()} == {
         "good.png": False,
@@ -655,7 +655,7 @@ def test_what_another_worker_answered_is_a_duplicate_and_counts_for_labels(harne
     harness.drop("set/2.png", draw(2))
     harness.drop("set/labels.csv", b"file,label\n1.png,1\n2.png,2\n")
     with harness.at_work() as pipeline:
-        pipeline.process(sorted(harness.look())[:1])
+        pipeline.process_group(sorted(harness.look())[:1])
     first_row = harness.rows()[0]
     harness.set(worker="right")
     harness.drop("again.png", draw(1))
@@ -663,7 +663,7 @@ def test_what_another_worker_answered_is_a_duplicate_and_counts_for_labels(harne
     path = harness.root / ".digitrec/main/ledger.sqlite3"
     with harness.at_work() as pipeline, closing(Ledger.open_readonly(path)) as other:
         pipeline.outcome_builder.others.append(other)
-        pipeline.process(sorted(harness.look()))
+        pipeline.process_group(sorted(harness.look()))
 
     rows = {row["file"]: row for row in harness.rows()}
     assert rows["again.png"]["duplicate_of"] == f"{first_row['batch_id']}/{first_row['row']}"
@@ -680,7 +680,7 @@ def test_a_damaged_ledger_of_another_worker_is_ignored(
 
     with harness.at_work() as pipeline, closing(Ledger.open_readonly(broken)) as other:
         pipeline.outcome_builder.others.append(other)
-        pipeline.process(harness.look())
+        pipeline.process_group(harness.look())
 
     assert [row["file"] for row in harness.rows()] == ["7.png"]
     assert "another worker's ledger cannot be read" in caplog.messages

@@ -137,7 +137,7 @@ def test_a_half_written_file_has_its_full_grace_if_the_clock_jumps(
         began_s = steady.now_s
         tries = 0
         while steady.now_s - began_s < harness.settings.grace_s:
-            assert pipeline.process([file]).deferred == 1, "it is within its grace"
+            assert pipeline.process_group([file]).deferred == 1, "it is within its grace"
             tries += 1
             held = pipeline.ledger.deferred(harness.now_s)
             if jumps_s:
@@ -146,7 +146,7 @@ def test_a_half_written_file_has_its_full_grace_if_the_clock_jumps(
             wait_s = 5.0 if held else 1.0
             harness.now_s += wait_s
             steady.now_s += wait_s
-        assert pipeline.process([file]).rejected == 1
+        assert pipeline.process_group([file]).rejected == 1
 
 
 @pytest.mark.slow

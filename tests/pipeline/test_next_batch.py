@@ -39,7 +39,7 @@ def test_the_next_batch_is_claimed_before_the_current_is_recorded(
         harness.drop(name, content)
 
     with harness.at_work() as pipeline:
-        counts = list(pipeline.process_all(groups_of(harness, 2)))
+        counts = list(pipeline.process_groups(groups_of(harness, 2)))
 
     assert [count.claimed for count in counts] == [2, 2, 2]
     assert stages == [[BatchStage.READING] * 2, [BatchStage.READING] * 2, [BatchStage.READING]]
@@ -56,7 +56,7 @@ def test_a_large_batch_is_not_claimed_before_its_turn(
         harness.drop(f"{digit}.png", draw(digit))
 
     with harness.at_work() as pipeline:
-        counts = list(pipeline.process_all(groups_of(harness, 2)))
+        counts = list(pipeline.process_groups(groups_of(harness, 2)))
 
     assert [count.claimed for count in counts] == [2, 2]
     assert stages == [[BatchStage.READING], [BatchStage.READING]]
@@ -78,7 +78,7 @@ def test_a_read_batch_is_published_even_if_the_next_claim_fails(
     with monkeypatch.context() as patch:
         patch.setattr(Inbox, "make_durable", fails_later)
         with harness.at_work() as pipeline, pytest.raises(OSError, match="Input/output"):
-            counts += pipeline.process_all(groups_of(harness, 2))
+            counts += pipeline.process_groups(groups_of(harness, 2))
 
     assert [count.claimed for count in counts] == [2], "and it is counted"
     assert [row["file"] for row in harness.rows()] == ["0.png", "1.png"]
@@ -100,7 +100,7 @@ def test_after_a_stop_both_batches_are_unclaimed(harness: ServiceHarness) -> Non
             harness.stopped = True
             yield next(groups)
 
-        counts = list(pipeline.process_all(stopped_with_the_second()))
+        counts = list(pipeline.process_groups(stopped_with_the_second()))
 
     assert [count.deferred for count in counts] == [2, 2]
     assert sorted(path.name for path in harness.inbox.glob("*.png")) == sorted(pictures)
@@ -113,7 +113,7 @@ def test_the_same_bytes_in_the_next_batch_are_a_duplicate_of_the_first(harness: 
     harness.drop("b.png", draw(7))
 
     with harness.at_work() as pipeline:
-        list(pipeline.process_all(groups_of(harness, 1)))
+        list(pipeline.process_groups(groups_of(harness, 1)))
 
     first, second = harness.rows() if harness.rows()[0]["file"] == "a.png" else reversed(harness.rows())
     assert (first["duplicate_of"], second["duplicate_of"]) == ("", f"{first['batch_id']}/1")

@@ -6,7 +6,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +55,8 @@ class OddHarness(ServiceHarness):
     def at_work(self) -> Iterator[BatchPipeline]:
         with super().at_work() as pipeline:
             fstat: Callable[[int], os.stat_result] = lambda descriptor: odd_stat(os.fstat(descriptor), self.inode)  # noqa: E731
-            yield dataclasses.replace(pipeline, read_chunk=partial(pipeline.read_chunk, fstat=fstat))
+            read = dataclasses.replace(pipeline.reader.read, fstat=fstat)
+            yield dataclasses.replace(pipeline, reader=dataclasses.replace(pipeline.reader, read=read))
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def test_a_file_of_any_date_is_read_and_traced_by_every_command(harness: Service
     assert harness.account().discrepancies == ()
     with open_ledgers(harness.settings, skip_unreadable=True) as ledgers:
         (event,) = history.trace_file("7.png", harness.settings, ledgers, time.time()).events
-        assert event.is_there
+        assert event.has_original
         chosen = maintenance.select_claims(harness.settings, ledgers)
         assert len(list(maintenance.requeue(harness.settings, chosen, "2026-01-02T03:04:05.000Z"))) == 1
     harness.run()

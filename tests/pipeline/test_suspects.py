@@ -33,7 +33,7 @@ def test_a_suspect_is_taken_out_and_the_others_are_published_first(harness: Serv
     for digit in range(5):
         harness.drop(f"{digit}.png", draw(digit))
     with harness.at_work() as pipeline:
-        counts = pipeline.process_all([sorted(harness.look())])
+        counts = pipeline.process_groups([sorted(harness.look())])
 
         first = next(counts)
 
@@ -72,9 +72,9 @@ def test_a_suspect_that_is_seen_again_while_it_waits_waits_once(harness: Service
     for digit in range(1, 4):
         harness.drop(f"{digit}.png", draw(digit))
     with harness.at_work() as pipeline:
-        next(pipeline.process_all([sorted(harness.look())]))
+        next(pipeline.process_groups([sorted(harness.look())]))
 
-        pipeline.process(sorted(harness.look()))
+        pipeline.process_group(sorted(harness.look()))
 
         assert sorted(file.path for file in pipeline.claim_alone) == ["1.png", "2.png"], "one failed again"
 
@@ -84,7 +84,7 @@ def test_a_suspect_that_is_read_alone_is_answered_like_any_file(harness: Service
     harness.drop("3.png", draw(3))
     harness.drop("4.png", draw(4))
     with harness.at_work() as pipeline:
-        counts = pipeline.process_all([sorted(harness.look())])
+        counts = pipeline.process_groups([sorted(harness.look())])
         next(counts)
         poisoned.names.clear()
         list(counts)
@@ -100,7 +100,7 @@ def test_failures_are_counted_across_runs_and_a_suspect_stays_alone(harness: Ser
     for failures in (1, 2):
         with harness.at_work() as pipeline:
             pipeline.recover()
-            next(pipeline.process_all([sorted(harness.look())]))  # the process ends here
+            next(pipeline.process_groups([sorted(harness.look())]))  # the process ends here
         assert len(poisoned.deaths) == failures
         assert harness.rows() == []
     harness.drop("1.png", draw(1))
@@ -166,15 +166,15 @@ def test_watch_reads_a_suspect_after_every_batch(harness: ServiceHarness) -> Non
     for digit in range(1, 6):
         harness.drop(f"{digit}.png", draw(digit))
     with harness.at_work() as pipeline:
-        pipeline.process(sorted(harness.look()))
+        pipeline.process_group(sorted(harness.look()))
         assert poisoned.alone == ["1.png"]
         harness.drop("new.png", draw(9))
-        pipeline.process([file for file in harness.look() if file.path == "new.png"])
+        pipeline.process_group([file for file in harness.look() if file.path == "new.png"])
 
         assert answers(harness)["new.png"] == "9"
         assert poisoned.alone == ["1.png", "2.png"]
         while pipeline.claim_alone:
-            pipeline.process([])
+            pipeline.process_group([])
 
     assert len(harness.rows()) == 6
     assert harness.account().discrepancies == ()
@@ -211,7 +211,7 @@ def test_five_pictures_do_not_wait_long_behind_five_that_hang(harness: ServiceHa
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(read_files, "read_chunk", hangs)
         with harness.at_work() as pipeline:
-            counts = pipeline.process_all([sorted(harness.look())])
+            counts = pipeline.process_groups([sorted(harness.look())])
             next(counts)
             published_s = time.monotonic() - began_s
             list(counts)
@@ -314,7 +314,7 @@ def test_a_file_that_raises_never_keeps_others_from_being_read(harness: ServiceH
     with harness.at_work() as pipeline, pytest.raises(ReadFailed):
         pipeline.recover()
     with harness.at_work() as pipeline:
-        list(pipeline.process_all([sorted(harness.look())]))
+        list(pipeline.process_groups([sorted(harness.look())]))
     assert answers(harness) == {"4.png": "4"}
 
     harness.run()
@@ -379,8 +379,8 @@ def test_a_file_that_cannot_be_noted_is_not_tried_again_at_once(
 
     monkeypatch.setattr(Ledger, "was_fresh", raises)
     with harness.at_work() as pipeline:
-        pipeline.process(files[:1])
-        pipeline.process(files)
+        pipeline.process_group(files[:1])
+        pipeline.process_group(files)
 
     assert tries == ["3.png", "4.png"], "3.png waits for its backoff"
 
