@@ -59,7 +59,7 @@ def over(scene: Scene) -> None:
     assert scene.run("--run-retry-s", "0.1") == 74
     assert [path.name for path in scene.inbox.iterdir()] == ["foreign.png"], "nothing is made or read in it"
     doctor = subprocess.run(scene.command("doctor"), capture_output=True, text=True, check=False)
-    assert "has no marker and lies on another device than before" in doctor.stdout, doctor.stdout
+    assert "has no marker and is on another device than before" in doctor.stdout, doctor.stdout
     assert subprocess.run(scene.command("init"), capture_output=True, check=False).returncode == 0
     (scene.inbox / "foreign.png").unlink()
     assert scene.run() == 0, "it is accepted"
