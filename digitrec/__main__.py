@@ -1,11 +1,21 @@
 """Run the program: `python -m digitrec`, and the console script `digitrec`."""
 
+import sys
+
 
 def main() -> None:
-    """Import the commands, then run the one named on the command line."""
-    from digitrec.cli.main import program
+    """Import the commands, run the one named on the command line, and exit even if a thread hangs."""
+    from digitrec.cli.main import main as run_command
 
-    program()
+    try:
+        run_command()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        if "digitrec.app.service" not in sys.modules:  # then no thread was started
+            raise
+        from digitrec.app.service import exit_now
+
+        exit_now(code)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ _BEAT_INTERVAL_S = 10.0
 def run_once(
     settings: Settings, stop: ShutdownSignal | None = None, progress: Callable[[int, int], None] | None = None
 ) -> RunSummary:
-    """Read all files now in the inbox.
+    """Read all files now in the inbox; retry while the environment fails, for at most `run_retry_s`.
 
     Args:
         settings: name the workspace.
@@ -45,53 +45,45 @@ def run_once(
         EnvironmentFailure: the environment failed for `run_retry_s`; the claims are kept.
         BusyError, ModelError, SettingsError: at once.
     """
-    summary = RunSummary()
-    try:
-        _run_with_retries(settings, summary, stop or ShutdownSignal(), progress)
-    except Exception:
-        _write_latest_or_warn(settings, summary)
-        raise
-    return summary
-
-
-def _run_with_retries(
-    settings: Settings, summary: RunSummary, stop: ShutdownSignal, progress: Callable[[int, int], None] | None
-) -> None:
-    """Read until the inbox is drained, a stop is requested, or the environment failed for `run_retry_s`."""
-    heartbeat = HeartbeatWriter(settings)
+    stop, summary, heartbeat = stop or ShutdownSignal(), RunSummary(), HeartbeatWriter(settings)
     context = composition.make_worker_context(settings, stop, summary, heartbeat, summary.add_published)
     hooks = context.hooks
     failed_s, batches_before, pauses = None, 0, iterate_backoff()
-    while True:
-        try:
-            with composition.open_service(context, thorough=failed_s is not None) as service:
-                service.drain(progress)
-            _write_latest(settings, summary.published)
-            return
-        except (ModelError, NotEnoughMemory) as why:
-            hooks.count_failure(why, stop, is_last=True)
-            raise
-        except Exception as error:
-            failure = to_digitrec_error(error, settings.ledger)
-            if not isinstance(failure, EnvironmentFailure):
+    try:
+        while True:
+            try:
+                with composition.open_service(context, thorough=failed_s is not None) as service:
+                    service.drain(progress)
+                _write_latest(settings, summary.published)
+                return summary
+            except (ModelError, NotEnoughMemory) as why:
+                hooks.count_failure(why, stop, is_last=True)
                 raise
-            heartbeat.set_failing(failure)
-            if failed_s is None or len(summary.batches) > batches_before:  # a batch succeeded: this is a new failure
-                failed_s, batches_before, pauses = time.monotonic(), len(summary.batches), iterate_backoff()
-                hooks.reset_failures()
-            left_s = failed_s + settings.run_retry_s - time.monotonic()
-            hooks.count_failure(failure, stop, is_last=left_s <= 0)
-            if stop():
-                _write_latest_or_warn(settings, summary)
-                return
-            if left_s <= 0:
-                raise failure from error
-            pause_s = min(next(pauses), left_s)
-            logs.warning("failed, trying again", why=failure, pause_s=round(pause_s, 1))
-            stop.wake_event.wait(pause_s)
-        finally:
-            context.metrics_file.write(at_once=True)
-            heartbeat.set_stopped()
+            except Exception as error:
+                failure = to_digitrec_error(error, settings.ledger)
+                if not isinstance(failure, EnvironmentFailure):
+                    raise
+                heartbeat.set_failing(failure)
+                # After a finished batch, this is a new failure.
+                if failed_s is None or len(summary.batches) > batches_before:
+                    failed_s, batches_before, pauses = time.monotonic(), len(summary.batches), iterate_backoff()
+                    hooks.reset_failures()
+                left_s = failed_s + settings.run_retry_s - time.monotonic()
+                hooks.count_failure(failure, stop, is_last=left_s <= 0)
+                if stop():
+                    _write_latest_or_warn(settings, summary)
+                    return summary
+                if left_s <= 0:
+                    raise failure from error
+                pause_s = min(next(pauses), left_s)
+                logs.warning("failed, trying again", why=failure, pause_s=round(pause_s, 1))
+                stop.wake_event.wait(pause_s)
+            finally:
+                context.metrics_file.write(at_once=True)
+                heartbeat.set_stopped()
+    except Exception:
+        _write_latest_or_warn(settings, summary)
+        raise
 
 
 def _write_latest(settings: Settings, batch_ids: Sequence[str]) -> None:

@@ -52,19 +52,6 @@ def main() -> None:
         sys.exit(failure.exit_code)
 
 
-def program() -> None:
-    """Run `main`, then exit even if a thread hangs: the console script."""
-    try:
-        main()
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else int(end.code is not None)
-        if "digitrec.app.service" not in sys.modules:  # then no thread was started
-            raise
-        from digitrec.app.service import exit_now
-
-        exit_now(code)
-
-
 def _prepare_streams() -> None:
     """Replace streams that are closed at the start, and escape undecodable bytes."""
     for name in ("stdout", "stderr"):

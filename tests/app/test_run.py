@@ -208,12 +208,12 @@ def test_no_command_prints_a_traceback_for_an_unexpected_exception(settings: Set
     script = """
 import sys
 from digitrec import text
-from digitrec.cli import main
+from digitrec.__main__ import main
 def fails(_):
     raise ZeroDivisionError("nobody knows")
 text.new_batch_id = fails
 sys.argv = ["digitrec", "run", "--run-retry-s", "0", "--settle-s", "0"]
-main.program()
+main()
 """
     result = subprocess.run(
         [sys.executable, "-c", script], cwd=settings.workspace, capture_output=True, text=True, check=False, timeout=60
