@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from digitrec import text
-from digitrec.cli import operations_output as output
+from digitrec.cli import operations_output
 from digitrec.cli.options import complete_batches, complete_files, in_panel, takes_settings, warn_if_unread
 from digitrec.errors import UsageError
 from digitrec.settings import Settings
@@ -87,7 +87,7 @@ def doctor(settings: Settings, as_json: _Json = False) -> None:
     for check in operations.run_doctor(settings):
         checks.append(check)
         if not as_json:
-            typer.echo(output.format_check(check))
+            typer.echo(operations_output.format_check(check))
     if as_json:
         typer.echo(json.dumps([check.to_json() for check in checks]))
     raise typer.Exit(1 if any(check.severity is Severity.FAILED for check in checks) else 0)
@@ -116,7 +116,7 @@ def why(
     if as_json:
         typer.echo(json.dumps(history.to_json()))
     elif history.events or history.entries:
-        typer.echo("\n".join(output.format_history(history)))
+        typer.echo("\n".join(operations_output.format_history(history)))
     if not history.events and not history.entries:
         raise UsageError(f"nothing is known of {text.escape(file)}", hint="Its path under inbox/, as in the CSV?")
 
@@ -168,7 +168,7 @@ def requeue(
         batch_id=batch,
         reason=reason,
         dry_run=dry_run,
-        on_moved=lambda original: None if as_json else typer.echo(output.format_requeued(original)),
+        on_moved=lambda original: None if as_json else typer.echo(operations_output.format_requeued(original)),
     )
     if as_json:
         locations = {original.source.key: text.escape(original.location) for original in moved}
@@ -208,15 +208,17 @@ def prune(
         settings,
         older_than,
         dry_run=not yes,
-        on_pruned=lambda batch: None if as_json else typer.echo(output.format_pruned(batch)),
+        on_pruned=lambda batch: None if as_json else typer.echo(operations_output.format_pruned(batch)),
     )
     if as_json:
-        typer.echo(json.dumps({"dry_run": not yes, "batches": [output.pruned_to_json(batch) for batch in batches]}))
+        typer.echo(
+            json.dumps({"dry_run": not yes, "batches": [operations_output.pruned_to_json(batch) for batch in batches]})
+        )
         return
     for path in (path for batch in batches for path in batch.modified):
         typer.echo(f"kept, it is not as the ledger knows it: {text.escape(path)}")
     verb = "removed" if yes else "would be removed; add --yes to do it"
-    typer.echo(f"{output.format_pruned_total(batches)} {verb}")
+    typer.echo(f"{operations_output.format_pruned_total(batches)} {verb}")
 
 
 def print_dry_run(settings: Settings, *, as_json: bool) -> None:
@@ -224,7 +226,11 @@ def print_dry_run(settings: Settings, *, as_json: bool) -> None:
     from digitrec.app import operations
 
     plan = operations.plan_run(settings)
-    typer.echo(json.dumps(output.dry_run_to_json(plan)) if as_json else "\n".join(output.format_dry_run(plan)))
+    typer.echo(
+        json.dumps(operations_output.dry_run_to_json(plan))
+        if as_json
+        else "\n".join(operations_output.format_dry_run(plan))
+    )
 
 
 def _release_dead_worker(settings: Settings, *, without_ledger: bool, as_json: bool) -> None:
@@ -246,7 +252,11 @@ def _print_status(settings: Settings, *, as_json: bool) -> None:
     from digitrec.app import operations
 
     status = operations.collect_status(settings)
-    typer.echo(json.dumps(output.status_to_json(status)) if as_json else "\n".join(output.format_status(status)))
+    typer.echo(
+        json.dumps(operations_output.status_to_json(status))
+        if as_json
+        else "\n".join(operations_output.format_status(status))
+    )
     if not status.problem:
         warn_if_unread(settings)
 

@@ -200,7 +200,7 @@ def test_doctor_sees_what_the_service_sees(harness: ServiceHarness) -> None:
             (Severity.FAILED, f"{harness.root}/missing.csv does not exist"[:30]),
             (Severity.WARNING, "a/labels.csv is not UTF-8, and"),
             (Severity.FAILED, "b/labels.csv is UTF-16; none o"),
-            (Severity.WARNING, "c/labels.csv is not understood"),
+            (Severity.WARNING, "c/labels.csv cannot be parsed "),
         ]
     )
 
