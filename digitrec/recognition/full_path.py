@@ -16,7 +16,7 @@ import numpy as np
 
 from digitrec.arrays import Ink, PageResult, Scores
 from digitrec.models.package import INK_TFLITE, LINE_TFLITE, ModelPackage
-from digitrec.recognition import layout, normalize
+from digitrec.recognition import geometry, layout, normalize
 from digitrec.recognition.classifier import CLASSES, DIGITS, NO_DIGIT, DigitClassifier
 from digitrec.recognition.ctc import DecodedLine, FrameProbs, Text, decode_ctc, sequence_probabilities
 from digitrec.recognition.ensemble import (
@@ -28,16 +28,7 @@ from digitrec.recognition.ensemble import (
     p_one_symbol,
     p_single_digit,
 )
-from digitrec.recognition.geometry import (
-    Rect,
-    bounding_rect,
-    crop_rect,
-    from_page_coords,
-    group_rows,
-    line_rect_around,
-    to_page_coords,
-    widen_line_rect,
-)
+from digitrec.recognition.geometry import Rect
 from digitrec.recognition.preprocess import Plane
 from digitrec.recognition.segmenter import SegmentedCrop, Segmenter
 from digitrec.recognition.sequence_recognizer import SequenceRecognizer, add_margin, shear
@@ -164,8 +155,8 @@ def run_full_path(
         zoomed: the zoom on its main character, if it was made before.
         use_all_models: get all predictions for a single character, even if the first two are confident.
     """
-    context = PageContext(page, gray, plane, tuple(from_page_coords(box, page, gray) for box in page.boxes))
-    rows = group_rows(context.rects) or [[]]
+    context = PageContext(page, gray, plane, tuple(geometry.from_page_coords(box, page, gray) for box in page.boxes))
+    rows = geometry.group_rows(context.rects) or [[]]
     lines = [_read_line(context, row, models.recognizer, is_only=len(rows) == 1) for row in rows]
     if len(lines) == 1 and len(lines[0].line.text) < 2:
         return _read_single(context, lines[0], classifier, models, zoomed, use_all_models=use_all_models)
@@ -192,10 +183,10 @@ def _read_line(
     height, width = context.gray.shape
     rect = Rect(0, 0, width, height)
     if row:
-        near = line_rect_around(bounding_rect(row), context.gray)
+        near = geometry.line_rect_around(geometry.bounding_rect(row), context.gray)
         is_long = is_only and width >= _LONG_PAGE_RATIO * height and width <= _MAX_LINE_RATIO * near.height
-        rect = widen_line_rect(near, context.gray, context.plane) if is_long else near
-    crop = crop_rect(context.gray, rect)
+        rect = geometry.widen_line_rect(near, context.gray, context.plane) if is_long else near
+    crop = geometry.crop_rect(context.gray, rect)
     frames, step_px = recognizer.read(crop)
     line, views = decode_ctc(frames), [frames]
     if len(line.text) > 1 and line.probability < _SINGLE_VIEW_CONFIDENCE:
@@ -251,9 +242,9 @@ def _read_single(
     predictions = [Prediction("sequence recognizer", line_scores, reading.strip)]
     rect, ink = None, None
     if context.rects:
-        rect = bounding_rect(context.rects)
+        rect = geometry.bounding_rect(context.rects)
     elif not _is_empty(reading.line.frames):
-        rect = bounding_rect(_symbol_rects(reading) or [reading.strip])
+        rect = geometry.bounding_rect(_symbol_rects(reading) or [reading.strip])
     if len(context.rects) == 1:
         ink = context.page.ink[0]
         predictions.append(Prediction("classifier on the classical crop", context.page.scores[0], ink))
@@ -266,8 +257,8 @@ def _read_single(
     if zoomed is not None and zoomed.rect is not None:
         rect = zoomed.rect
         if zoomed.prediction is not None:
-            ink, line_rect = np.asarray(zoomed.prediction.evidence), line_rect_around(rect, gray)
-            frames, _ = models.recognizer.read(crop_rect(gray, line_rect))
+            ink, line_rect = np.asarray(zoomed.prediction.evidence), geometry.line_rect_around(rect, gray)
+            frames, _ = models.recognizer.read(geometry.crop_rect(gray, line_rect))
             predictions += [
                 zoomed.prediction,
                 Prediction("sequence recognizer, zoomed", line_scores_of(frames), line_rect),
@@ -349,7 +340,7 @@ def _merge_rows(context: PageContext, rows: list[_Row], reason: Reason | None) -
         return replace(page, boxes=(), ink=_NO_INK, scores=_NO_SCORES, reason=Reason.BLANK)
     return replace(
         page,
-        boxes=tuple(to_page_coords(rect, page, context.gray) for row in rows for rect in row.rects),
+        boxes=tuple(geometry.to_page_coords(rect, page, context.gray) for row in rows for rect in row.rects),
         ink=np.concatenate([row.ink for row in rows]),
         scores=np.concatenate([row.scores for row in rows]),
         layout_confidence=confidence,
