@@ -5,7 +5,7 @@ Modules that read pictures are imported on first use, because most runs of a sch
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ from digitrec.models.registry import ModelRegistry
 from digitrec.monitoring.heartbeat import HeartbeatWriter
 from digitrec.monitoring.hooks import Hooks
 from digitrec.monitoring.metrics import MetricsFile
-from digitrec.pipeline import object_store, watcher, workspace
+from digitrec.pipeline import watcher, workspace
 from digitrec.pipeline.labels import LabelLookup
 from digitrec.pipeline.ledgers import open_ledgers
 from digitrec.settings import Settings
@@ -121,12 +121,16 @@ def open_service(context: WorkerContext, *, thorough: bool) -> Iterator[Service]
     """
     settings = context.settings
     is_folder = not settings.source and not settings.outbox_url
-    open_workspace = (
-        workspace.open_workspace(settings, thorough=thorough) if is_folder else object_store.open_object_store(settings)
-    )
+    open_space: AbstractContextManager[WorkspacePort]
+    if is_folder:
+        open_space = workspace.open_workspace(settings, thorough=thorough)
+    else:
+        from digitrec.pipeline import object_store
+
+        open_space = object_store.open_object_store(settings)
     with (
         note_step("scanning the inbox", settings.inbox),
-        open_workspace as space,
+        open_space as space,
         open_ledgers(settings, skip_unreadable=True) as ledgers,
         ExitStack() as stack,
     ):

@@ -3,18 +3,22 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from digitrec import text
 from digitrec.app import composition
 from digitrec.errors import ModelError
-from digitrec.monitoring import backlog, history, maintenance, status
-from digitrec.monitoring import verify as integrity
-from digitrec.monitoring.folder_checks import Check
-from digitrec.pipeline import rebuild, recovery, workspace
+from digitrec.monitoring import backlog, status
 from digitrec.pipeline.ledgers import is_new_workspace, open_ledgers
 from digitrec.settings import Settings
 from digitrec.text import format_utc
 from digitrec.types import Reason
+
+if TYPE_CHECKING:  # `status` starts without the modules of the other commands
+    from digitrec.monitoring import history, maintenance
+    from digitrec.monitoring import verify as integrity
+    from digitrec.monitoring.folder_checks import Check
+    from digitrec.pipeline import recovery
 
 _LOCK = "housekeeping"
 
@@ -42,7 +46,7 @@ def check_health(settings: Settings) -> status.Health:
     return status.check_health(collect_status(settings), settings.worker, settings.max_wait_s, settings.max_scan_age_s)
 
 
-def run_doctor(settings: Settings) -> Iterator[Check]:
+def run_doctor(settings: Settings) -> Iterator["Check"]:
     """Check folders, model and host, one result at a time."""
     from digitrec.monitoring import doctor
 
@@ -50,8 +54,10 @@ def run_doctor(settings: Settings) -> Iterator[Check]:
         yield from doctor.run_checks(settings, ledgers, _check_model(settings), time.time())
 
 
-def trace_file(settings: Settings, name: str) -> history.FileHistory:
+def trace_file(settings: Settings, name: str) -> "history.FileHistory":
     """Return the history of a file, or why it still waits."""
+    from digitrec.monitoring import history
+
     with open_ledgers(settings) as ledgers:
         return history.trace_file(name, settings, ledgers, time.time())
 
@@ -63,8 +69,8 @@ def requeue(
     batch_id: str | None,
     reason: Reason | None,
     dry_run: bool,
-    on_moved: Callable[[maintenance.RequeuedFile], None],
-) -> tuple[list[history.LocatedClaim], list[maintenance.RequeuedFile]]:
+    on_moved: Callable[["maintenance.RequeuedFile"], None],
+) -> "tuple[list[history.LocatedClaim], list[maintenance.RequeuedFile]]":
     """Move answered originals back into the inbox.
 
     Args:
@@ -78,6 +84,9 @@ def requeue(
     Returns:
         The claims that match, and the files that were moved.
     """
+    from digitrec.monitoring import maintenance
+    from digitrec.pipeline import workspace
+
     moved = []
     with workspace.exclusive_job(settings, _LOCK), open_ledgers(settings) as ledgers:
         claims = maintenance.select_claims(settings, ledgers, batch_id=batch_id, reason=reason, queries=names)
@@ -87,14 +96,16 @@ def requeue(
     return claims, moved
 
 
-def release_dead_worker(settings: Settings, *, is_ledger_lost: bool) -> recovery.ReleasedClaims:
+def release_dead_worker(settings: Settings, *, is_ledger_lost: bool) -> "recovery.ReleasedClaims":
     """Return the unanswered claims of a dead worker to the inbox."""
+    from digitrec.pipeline import recovery
+
     return recovery.release_dead_worker(settings, is_ledger_lost=is_ledger_lost, now=format_utc(time.time()))
 
 
 def prune(
-    settings: Settings, older_than: str, *, dry_run: bool, on_pruned: Callable[[maintenance.PruneCandidate], None]
-) -> list[maintenance.PruneCandidate]:
+    settings: Settings, older_than: str, *, dry_run: bool, on_pruned: Callable[["maintenance.PruneCandidate"], None]
+) -> "list[maintenance.PruneCandidate]":
     """Delete the originals and reports of old batches; return these batches.
 
     Args:
@@ -103,6 +114,9 @@ def prune(
         dry_run: delete nothing.
         on_pruned: called after each batch.
     """
+    from digitrec.monitoring import maintenance
+    from digitrec.pipeline import workspace
+
     keep_s = maintenance.parse_age_s(older_than)
     with workspace.exclusive_job(settings, _LOCK), open_ledgers(settings) as ledgers:
         batches = maintenance.select(settings, ledgers, keep_s, time.time())
@@ -126,6 +140,8 @@ def rebuild_ledger(
         with_tables: also rewrite missing tables.
         on_written: called with the name of each table.
     """
+    from digitrec.pipeline import rebuild, workspace
+
     names: list[str] = []
     if settings.inbox.exists() or not is_new_workspace(settings):
         # Opening rebuilds the ledger, under the lock of the worker; a sound one is kept.
@@ -149,8 +165,10 @@ def rebuild_reports(settings: Settings, batch_id: str | None) -> tuple[Path, int
         return reports.rewrite_report(settings, ledgers, batch_id)
 
 
-def verify(settings: Settings) -> integrity.IntegrityReport:
+def verify(settings: Settings) -> "integrity.IntegrityReport":
     """Compare ledgers and disk, and read every original."""
+    from digitrec.monitoring import verify as integrity
+
     with open_ledgers(settings) as ledgers:
         return integrity.verify(settings.workspace, ledgers)
 

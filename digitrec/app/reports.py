@@ -15,9 +15,6 @@ from digitrec.app import composition
 from digitrec.errors import MissingPackage, RejectedImage, UsageError
 from digitrec.reports import batch_report
 from digitrec.reports.batch import BatchFacts, DeferredFacts, ReviewVerdict, RowFacts
-from digitrec.reports.drift import read_reference
-from digitrec.reports.trend import compute_batch_stats
-from digitrec.reports.trend_report import TREND_DIR, write_trend
 from digitrec.review import queries
 from digitrec.settings import Settings
 from digitrec.storage.corrected_tables import CORRECTED_FOLDER
@@ -57,6 +54,10 @@ def write_all_reports(settings: Settings, ledgers: Mapping[str, Ledger]) -> tupl
     Raises:
         OSError: a report cannot be written.
     """
+    from digitrec.reports.drift import read_reference
+    from digitrec.reports.trend import compute_batch_stats
+    from digitrec.reports.trend_report import TREND_DIR, write_trend
+
     stats = [compute_batch_stats(facts) for facts in _rewrite_reports(settings, ledgers)]
     cards = [listing.card for listing in composition.open_model_registry(settings).list() if listing.card is not None]
     references = {card.id: read_reference(card) for card in cards}

@@ -22,7 +22,7 @@ from digitrec.errors import (
 )
 from digitrec.images import threads
 from digitrec.monitoring.heartbeat import HeartbeatWriter, SystemdNotifier
-from digitrec.pipeline import object_store, watcher
+from digitrec.pipeline import watcher
 from digitrec.settings import Settings
 from digitrec.storage import csv_tables
 from digitrec.types import backoff_s
@@ -89,6 +89,8 @@ def run_once(
 def _write_latest(settings: Settings, batch_ids: Sequence[str]) -> None:
     """Replace latest.csv of the outbox, a folder or an object store, by the tables of these batches, if any."""
     if batch_ids and settings.outbox_url:
+        from digitrec.pipeline import object_store
+
         object_store.publish_latest(settings.outbox_url, batch_ids)
     elif batch_ids:
         csv_tables.write_latest(settings.outbox, batch_ids)
