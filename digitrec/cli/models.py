@@ -34,7 +34,10 @@ def register(cli: typer.Typer) -> None:
     command(epilog="Example: digitrec samples /tmp/scans --count 50 --seed 1")(samples)
     command(epilog="Example: digitrec calibrate --data folder:labelled/ --max-error 0.01")(calibrate)
     models = typer.Typer(
-        cls=GroupedCommands, help="The models of this workspace.", no_args_is_help=True, rich_markup_mode=None
+        cls=GroupedCommands,
+        help="List, show and promote the models of this workspace.",
+        no_args_is_help=True,
+        rich_markup_mode=None,
     )
     model_command = in_panel(models, "Commands")
     model_command("list", epilog="Example: digitrec models list")(list_models)
@@ -294,7 +297,9 @@ def calibrate(
     data: Annotated[str, typer.Option("--data", help="A folder of labelled pictures: folder:DIR.")],
     labels: Annotated[
         Path | None,
-        typer.Option("--labels", help="A file,label CSV; it wins over labels in the folder.", show_default=False),
+        typer.Option(
+            "--labels", help="A file,label CSV; it takes precedence over labels in the folder.", show_default=False
+        ),
     ] = None,
     promote: Annotated[
         bool, typer.Option("--promote/--no-promote", help="Use the calibrated copy from now on.")

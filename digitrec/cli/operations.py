@@ -140,7 +140,9 @@ def requeue(
     reason: Annotated[
         Reason | None, typer.Option("--reason", help="All files with this reason code.", show_default=False)
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be put back, and move nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print which files would be moved back, and move none.")
+    ] = False,
     without_ledger: Annotated[
         bool, typer.Option("--without-ledger", help="With --worker: its ledger is permanently lost.")
     ] = False,
@@ -148,7 +150,7 @@ def requeue(
 ) -> None:
     """Move answered originals back into the inbox, to be read again.
 
-    Or release the claims of a dead worker (--worker NAME alone). A name that is taken is never overwritten. Reason
+    Or return the claims of a dead worker to the inbox (--worker NAME alone). A name that is taken is never overwritten. Reason
     files are removed, rows stay, and `verify` counts the originals as requeued. Unanswered claims of a dead worker
     return to the inbox; those with answers are finished by `digitrec run --worker NAME`.
     """
