@@ -166,12 +166,12 @@ class Settings:
         """
         values: dict[str, object] = {}
         sources: dict[str, str] = {}
-        warnings: list[str] = []
+        warnings: dict[str, str] = {}
 
         def merge(new: Mapping[str, object], source: str) -> None:
             for name in sorted(new, key=FORMER_SETTINGS.__contains__, reverse=True):  # present names win over former
                 if name in FORMER_SETTINGS:
-                    warnings.append(former_name_warning(name, FORMER_SETTINGS[name], source))
+                    warnings[name] = former_name_warning(name, FORMER_SETTINGS[name], source)
                 if present := FORMER_SETTINGS.get(name, name):
                     values[present], sources[present] = new[name], source
 
@@ -182,7 +182,7 @@ class Settings:
         merge({name: value for name, value in (flags or {}).items() if value is not None}, "flag")
         if workspace is not None:
             merge({"workspace": workspace}, "flag")
-        return cls(**values, sources=sources, warnings=tuple(warnings))  # type: ignore[arg-type]
+        return cls(**values, sources=sources, warnings=tuple(warnings.values()))  # type: ignore[arg-type]
 
 
 FORMER_SETTINGS = {"max_look_s": "max_scan_age_s", "on_unhealthy": "on_failure"}

@@ -5,7 +5,7 @@ from pathlib import Path
 from digitrec import logs
 from digitrec.app import service
 from digitrec.app.run import run_once
-from digitrec.cli.options import convert_errors
+from digitrec.cli.options import convert_errors, start_logging
 from digitrec.errors import DigitrecError
 from digitrec.settings import Settings
 
@@ -15,7 +15,7 @@ def main() -> int:
     try:
         with convert_errors("drain inbox", Path()):
             settings = Settings.load()
-            logs.configure(settings.log_format)
+            start_logging(settings)
             stop = service.ShutdownSignal()
             with stop.on_signals():
                 summary = run_once(settings, stop)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from digitrec import logs
 from digitrec.app import reports
-from digitrec.cli.options import convert_errors
+from digitrec.cli.options import convert_errors, start_logging
 from digitrec.errors import DigitrecError
 from digitrec.monitoring import verify
 from digitrec.pipeline.ledgers import open_ledgers
@@ -17,7 +17,7 @@ def main() -> int:
     try:
         with convert_errors("nightly report", Path()):
             settings = Settings.load()
-            logs.configure(settings.log_format)
+            start_logging(settings)
             with open_ledgers(settings) as ledgers:
                 page, count = reports.write_all_reports(settings, ledgers)
                 report = verify.verify(settings.workspace, ledgers)

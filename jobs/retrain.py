@@ -6,7 +6,7 @@ from pathlib import Path
 
 from digitrec import logs
 from digitrec.app.retrain import retrain
-from digitrec.cli.options import convert_errors
+from digitrec.cli.options import convert_errors, start_logging
 from digitrec.errors import DigitrecError
 from digitrec.settings import Settings
 from digitrec.training.classifier import TrainingState
@@ -17,7 +17,7 @@ def main() -> int:
     try:
         with convert_errors("retrain", Path()):
             settings = Settings.load()
-            logs.configure(settings.log_format)
+            start_logging(settings)
             result = retrain(settings, os.environ.get("DIGITREC_TRAIN_DATA", "mnist"), _log)
     except DigitrecError as why:
         logs.warning(str(why), hint=why.hint)

@@ -262,6 +262,16 @@ def test_a_former_name_of_a_setting_works_with_one_warning(tmp_path: Path, monke
     ]
 
 
+def test_a_former_name_in_several_places_gives_one_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "digitrec.toml").write_text("max_look_s = 900\n")
+    monkeypatch.setenv("DIGITREC_MAX_LOOK_S", "60")
+
+    settings = Settings.load(tmp_path, {"max_look_s": 5.0})
+
+    assert settings.max_scan_age_s == 5
+    assert settings.warnings == ("--max-look-s is now --max-scan-age-s; the old name is accepted until 1.0",)
+
+
 def test_the_present_name_of_a_setting_wins_over_the_former(tmp_path: Path) -> None:
     (tmp_path / "digitrec.toml").write_text("max_scan_age_s = 5\nmax_look_s = 900\n")
 

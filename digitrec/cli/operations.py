@@ -150,9 +150,9 @@ def requeue(
 ) -> None:
     """Move answered originals back into the inbox, to be read again.
 
-    Or return the claims of a dead worker to the inbox (--worker NAME alone). A name that is taken is never overwritten. Reason
-    files are removed, rows stay, and `verify` counts the originals as requeued. Unanswered claims of a dead worker
-    return to the inbox; those with answers are finished by `digitrec run --worker NAME`.
+    Or return the claims of a dead worker to the inbox (--worker NAME alone). A name that is taken is never overwritten.
+    Reason files are removed, rows stay, and `verify` counts the originals as requeued. Unanswered claims of a dead
+    worker return to the inbox; those with answers are finished by `digitrec run --worker NAME`.
     """
     from digitrec.app import operations
 

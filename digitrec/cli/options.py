@@ -8,7 +8,7 @@ import os
 import signal
 import sqlite3
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import Field
 from pathlib import Path
@@ -89,13 +89,11 @@ def takes_settings(*names: str) -> Callable[[_Command], _Command]:
             warnings = []
             for name, new in FORMER_OPTIONS.items():
                 if value := values.pop(_FORMER + name, None):
-                    values[new] = value
+                    values[new] = values[new] or value
                     warnings.append(former_name_warning(name, new, "flag"))
             with convert_errors(step, workspace or Path()):
                 settings = Settings.load(workspace, flags)
-            logs.configure(settings.log_format)
-            for warning in (*settings.warnings, *warnings):
-                logs.warning("a former name is used", why=warning)
+            start_logging(settings, warnings)
             with convert_errors(step, settings.workspace):
                 command(settings=settings, **values)
 
@@ -108,6 +106,13 @@ def takes_settings(*names: str) -> Callable[[_Command], _Command]:
         return with_settings
 
     return decorate
+
+
+def start_logging(settings: Settings, warnings: Sequence[str] = ()) -> None:
+    """Configure the log of a command or a job, and warn of former names in use."""
+    logs.configure(settings.log_format)
+    for warning in (*settings.warnings, *warnings):
+        logs.warning("a former name is used", why=warning)
 
 
 _HANDLED_BY_MAIN = (DigitrecError, typer.Exit, typer.Abort, typer.BadParameter)
@@ -270,7 +275,8 @@ def _former_option(name: str, present: inspect.Parameter | None) -> inspect.Para
     option: Any = typer.Option()
     if present is not None:
         kind, option = present.annotation.__origin__, copy.copy(present.annotation.__metadata__[0])
-    option.param_decls, option.hidden = (f"--{name.replace('_', '-')}",), True
+    # typer keeps the first declaration of an annotated option in `default`: the present name must not stay there.
+    option.default, option.param_decls, option.hidden = ..., (f"--{name.replace('_', '-')}",), True
     return inspect.Parameter(
         _FORMER + name,
         inspect.Parameter.KEYWORD_ONLY,

@@ -128,15 +128,15 @@ class Hooks:
 def _parse(name: str, line: str) -> list[str]:
     import shlex
 
+    if "://" in line.partition(" ")[0]:
+        hint = f"Let curl send it: {name} = '{CURL}' (jobs/README.md)."
+        raise SettingsError(f"{name} is an address; a hook is a command line", hint=hint)
     try:
         command = shlex.split(line)
         if not command:
             raise ValueError("it names no program")
     except ValueError as error:
         raise SettingsError(f"{name} cannot be used: {error}", hint="Give a command line.") from None
-    if "://" in command[0]:
-        hint = f"Let curl send it: {name} = '{CURL}' (jobs/README.md)."
-        raise SettingsError(f"{name} is an address; a hook is a command line", hint=hint)
     return command
 
 

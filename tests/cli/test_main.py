@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 
 from digitrec.app import composition
 from digitrec.cli import main
@@ -410,6 +411,36 @@ def test_a_former_option_works_with_one_warning(
     assert printed.count("a former name is used") == 1
     assert f"{warning}; the old name is accepted until 1.0" in printed
     assert ended == code, printed
+
+
+@pytest.mark.parametrize(
+    "words", [("--older-than", "banana", "--keep", "9d"), ("--keep", "9d", "--older-than", "banana")]
+)
+def test_the_present_option_wins_over_the_former_in_any_order(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    assert call(monkeypatch, tmp_path, "prune", *words) == 2
+
+    assert "banana" in capsys.readouterr().err
+
+
+def test_an_option_belongs_to_one_parameter_of_its_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    call(monkeypatch, tmp_path, "prune", "--older-than", "9d")
+
+    commands = [typer.main.get_command(main.cli)]
+    while commands:
+        command = commands.pop()
+        commands += getattr(command, "commands", {}).values()
+        names = [name for option in command.params for name in (*option.opts, *option.secondary_opts)]
+        assert len(names) == len(set(names)), command.name
+
+
+def test_a_present_option_gives_no_warning(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert call(monkeypatch, tmp_path, "prune", "--older-than", "9d") == 0
+
+    assert "a former name is used" not in capsys.readouterr().err
 
 
 def test_help_groups_commands(

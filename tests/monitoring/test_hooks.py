@@ -158,7 +158,9 @@ def test_an_invalid_hook_is_refused_at_start(tmp_path: Path, hook: str) -> None:
         Hooks(Settings(workspace=tmp_path, on_reject=hook))
 
 
-@pytest.mark.parametrize("address", ["https://me:secret@host/secret?key=secret", "HTTP://host", "ftp://host/path"])
+@pytest.mark.parametrize(
+    "address", ["https://me:secret@host/secret?key=secret", "HTTP://host", "ftp://host/path", "https://host/?name='a"]
+)
 def test_an_address_as_a_hook_is_refused_and_the_error_shows_curl(tmp_path: Path, address: str) -> None:
     with pytest.raises(SettingsError, match="on_reject is an address") as info:
         Hooks(Settings(workspace=tmp_path, on_reject=address))
