@@ -117,10 +117,11 @@ class SerialExecutor:
 
 
 class LocalExecutor:
-    """Uses one thread; a thread per core for slow chunks, as decoding and waiting release Python's lock.
+    """Execute chunks on this machine: the engines `threads` and, with `has_workers`, `processes`.
 
-    For small pictures a second thread would only cost a third more CPU (docs/performance.md). With `has_workers` the
-    other cores process them, too, if there are enough: each in a worker process, which stays for the next chunks.
+    One thread reads; slow chunks get a thread per core, as decoding and waiting release Python's lock. For small
+    pictures a second thread would only cost a third more CPU (docs/performance.md): there, with `has_workers`, the
+    other cores read in worker processes, if there are enough chunks; a worker process stays for the next chunks.
     """
 
     def __init__(

@@ -1,4 +1,7 @@
-"""Return the claims of a dead worker to the inbox, for other workers."""
+"""Return the claims of a dead worker to the inbox, for other workers (`requeue --worker`).
+
+A worker that starts again recovers its own claims: `batch.BatchPipeline.recover`.
+"""
 
 import os
 from collections.abc import Sequence
