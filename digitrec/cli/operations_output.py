@@ -43,7 +43,7 @@ def format_status(state: "WorkspaceStatus") -> Iterator[str]:
         yield from _format_worker(worker)
     free = ", ".join(f"{name} {format_bytes(room)}" for name, room in state.free_bytes.items())
     yield f"free        {free}"
-    yield f"model       {state.model.name}: {state.model.problem or 'whole and unaltered'}"
+    yield f"model       {state.model.name}: {state.model.problem or 'complete, digests match'}"
     if state.problem:
         yield f"PROBLEM     the inbox cannot be scanned: {state.problem}"
 

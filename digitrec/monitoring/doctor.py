@@ -143,7 +143,7 @@ def _check_model(model: ModelStatus) -> Check:
     if model.problem:
         fix = "`digitrec models rollback` goes back to the one before, `models promote shipped` to the shipped."
         return failed("model", model.problem, fix)
-    return passed("model", f"{model.name}: whole and unaltered")
+    return passed("model", f"{model.name}: complete, digests match")
 
 
 def _check_ledger(worker: str, ledger: Ledger | None) -> Check:
