@@ -18,6 +18,22 @@ Scores: TypeAlias = NDArray[np.float32]
 """Class probabilities: (n, 11), columns 0 to 9 for the digits, the last for non-digits; rows sum to 1."""
 
 
+@dataclass(frozen=True, slots=True)
+class NumberSpan:
+    """Digits of a page that form one number: `start` to `stop` (half open) of the page's boxes."""
+
+    start: int
+    stop: int
+    line: int = 1
+    """Line of the page, or row of a table, from 1."""
+    column: int = 1
+    """Position in the line, or column of a table, from 1."""
+    layout_confidence: float = 1.0
+    """Probability that these are all digits of the number, 0..1."""
+    reason: Reason | None = None
+    """None, `not_a_digit`, `ambiguous_layout` or `other_marks`."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class PageResult:
     """One page: its digits, or the reason it has none."""
@@ -43,9 +59,15 @@ class PageResult:
     """(len(boxes), 11) after classification; empty before."""
     layout_confidence: float = 1.0
     """Probability that these are all digits of the page, 0..1."""
+    numbers: tuple[NumberSpan, ...] = ()
+    """In reading order; together they hold every digit. Default: all digits form one number."""
 
     def __post_init__(self) -> None:
         # A page without digits cannot be accepted: it needs a reason.
         is_rejected = self.reason is not None and self.reason.is_rejection
         if is_rejected == bool(self.boxes) and (self.boxes or self.reason is not Reason.OTHER_MARKS):
             raise ValueError(f"page {self.number} has {len(self.boxes)} digits and the reason {self.reason}")
+        if self.boxes and not self.numbers:
+            object.__setattr__(self, "numbers", (NumberSpan(0, len(self.boxes)),))
+        if [index for span in self.numbers for index in range(span.start, span.stop)] != [*range(len(self.boxes))]:
+            raise ValueError(f"the numbers of page {self.number} do not hold each of its {len(self.boxes)} digits once")

@@ -52,6 +52,7 @@ class Reason(StrEnum):
     NOT_A_DIGIT = "not_a_digit"
     AMBIGUOUS_LAYOUT = "ambiguous_layout"
     OTHER_MARKS = "other_marks"
+    TURNED = "turned"
     EMPTY_FILE = "empty_file"
     NOT_AN_IMAGE = "not_an_image"
     TRUNCATED = "truncated"
@@ -70,14 +71,22 @@ class Reason(StrEnum):
     @property
     def is_rejection(self) -> bool:
         """Return whether the page has no result; otherwise it has one that needs review."""
-        return self not in {Reason.LOW_CONFIDENCE, Reason.NOT_A_DIGIT, Reason.AMBIGUOUS_LAYOUT, Reason.OTHER_MARKS}
+        return self not in _REVIEW_REASONS
 
 
+_REVIEW_REASONS = {
+    Reason.LOW_CONFIDENCE,
+    Reason.NOT_A_DIGIT,
+    Reason.AMBIGUOUS_LAYOUT,
+    Reason.OTHER_MARKS,
+    Reason.TURNED,
+}
 _WORDS = {
     Reason.LOW_CONFIDENCE: "the confidence is too low to accept it without review",
     Reason.NOT_A_DIGIT: "this does not look like a digit",
     Reason.AMBIGUOUS_LAYOUT: "it is not clear which marks belong to the number",
     Reason.OTHER_MARKS: "something on the page was not read",
+    Reason.TURNED: "the page can only be read when it is turned",
     Reason.EMPTY_FILE: "the file is empty",
     Reason.NOT_AN_IMAGE: "the content is not a picture",
     Reason.TRUNCATED: "the picture is cut off or damaged",
@@ -129,8 +138,39 @@ class Digit:
 
 
 @dataclass(frozen=True, slots=True)
+class Number:
+    """One number of a page; one row of `<batch>.numbers.csv`."""
+
+    line: int
+    """Line of the page, or row of a table, from 1."""
+    column: int
+    """Position in the line, or column of a table, from 1."""
+    box: Box
+    text: str
+    """The number as written."""
+    digits: tuple[Digit, ...]
+    """Its digits, from left to right; fewer than the characters of `text` if that has signs."""
+    confidence: float | None = None
+    """Calibrated probability that `text` is right."""
+    status: PageStatus = PageStatus.ACCEPTED
+    """Accepted or review."""
+    reason: Reason | None = None
+    """Why it needs review; None if it is accepted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """Lowest confidences that are accepted without review, 0..1; more than 1 accepts nothing."""
+
+    digit: float
+    """For a page that holds one digit and nothing else."""
+    number: float
+    """For every number of any other page."""
+
+
+@dataclass(frozen=True, slots=True)
 class PageReading:
-    """Result of one page: its digits, or the reason code; one row of the CSV."""
+    """Result of one page: its numbers, or the reason code; one row of the CSV."""
 
     page: int
     status: PageStatus
@@ -143,7 +183,13 @@ class PageReading:
     format: str = ""
     width: int | None = None
     height: int | None = None
-    digits: tuple[Digit, ...] = ()
+    numbers: tuple[Number, ...] = ()
+    """In reading order."""
+
+    @property
+    def digits(self) -> tuple[Digit, ...]:
+        """Return the digits of all numbers, in reading order."""
+        return tuple(digit for number in self.numbers for digit in number.digits)
 
 
 class BatchStage(StrEnum):

@@ -1,60 +1,101 @@
-"""Decide from the scores of a page whether it is accepted, needs review or is rejected."""
+"""Decide from the scores of a page whether it and its numbers are accepted, need review or are rejected."""
 
+import math
 from collections.abc import Iterable, Sequence
 from functools import partial
 
 import numpy as np
 
-from digitrec.arrays import PageResult, Scores
+from digitrec.arrays import NumberSpan, PageResult, Scores
 from digitrec.recognition.classifier import DIGITS, NO_DIGIT
-from digitrec.types import Digit, PageReading, PageStatus, Reason
+from digitrec.types import Box, Digit, Number, PageReading, PageStatus, Reason, Thresholds
 
 _LEAST_SHARE_OF_TWO = 0.6
+_OF_ALL_NUMBERS = {Reason.AMBIGUOUS_LAYOUT, Reason.NOT_A_DIGIT, Reason.TURNED}
+"""Reasons of a page that hold for each of its numbers; `other_marks` holds only for those near the marks."""
 
 
-def decide(page: PageResult, threshold: float) -> PageReading:
-    """Decide a page from its scores.
+def decide(page: PageResult, thresholds: Thresholds) -> PageReading:
+    """Decide a page and its numbers from their scores.
 
     Args:
         page: with calibrated scores.
-        threshold: lowest confidence that is accepted without review.
+        thresholds: lowest confidences that are accepted without review.
     """
     reading = partial(PageReading, page.number, format=page.format, width=page.width, height=page.height)
     if page.reason is not None and page.reason.is_rejection:
         return reading(PageStatus.REJECTED, reason=page.reason, detail=page.detail or page.reason.description)
     if page.reason is not None and not page.boxes:
         return reading(PageStatus.REVIEW, reason=page.reason, detail=page.detail or page.reason.description)
-    digits = [Digit(box, tuple(row)) for box, row in zip(page.boxes, page.scores[:, :DIGITS].tolist(), strict=True)]
-    runner_up, runner_up_confidence = _runner_up(digits)
-    reason = page.reason or _review_reason(page, threshold)
+    threshold = thresholds.digit if len(page.boxes) == 1 else thresholds.number
+    numbers = tuple(_decide_number(page, span, threshold) for span in page.numbers)
+    runner_up, runner_up_confidence = _page_runner_up(numbers)
+    reason = page.reason or next((number.reason for number in numbers if number.reason is not None), None)
     return reading(
         PageStatus.ACCEPTED if reason is None else PageStatus.REVIEW,
-        text="".join(str(digit.digit) for digit in digits),
-        confidence=_clip(page.layout_confidence * _product(digit.confidence for digit in digits)),
+        text=" ".join(number.text for number in numbers),
+        confidence=_clip(math.prod(number.confidence or 0.0 for number in numbers)),
         runner_up=runner_up,
-        runner_up_confidence=_clip(page.layout_confidence * runner_up_confidence),
+        runner_up_confidence=_clip(runner_up_confidence),
         reason=reason,
         detail="" if reason is None else page.detail or reason.description,
-        digits=tuple(digits),
+        numbers=numbers,
     )
 
 
+def _decide_number(page: PageResult, span: NumberSpan, threshold: float) -> Number:
+    own = slice(span.start, span.stop)
+    boxes, scores = page.boxes[own], page.scores[own]
+    digits = tuple(Digit(box, tuple(row)) for box, row in zip(boxes, scores[:, :DIGITS].tolist(), strict=True))
+    layout_confidence = page.layout_confidence * span.layout_confidence
+    reason = page.reason if page.reason in _OF_ALL_NUMBERS else None
+    reason = reason or span.reason or _review_reason(scores, layout_confidence, threshold)
+    left, top = min(box.x for box in boxes), min(box.y for box in boxes)
+    right, bottom = max(box.x + box.width for box in boxes), max(box.y + box.height for box in boxes)
+    return Number(
+        line=span.line,
+        column=span.column,
+        box=Box(left, top, right - left, bottom - top),
+        text="".join(str(digit.digit) for digit in digits),
+        digits=digits,
+        confidence=_clip(layout_confidence * math.prod(digit.confidence for digit in digits)),
+        status=PageStatus.ACCEPTED if reason is None else PageStatus.REVIEW,
+        reason=reason,
+    )
+
+
+def acceptance_thresholds(page: PageResult) -> list[float | None]:
+    """Return for each number the highest threshold at which it is accepted, 0..1; None if it is at no threshold."""
+    if page.reason is not None and page.reason in _OF_ALL_NUMBERS:
+        return [None] * len(page.numbers)
+    return [
+        None
+        if span.reason
+        else number_confidence(page.scores[span.start : span.stop], page.layout_confidence * span.layout_confidence)
+        for span in page.numbers
+    ]
+
+
 def acceptance_threshold(page: PageResult) -> float | None:
-    """Return the highest threshold at which a page is accepted, 0..1: its confidence. None if at no threshold."""
-    return None if page.reason else page_confidence(page.scores, page.layout_confidence)
+    """Return the highest threshold at which the whole page is accepted, 0..1; None if it is at no threshold."""
+    thresholds = acceptance_thresholds(page)
+    known = [threshold for threshold in thresholds if threshold is not None]
+    return min(known) if known and len(known) == len(thresholds) and page.reason is None else None
 
 
-def page_confidence(scores: Scores, certainty: float = 1.0) -> float | None:
-    """Return the probability that all digits of a page are right; None if one of them is most likely no digit.
+def number_confidence(scores: Scores, layout_confidence: float = 1.0) -> float | None:
+    """Return the probability that all digits of a number are right; None if one of them is most likely no digit.
 
-    >>> page_confidence(np.array([[0.75, 0.25, *[0.0] * 9], [0.5, *[0.0] * 9, 0.5]], np.float32))
+    >>> number_confidence(np.array([[0.75, 0.25, *[0.0] * 9], [0.5, *[0.0] * 9, 0.5]], np.float32))
     0.375
-    >>> page_confidence(np.array([[0.4, *[0.0] * 9, 0.6]], np.float32)) is None
+    >>> number_confidence(np.array([[0.4, *[0.0] * 9, 0.6]], np.float32)) is None
     True
     """
     likely = scores[:, :DIGITS].max(axis=1)  # (n,)
-    # A page with a likely non-digit is not accepted at any threshold.
-    return None if (scores[:, NO_DIGIT] > likely).any() else _clip(certainty * _product(map(float, likely)))
+    # A number with a likely non-digit is not accepted at any threshold.
+    if (scores[:, NO_DIGIT] > likely).any():
+        return None
+    return _clip(layout_confidence * math.prod(map(float, likely)))
 
 
 def reject(page: int, reason: Reason, detail: str = "") -> PageReading:
@@ -70,8 +111,8 @@ def file_status(readings: Iterable[PageReading]) -> PageStatus:
     return PageStatus.ACCEPTED if statuses == {PageStatus.ACCEPTED} else PageStatus.REVIEW
 
 
-def _review_reason(page: PageResult, threshold: float) -> Reason | None:
-    scores, confidence = page.scores, page_confidence(page.scores, page.layout_confidence)
+def _review_reason(scores: Scores, layout_confidence: float, threshold: float) -> Reason | None:
+    confidence = number_confidence(scores, layout_confidence)
     if confidence is None:
         return Reason.NOT_A_DIGIT
     if confidence >= threshold:
@@ -82,29 +123,35 @@ def _review_reason(page: PageResult, threshold: float) -> Reason | None:
     return Reason.NOT_A_DIGIT if is_spread.any() else Reason.LOW_CONFIDENCE
 
 
-def _runner_up(digits: Sequence[Digit]) -> tuple[str, float]:
-    """Return the second most probable number: the least certain digit is replaced by its second choice."""
-    second_digits = [_second_digit(digit) for digit in digits]
+def _page_runner_up(numbers: Sequence[Number]) -> tuple[str, float]:
+    """Return the second most probable text: in one of the numbers, the least certain digit is its second choice."""
+    runner_ups = [_runner_up(number) for number in numbers]
     # All ten probabilities may be 0 beside "no digit".
+    ratios = [
+        confidence / number.confidence if number.confidence else 1.0
+        for number, (_, confidence) in zip(numbers, runner_ups, strict=True)
+    ]
+    weakest = max(range(len(numbers)), key=ratios.__getitem__)
+    text = " ".join(runner_ups[index][0] if index == weakest else number.text for index, number in enumerate(numbers))
+    return text, math.prod(number.confidence or 0.0 for number in numbers) * ratios[weakest]
+
+
+def _runner_up(number: Number) -> tuple[str, float]:
+    """Return the second most probable number: the least certain digit is replaced by its second choice."""
+    digits = number.digits
+    second_digits = [_second_digit(digit) for digit in digits]
     ratios = [
         digit.probabilities[second] / digit.confidence if digit.confidence else 1.0
         for digit, second in zip(digits, second_digits, strict=True)
     ]
     weakest = max(range(len(digits)), key=ratios.__getitem__)
     text = "".join(str(second_digits[index] if index == weakest else digit.digit) for index, digit in enumerate(digits))
-    return text, _product(digit.confidence for digit in digits) * ratios[weakest]
+    return text, (number.confidence or 0.0) * ratios[weakest]
 
 
 def _second_digit(digit: Digit) -> int:
     first = digit.digit
     return max((value for value in range(DIGITS) if value != first), key=digit.probabilities.__getitem__)
-
-
-def _product(numbers: Iterable[float]) -> float:
-    result = 1.0
-    for number in numbers:
-        result *= number
-    return result
 
 
 def _clip(probability: float) -> float:
