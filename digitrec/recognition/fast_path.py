@@ -143,7 +143,7 @@ def confirm_zoom(
     predictions = (zoomed.prediction, Prediction("sequence recognizer", line_scores, rect))
     boxes, ink = (to_page_coords(zoomed.rect, page, gray),), np.asarray(zoomed.prediction.evidence)[None]
     return FullPathResult(
-        replace(page, boxes=boxes, ink=ink, scores=average(predictions)), (), zoomed.crop, predictions
+        replace(page, numbers=(), boxes=boxes, ink=ink, scores=average(predictions)), (), zoomed.crop, predictions
     )
 
 

@@ -337,9 +337,10 @@ def _merge_rows(context: PageContext, rows: list[_Row], reason: Reason | None) -
     if not rows and page.boxes:
         return replace(page, layout_confidence=confidence, reason=Reason.NOT_A_DIGIT)
     if not rows:
-        return replace(page, boxes=(), ink=_NO_INK, scores=_NO_SCORES, reason=Reason.BLANK)
+        return replace(page, numbers=(), boxes=(), ink=_NO_INK, scores=_NO_SCORES, reason=Reason.BLANK)
     return replace(
         page,
+        numbers=(),
         boxes=tuple(geometry.to_page_coords(rect, page, context.gray) for row in rows for rect in row.rects),
         ink=np.concatenate([row.ink for row in rows]),
         scores=np.concatenate([row.scores for row in rows]),
