@@ -39,8 +39,9 @@ from digitrec.recognition.classifier_litert import NearestMeanClassifier
 from digitrec.recognition.reader import PageReader
 from digitrec.settings import Settings
 from digitrec.storage import csv_tables
+from digitrec.storage.claims import FileSnapshot
 from digitrec.text import format_utc
-from digitrec.types import FileSnapshot, Limits, OutputFormat
+from digitrec.types import Limits, OutputFormat
 
 # No deadline: the test machines are shared, so the time of one example varies.
 hypothesis_settings.register_profile("digitrec", deadline=None)

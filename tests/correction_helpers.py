@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from digitrec.storage.claims import Claim, FileOutcome
 from digitrec.storage.corrections import (
     Correction,
     Judgement,
@@ -13,7 +14,7 @@ from digitrec.storage.corrections import (
     record_judgements,
 )
 from digitrec.storage.ledger import Ledger
-from digitrec.types import Batch, BatchStage, Claim, FileOutcome, PageStatus, Reason, TableRow
+from digitrec.types import Batch, BatchStage, PageStatus, Reason, TableRow
 from tests.storage.test_csv_tables import OUTPUT_FORMAT, ROW
 
 BATCH_ID = ROW.batch_id

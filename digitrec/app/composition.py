@@ -23,8 +23,9 @@ from digitrec.pipeline.labels import LabelLookup
 from digitrec.pipeline.ledgers import open_ledgers
 from digitrec.settings import Settings
 from digitrec.storage import csv_tables
+from digitrec.storage.claims import FileSnapshot
 from digitrec.text import format_utc
-from digitrec.types import FileSnapshot, OutputFormat
+from digitrec.types import OutputFormat
 
 if TYPE_CHECKING:
     from digitrec.pipeline.batch import BatchPipeline

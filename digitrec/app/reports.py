@@ -17,11 +17,12 @@ from digitrec.reports import batch_report
 from digitrec.reports.batch import BatchFacts, DeferredFacts, ReviewVerdict, RowFacts
 from digitrec.review import queries
 from digitrec.settings import Settings
+from digitrec.storage.claims import FileOutcome
 from digitrec.storage.corrected_tables import CORRECTED_FOLDER
 from digitrec.storage.corrections import find_audited_rows, read_latest
 from digitrec.storage.ledger import Ledger
 from digitrec.text import format_utc
-from digitrec.types import FileOutcome, PageStatus, Reason, TableRow
+from digitrec.types import PageStatus, Reason, TableRow
 
 
 def report_batch(settings: Settings, ledger: Ledger, batch_id: str) -> None:

@@ -25,7 +25,7 @@ from digitrec.monitoring.heartbeat import HeartbeatWriter, SystemdNotifier
 from digitrec.pipeline import watcher
 from digitrec.settings import Settings
 from digitrec.storage import csv_tables
-from digitrec.types import backoff_s
+from digitrec.storage.claims import backoff_s
 
 _BEAT_INTERVAL_S = 10.0
 """Time between two signs of life for systemd during a pause, seconds."""

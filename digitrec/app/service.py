@@ -22,8 +22,8 @@ from digitrec.pipeline import watcher
 from digitrec.pipeline.labels import LabelLookup
 from digitrec.pipeline.scanner import SkippedCounts, StabilityTracker
 from digitrec.settings import Settings
+from digitrec.storage.claims import FileSnapshot, OutcomeCounts, backoff_s
 from digitrec.storage.ledger import Ledger
-from digitrec.types import FileSnapshot, OutcomeCounts, backoff_s
 
 if TYPE_CHECKING:
     from digitrec.pipeline.archive import Outbox

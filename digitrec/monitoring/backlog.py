@@ -10,8 +10,8 @@ from digitrec.pipeline import scanner
 from digitrec.pipeline.inbox import CLAIMED, Inbox
 from digitrec.pipeline.scanner import SkippedCounts
 from digitrec.settings import Settings
+from digitrec.storage.claims import DeferredFile, FileIdentity, FileSnapshot
 from digitrec.storage.ledger import Ledger
-from digitrec.types import DeferredFile, FileIdentity, FileSnapshot
 
 
 class DeferredBy(NamedTuple):

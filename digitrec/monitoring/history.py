@@ -11,10 +11,11 @@ from digitrec.pipeline import scanner
 from digitrec.pipeline.inbox import CLAIMED
 from digitrec.settings import Settings
 from digitrec.storage import folder_id, removals, schema
+from digitrec.storage.claims import Claim, FileOutcome, RemovalKind, RemovedOriginal
 from digitrec.storage.corrections import Correction, read_history
 from digitrec.storage.ledger import Ledger
 from digitrec.text import escape, unescape_cell
-from digitrec.types import Claim, FileOutcome, RemovalKind, RemovedOriginal, TableRow
+from digitrec.types import TableRow
 
 _ROW = re.compile(r"(\d{8}T\d{6}Z-[0-9a-f]{8})/([1-9]\d{0,9})")
 _DIGEST = re.compile(r"[0-9a-f]{8,64}")

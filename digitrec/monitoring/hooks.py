@@ -15,9 +15,10 @@ from pathlib import Path
 from digitrec import logs, text
 from digitrec.errors import SettingsError
 from digitrec.settings import Settings
+from digitrec.storage.claims import Claim, FileOutcome, OutcomeCounts
 from digitrec.storage.ledger import Ledger
 from digitrec.text import format_utc
-from digitrec.types import BatchStage, Claim, FileOutcome, OutcomeCounts
+from digitrec.types import BatchStage
 
 FAILURES = 3
 """Number of failures in a row after which `on_failure` is called."""

@@ -21,9 +21,10 @@ from digitrec.pipeline.ledgers import find_ledgers
 from digitrec.pipeline.rebuild import check_finished
 from digitrec.settings import Settings
 from digitrec.storage import folder_id, removals
+from digitrec.storage.claims import Claim, FileOutcome, RemovalKind, RemovedOriginal
 from digitrec.storage.csv_tables import find_published
 from digitrec.storage.ledger import Ledger
-from digitrec.types import Batch, BatchStage, Claim, FileOutcome, Reason, RemovalKind, RemovedOriginal
+from digitrec.types import Batch, BatchStage, Reason
 
 _UNITS_S = {"h": 3600, "d": 86_400, "w": 7 * 86_400}
 

@@ -16,8 +16,8 @@ from digitrec import files, logs
 from digitrec.monitoring.heartbeat import read_heartbeat
 from digitrec.pipeline.ledgers import open_ledgers
 from digitrec.settings import Settings
+from digitrec.storage.claims import FileOutcome
 from digitrec.storage.ledger import Ledger
-from digitrec.types import FileOutcome
 
 if TYPE_CHECKING:
     from digitrec.monitoring.status import WorkspaceStatus

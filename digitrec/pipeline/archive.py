@@ -14,7 +14,8 @@ from digitrec import files, logs, text
 from digitrec.pipeline.inbox import Inbox, move_to_free_name, parent_folders
 from digitrec.pipeline.labels import LABELS_FILE, LabelLookup
 from digitrec.storage import csv_tables
-from digitrec.types import Claim, FileOutcome, OutputFormat, TableRow
+from digitrec.storage.claims import Claim, FileOutcome
+from digitrec.types import OutputFormat, TableRow
 
 if TYPE_CHECKING:
     from digitrec.pipeline.outcomes import OutcomeBuilder

@@ -26,8 +26,9 @@ from digitrec.pipeline.claiming import Claimer, ClaimQueue
 from digitrec.pipeline.labels import LabelLookup
 from digitrec.pipeline.outcomes import BatchOutcomes, OutcomeBuilder
 from digitrec.pipeline.read_files import FileResult
+from digitrec.storage.claims import Claim, FileOutcome, FileSnapshot, OutcomeCounts
 from digitrec.storage.ledger import Ledger
-from digitrec.types import Batch, BatchStage, Claim, FileOutcome, FileSnapshot, OutcomeCounts, OutputFormat, TableRow
+from digitrec.types import Batch, BatchStage, OutputFormat, TableRow
 
 _MAX_PREFETCH_FILES = 1024
 """Upper limit of files in a batch that is claimed before its turn: after a stop all of them have to be deferred."""

@@ -18,9 +18,10 @@ from digitrec.pipeline.executor import Executor
 from digitrec.pipeline.read_files import FileResult, ReadJob
 from digitrec.pipeline.worker_process import WorkerCrashed
 from digitrec.recognition.reader import PageReader
+from digitrec.storage.claims import Claim, FileOutcome, FileSnapshot
 from digitrec.storage.ledger import Ledger
 from digitrec.storage.object_client import ObjectRef
-from digitrec.types import Claim, FileOutcome, FileSnapshot, Limits
+from digitrec.types import Limits
 
 MAX_FAILURES = 3
 """Crashes after which a file is rejected; failed tries after which a batch is read file by file."""

@@ -11,10 +11,11 @@ from digitrec import logs, text
 from digitrec.errors import ENVIRONMENT_ERRORS
 from digitrec.pipeline.outcomes import OutcomeBuilder, retry_later
 from digitrec.storage import schema
+from digitrec.storage.claims import Claim, DeferredFile, FileSnapshot, backoff_s
 from digitrec.storage.ledger import Ledger
 from digitrec.storage.object_client import ObjectRef
 from digitrec.text import format_utc
-from digitrec.types import Batch, BatchStage, Claim, DeferredFile, FileSnapshot, backoff_s
+from digitrec.types import Batch, BatchStage
 
 
 class ClaimQueue(Protocol):

@@ -20,10 +20,11 @@ from digitrec.pipeline.labels import LABELS_FILE, LabelLookup, is_labels_file
 from digitrec.pipeline.scanner import AgeStability, SkippedCounts, StabilityTracker
 from digitrec.settings import Settings
 from digitrec.storage import csv_tables
+from digitrec.storage.claims import Claim, FileSnapshot
 from digitrec.storage.folder_id import MARKER
 from digitrec.storage.ledger import Ledger
 from digitrec.storage.object_client import FetchRequest, ObjectRef, ObjectStore
-from digitrec.types import Claim, FileSnapshot, OutputFormat, TableRow
+from digitrec.types import OutputFormat, TableRow
 
 if TYPE_CHECKING:
     from digitrec.pipeline.outcomes import OutcomeBuilder

@@ -16,18 +16,9 @@ from digitrec.pipeline.labels import LABELS_FILE, LabelLookup
 from digitrec.pipeline.read_files import FileResult
 from digitrec.recognition import decision
 from digitrec.storage import csv_tables
+from digitrec.storage.claims import Claim, DeferredFile, FileIdentity, FileOutcome, backoff_s
 from digitrec.storage.ledger import Ledger
-from digitrec.types import (
-    Claim,
-    DeferredFile,
-    FileIdentity,
-    FileOutcome,
-    PageReading,
-    PageStatus,
-    Reason,
-    TableRow,
-    backoff_s,
-)
+from digitrec.types import PageReading, PageStatus, Reason, TableRow
 
 T = TypeVar("T")
 

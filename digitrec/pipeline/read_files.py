@@ -16,8 +16,9 @@ from digitrec.pipeline import worker_main
 from digitrec.recognition import decision
 from digitrec.recognition.reader import PageReader
 from digitrec.storage import object_client
+from digitrec.storage.claims import FileIdentity, file_identity, identity_from_stat
 from digitrec.storage.object_client import FetchRequest, ObjectRef
-from digitrec.types import FileIdentity, Limits, PageReading, Reason, file_identity, identity_from_stat
+from digitrec.types import Limits, PageReading, Reason
 
 _UNDECODABLE = {Reason.NOT_AN_IMAGE, Reason.TRUNCATED}
 CHANGED = "it changed while it was read"

@@ -18,22 +18,11 @@ from digitrec import files, logs, text
 from digitrec.errors import DigitrecError, EnvironmentFailure, UsageError, describe_error
 from digitrec.pipeline.inbox import CLAIMED
 from digitrec.storage import corrected_tables, csv_tables, removals
+from digitrec.storage.claims import Claim, FileOutcome
 from digitrec.storage.ledger import Ledger
 from digitrec.storage.object_client import ObjectStore
 from digitrec.text import escape, unescape_cell
-from digitrec.types import (
-    Batch,
-    BatchStage,
-    Box,
-    Claim,
-    Digit,
-    FileOutcome,
-    OutputFormat,
-    PageReading,
-    PageStatus,
-    Reason,
-    TableRow,
-)
+from digitrec.types import Batch, BatchStage, Box, Digit, OutputFormat, PageReading, PageStatus, Reason, TableRow
 
 _MAX_NAME_NUMBER = 100
 _MAX_REASON_BYTES = 1 << 20

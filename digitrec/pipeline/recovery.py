@@ -14,9 +14,10 @@ from digitrec.pipeline.archive import FolderOutbox
 from digitrec.pipeline.inbox import CLAIMED, OWNER, Inbox
 from digitrec.settings import Settings
 from digitrec.storage import csv_tables, folder_id
+from digitrec.storage.claims import Claim, FileOutcome
 from digitrec.storage.csv_tables import find_published
 from digitrec.storage.ledger import Ledger
-from digitrec.types import Batch, BatchStage, Claim, FileOutcome
+from digitrec.types import Batch, BatchStage
 
 _WHY = "its worker was given up (requeue --worker)"
 

@@ -14,8 +14,8 @@ from digitrec import files, logs, text
 from digitrec.pipeline import labels
 from digitrec.pipeline.inbox import CLAIMED
 from digitrec.storage import folder_id
+from digitrec.storage.claims import FileSnapshot
 from digitrec.text import IGNORED_DIRS, is_candidate
-from digitrec.types import FileSnapshot
 
 _BINS = {"#recycle", "#snapshot", "@recycle", "@recently-snapshot", "@tmp", "$recycle.bin"}
 _BIN = "is a recycle bin, or a folder for snapshots or drafts: nothing in it is read"

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 from digitrec import logs
 from digitrec.pipeline.scanner import StabilityTracker
 from digitrec.storage import folder_id
-from digitrec.types import FileSnapshot
+from digitrec.storage.claims import FileSnapshot
 
 if TYPE_CHECKING:
     from watchdog.events import FileSystemEventHandler

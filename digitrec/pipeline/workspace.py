@@ -18,9 +18,9 @@ from digitrec.pipeline.inbox import CLAIMED, Inbox
 from digitrec.pipeline.scanner import FileClock, SkippedCounts, StabilityTracker, touch_and_read_ns
 from digitrec.settings import Settings
 from digitrec.storage import folder_id, temp_files
+from digitrec.storage.claims import FileSnapshot
 from digitrec.storage.corrected_tables import CORRECTED_FOLDER, write_outdated_tables
 from digitrec.storage.ledger import Ledger
-from digitrec.types import FileSnapshot
 
 _FOLDERS = ("inbox", "outbox")
 

@@ -10,8 +10,9 @@ from itertools import pairwise
 from typing import Any, TypeAlias
 
 from digitrec.reports.statistics import Proportion, clopper_pearson, wilson
+from digitrec.storage.claims import OutcomeCounts
 from digitrec.storage.corrections import Verdict
-from digitrec.types import OutcomeCounts, PageStatus, Reason
+from digitrec.types import PageStatus, Reason
 
 Json: TypeAlias = dict[str, Any]
 """JSON object without NaN."""

@@ -16,19 +16,8 @@ from typing import Any, Self
 from digitrec import files
 from digitrec.errors import EnvironmentFailure
 from digitrec.storage import migrations, schema
-from digitrec.types import (
-    Batch,
-    BatchStage,
-    Claim,
-    DeferredFile,
-    Digit,
-    FileOutcome,
-    OutcomeCounts,
-    OutputFormat,
-    Reason,
-    RemovedOriginal,
-    TableRow,
-)
+from digitrec.storage.claims import Claim, DeferredFile, FileOutcome, OutcomeCounts, RemovedOriginal
+from digitrec.types import Batch, BatchStage, Digit, OutputFormat, Reason, TableRow
 
 _SAME_FILE = "path = ? AND inode = ? AND size = ? AND mtime_ns = ?"
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from digitrec import files
 from digitrec.errors import EnvironmentFailure, UsageError, require_packages
-from digitrec.types import FileIdentity, FileSnapshot
+from digitrec.storage.claims import FileIdentity, FileSnapshot
 
 _MAX_PARALLEL = 8
 """Objects of a chunk that are fetched at the same time, as each request has a latency."""

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from digitrec import files, logs, text
+from digitrec.storage.claims import Claim, RemovalKind, RemovedOriginal
 from digitrec.storage.ledger import Ledger
-from digitrec.types import Claim, RemovalKind, RemovedOriginal
 
 JOURNAL_NAME = ".digitrec-departures.jsonl"
 

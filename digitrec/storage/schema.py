@@ -5,22 +5,8 @@ import os
 import sqlite3
 from typing import Any
 
-from digitrec.types import (
-    Batch,
-    BatchStage,
-    Box,
-    Claim,
-    DeferredFile,
-    Digit,
-    FileOutcome,
-    OutputFormat,
-    PageReading,
-    PageStatus,
-    Reason,
-    RemovalKind,
-    RemovedOriginal,
-    TableRow,
-)
+from digitrec.storage.claims import Claim, DeferredFile, FileOutcome, RemovalKind, RemovedOriginal
+from digitrec.types import Batch, BatchStage, Box, Digit, OutputFormat, PageReading, PageStatus, Reason, TableRow
 
 _CLAIM = (
     *("batch_id", "path", "inode", "size", "mtime_ns", "is_fresh", "received_at"),

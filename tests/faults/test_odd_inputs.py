@@ -30,8 +30,9 @@ from digitrec.pipeline.labels import is_labels_file
 from digitrec.pipeline.ledgers import open_ledgers
 from digitrec.pipeline.scanner import StabilityTracker
 from digitrec.settings import FILE_NAME, Settings
+from digitrec.storage.claims import FileSnapshot
 from digitrec.text import unescape_cell
-from digitrec.types import Box, FileSnapshot, Reason
+from digitrec.types import Box, Reason
 from tests.conftest import ServiceHarness, in_folder
 from tests.deep import deepen, remove
 from tests.faults.scene import IS_LONG

@@ -21,8 +21,9 @@ from digitrec.pipeline.inbox import Inbox
 from digitrec.pipeline.labels import LabelLookup
 from digitrec.pipeline.read_files import FileResult, ReadJob
 from digitrec.pipeline.worker_process import WorkerCrashed, WorkerProcess
+from digitrec.storage.claims import Claim, FileOutcome, OutcomeCounts
 from digitrec.storage.ledger import Ledger
-from digitrec.types import Claim, FileOutcome, OutcomeCounts, Reason
+from digitrec.types import Reason
 from tests.conftest import ServiceHarness, draw, read_csv
 
 

@@ -16,7 +16,7 @@ from digitrec.pipeline.inbox import Inbox
 from digitrec.pipeline.scanner import AgeStability, FileClock, StabilityTracker, touch_and_read_ns
 from digitrec.settings import Settings
 from digitrec.storage import folder_id
-from digitrec.types import FileSnapshot
+from digitrec.storage.claims import FileSnapshot
 from tests.conftest import ServiceHarness, draw, read_csv
 
 S = 10**9

@@ -7,8 +7,9 @@ import pytest
 
 from digitrec.pipeline import batch
 from digitrec.pipeline.inbox import Inbox
+from digitrec.storage.claims import FileSnapshot, OutcomeCounts
 from digitrec.storage.ledger import Ledger
-from digitrec.types import BatchStage, FileSnapshot, OutcomeCounts, TableRow
+from digitrec.types import BatchStage, TableRow
 from tests.conftest import ServiceHarness, draw
 
 

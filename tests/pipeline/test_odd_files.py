@@ -19,8 +19,9 @@ from digitrec.pipeline import scanner
 from digitrec.pipeline.batch import BatchPipeline
 from digitrec.pipeline.ledgers import open_ledgers
 from digitrec.settings import Settings
+from digitrec.storage.claims import Claim, DeferredFile, FileSnapshot, fold_int64
 from digitrec.storage.ledger import Ledger
-from digitrec.types import Batch, BatchStage, Claim, DeferredFile, FileSnapshot, fold_int64
+from digitrec.types import Batch, BatchStage
 from tests.conftest import ServiceHarness, draw
 from tests.deep import deepen, remove
 

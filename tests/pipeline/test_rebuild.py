@@ -11,7 +11,7 @@ import pytest
 from digitrec.errors import EnvironmentFailure
 from digitrec.pipeline import archive
 from digitrec.pipeline.ledgers import open_ledgers
-from digitrec.types import Claim
+from digitrec.storage.claims import Claim
 from tests.conftest import ServiceHarness, draw
 
 BATCH = "20260102T030405Z-00000000"

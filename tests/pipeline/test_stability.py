@@ -3,7 +3,7 @@
 import pytest
 
 from digitrec.pipeline.scanner import StabilityTracker
-from digitrec.types import FileSnapshot
+from digitrec.storage.claims import FileSnapshot
 
 S = 10**9
 NOW = 1000 * S

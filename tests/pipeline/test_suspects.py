@@ -12,8 +12,8 @@ from digitrec.pipeline import read_files, scanner
 from digitrec.pipeline.executor import LocalExecutor
 from digitrec.pipeline.read_files import FileResult, ReadJob
 from digitrec.pipeline.worker_process import WorkerCrashed
+from digitrec.storage.claims import OutcomeCounts
 from digitrec.storage.ledger import Ledger
-from digitrec.types import OutcomeCounts
 from tests.conftest import InlineChild, ServiceHarness, draw
 from tests.readers import Poisoned, name_of
 

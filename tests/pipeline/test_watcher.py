@@ -13,7 +13,7 @@ from digitrec.pipeline import workspace
 from digitrec.pipeline.scanner import StabilityTracker
 from digitrec.pipeline.watcher import NoChangeSource, WakeEvent, WatchdogSource, scan_groups, watch_groups
 from digitrec.storage import folder_id
-from digitrec.types import FileSnapshot
+from digitrec.storage.claims import FileSnapshot
 from tests.conftest import ServiceHarness
 from tests.deep import deepen, remove
 

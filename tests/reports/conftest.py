@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from digitrec.reports.batch import BatchFacts, DeferredFacts, RowFacts
-from digitrec.types import OutcomeCounts, PageStatus
+from digitrec.storage.claims import OutcomeCounts
+from digitrec.types import PageStatus
 
 BATCH_ID = "20260122T151305Z-1a2b3c4d"
 

@@ -9,20 +9,11 @@ import cv2
 import numpy as np
 
 from digitrec.settings import Settings
+from digitrec.storage.claims import Claim, FileOutcome
 from digitrec.storage.corrected_tables import write_corrected_table
 from digitrec.storage.corrections import Judgement, ReviewMethod, record_judgements
 from digitrec.storage.ledger import Ledger
-from digitrec.types import (
-    Batch,
-    BatchStage,
-    Claim,
-    FileOutcome,
-    OutputFormat,
-    PageReading,
-    PageStatus,
-    Reason,
-    TableRow,
-)
+from digitrec.types import Batch, BatchStage, OutputFormat, PageReading, PageStatus, Reason, TableRow
 
 HOSTILE = "<img src=x onerror=alert(1)>.png"
 MODEL_ID = "paper-c0916754ec"

@@ -224,7 +224,8 @@ def test_a_report_imports_no_heavy_library(tmp_path):
 import sys
 from pathlib import Path
 from digitrec.reports import batch_report
-from digitrec.types import OutcomeCounts, PageStatus
+from digitrec.storage.claims import OutcomeCounts
+from digitrec.types import PageStatus
 assert "jinja2" not in sys.modules, "jinja2 is for those who write a report"
 from digitrec.reports.batch import BatchFacts, RowFacts
 facts = BatchFacts("20260122T151305Z-1a2b3c4d", "main", "m", "0", "t", "t", OutcomeCounts(1, 0, 0, 0), 0.9, None, "x",

@@ -18,20 +18,9 @@ from digitrec.review.auth import Sessions
 from digitrec.review.server import Site
 from digitrec.settings import Settings
 from digitrec.storage import csv_tables
+from digitrec.storage.claims import Claim, FileOutcome
 from digitrec.storage.ledger import Ledger
-from digitrec.types import (
-    Batch,
-    BatchStage,
-    Box,
-    Claim,
-    Digit,
-    FileOutcome,
-    OutputFormat,
-    PageReading,
-    PageStatus,
-    Reason,
-    TableRow,
-)
+from digitrec.types import Batch, BatchStage, Box, Digit, OutputFormat, PageReading, PageStatus, Reason, TableRow
 from tests.conftest import draw
 
 PORT = 8123

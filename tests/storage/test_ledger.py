@@ -11,9 +11,10 @@ import pytest
 
 from digitrec.errors import EnvironmentFailure
 from digitrec.storage import migrations
+from digitrec.storage.claims import Claim, DeferredFile, FileOutcome
 from digitrec.storage.corrections import Judgement, ReviewMethod, read_latest, record_judgements
 from digitrec.storage.ledger import Ledger
-from digitrec.types import Batch, BatchStage, Claim, DeferredFile, FileOutcome, PageStatus, Reason
+from digitrec.types import Batch, BatchStage, PageStatus, Reason
 from tests.storage.test_csv_tables import OUTPUT_FORMAT, ROW
 
 BATCH = Batch(ROW.batch_id, "2026-01-02T03:04:00.000Z", BatchStage.PLANNED)

@@ -10,8 +10,8 @@ import pytest
 
 from digitrec.errors import EnvironmentFailure
 from digitrec.storage import migrations
+from digitrec.storage.claims import FileOutcome, OutcomeCounts
 from digitrec.storage.ledger import Ledger
-from digitrec.types import FileOutcome, OutcomeCounts
 from tests.older_ledgers import create_older
 
 OLDER = range(1, migrations.VERSION)
