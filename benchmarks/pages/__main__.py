@@ -12,19 +12,14 @@ import re
 import sys
 import tempfile
 import time
-import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from benchmarks.pages.drawing import Parameters
-from benchmarks.pages.kinds import KINDS
-from benchmarks.pages.layouts import Drawn
-from benchmarks.pages.paper import Encoded
-from benchmarks.pages.scores import Scored, Tally, Truth, score, table
+from benchmarks.pages.scores import Scored, Tally, score, table
 from digitrec.app import composition
 from digitrec.arrays import Picture
 from digitrec.pipeline import read_files
@@ -34,8 +29,12 @@ from digitrec.settings import Settings
 from digitrec.training.datasets import registry
 from digitrec.training.datasets.image_folder import LABELS, NONE, find_labelled_pictures
 from digitrec.training.synthetic import glyphs
+from digitrec.training.synthetic.pages.kinds import KINDS, draw_page
+from digitrec.training.synthetic.pages.layouts import DrawnPage
+from digitrec.training.synthetic.pages.paper import Encoded
+from digitrec.training.synthetic.pages.truth import Truth, WrittenNumber
 from digitrec.training.synthetic.symbols import GlyphSources
-from digitrec.types import Limits
+from digitrec.types import Limits, Thresholds
 
 _SEED = 17_000
 _LONG, _QUICK = 100, 12
@@ -70,8 +69,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory(prefix="digitrec-") as folder:
         settings = Settings.load(Path(folder), {"model": given.model})
         bundle = composition.open_model(settings)
-        reader, threshold = composition.load_page_reader(bundle), bundle.threshold(settings.max_error)
-    about: dict[str, object] = {"model": bundle.card.id, "threshold": threshold, "max_error": settings.max_error}
+        reader, thresholds = (
+            composition.load_page_reader(bundle),
+            Thresholds(*[bundle.threshold(settings.max_error)] * 2),
+        )
+    about: dict[str, object] = {
+        "model": bundle.card.id,
+        "thresholds": astuple(thresholds),
+        "max_error": settings.max_error,
+    }
     if given.real is not None:
         about["real"] = str(given.real)
         files = real(given.real, kinds)
@@ -80,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         about |= {"seed": given.seed, "count": count}
         files = drawn(sources, kinds or [*KINDS], count, given.seed)
     pages = []
-    for result in read(files, reader, threshold):
+    for result in read(files, reader, thresholds):
         pages.append(result)
         if given.dump is not None and (result.scored.is_wrong or result.scored.is_lost or given.dump_all):
             dump(result, given.dump)
@@ -90,31 +96,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
         given.json.write_text(json.dumps(_as_json(about, pages), indent=1), encoding="utf-8")
 
 
-def page(sources: GlyphSources, kind: str, number: int, seed: int) -> Drawn:
-    """Draw one page of a kind."""
-    return KINDS[kind](sources, Parameters(np.random.default_rng((seed, zlib.crc32(kind.encode()), number))))
-
-
-def drawn(sources: GlyphSources, kinds: Sequence[str], count: int, seed: int) -> Iterator[tuple[str, int, Drawn]]:
+def drawn(sources: GlyphSources, kinds: Sequence[str], count: int, seed: int) -> Iterator[tuple[str, int, DrawnPage]]:
     """Draw `count` pages of each kind."""
     for kind in kinds:
         for number in range(count):
-            yield kind, number, page(sources, kind, number, seed)
+            yield kind, number, draw_page(sources, kind, number, seed)
 
 
-def real(folder: Path, sets: Sequence[str]) -> Iterator[tuple[str, int, Drawn]]:
+def real(folder: Path, sets: Sequence[str]) -> Iterator[tuple[str, int, DrawnPage]]:
     """Take the labelled pictures of every set in a folder, or of the sets named."""
     for labels in sorted(folder.glob(f"*/{LABELS}")):
         name = labels.parent.name
         if (sets and name not in sets) or "broken" in labels.read_text(encoding="utf-8"):
             continue
         for number, picture in enumerate(find_labelled_pictures(labels.parent)):
-            numbers = () if picture.label == NONE else (picture.label,)
+            numbers = () if picture.label == NONE else (WrittenNumber(picture.label),)
             file = Encoded(picture.path.suffix, picture.path.read_bytes())
-            yield name, number, Drawn(file, Truth(numbers, is_digits_only=True), {"file": str(picture.path)})
+            truth = Truth(numbers, is_digits_only=True)
+            yield name, number, DrawnPage(file, truth, {"file": str(picture.path)}, ())
 
 
-def read(files: Iterator[tuple[str, int, Drawn]], reader: PageReader, threshold: float) -> Iterator[Read]:
+def read(files: Iterator[tuple[str, int, DrawnPage]], reader: PageReader, thresholds: Thresholds) -> Iterator[Read]:
     """Read each file as `digitrec predict` does, and score what was read."""
     before = ""
     for kind, number, drawn_page in files:
@@ -123,7 +125,7 @@ def read(files: Iterator[tuple[str, int, Drawn]], reader: PageReader, threshold:
             before = kind
         start = time.perf_counter()
         content = read_files.read_bytes(drawn_page.file.content, Limits(), reader)
-        (readings,) = read_files.decide_readings([content], threshold)
+        (readings,) = read_files.decide_readings([content], thresholds)
         took = time.perf_counter() - start
         yield Read(drawn_page.file, score(kind, number, drawn_page.truth, readings), dict(drawn_page.parameters), took)
 
@@ -132,7 +134,7 @@ def dump(result: Read, folder: Path) -> None:
     """Write a page and all about it into a folder; its name says what is written and what was read."""
     folder.mkdir(parents=True, exist_ok=True)
     scored = result.scored
-    label = " ".join([*scored.truth.numbers, scored.truth.words])
+    label = " ".join([*scored.truth.texts, scored.truth.words])
     name = f"{scored.kind}-{scored.number:04} is {label or 'empty'} read {scored.text or 'nothing'} {scored.status}"
     path = folder / (re.sub(r"[^A-Za-z0-9 .,+=-]", "_", name)[:150].replace(" ", "_") + result.file.suffix)
     path.write_bytes(result.file.content)
@@ -145,12 +147,12 @@ def contact_sheet(sources: GlyphSources, kinds: Sequence[str], seed: int) -> byt
     for kind in kinds:
         cells = []
         for number in range(_ON_SHEET):
-            drawn_page = page(sources, kind, number, seed)
+            drawn_page = draw_page(sources, kind, number, seed)
             picture = cv2.imdecode(np.frombuffer(drawn_page.file.content, np.uint8), cv2.IMREAD_COLOR_RGB)
             cell: Picture = np.full((_THUMBNAIL_PX + 2, _THUMBNAIL_PX + 2, 3), 250, np.uint8)
             small = visualize.fit_into(np.asarray(picture, np.uint8), _THUMBNAIL_PX, _THUMBNAIL_PX)
             cell[1 : 1 + small.shape[0], 1 : 1 + small.shape[1]] = small
-            label = " ".join([*drawn_page.truth.numbers, drawn_page.truth.words]).strip() or "nothing"
+            label = " ".join([*drawn_page.truth.texts, drawn_page.truth.words]).strip() or "nothing"
             cells.append(
                 visualize.vstack(
                     [cell, visualize.text_block([f"{kind} {label}"[:22]], size=0.35, width=_THUMBNAIL_PX)], gap=2

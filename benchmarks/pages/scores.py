@@ -7,6 +7,7 @@ from difflib import SequenceMatcher
 
 from digitrec.recognition import decision
 from digitrec.reports.statistics import Proportion, clopper_pearson
+from digitrec.training.synthetic.pages.truth import Truth
 from digitrec.types import PageReading, PageStatus
 
 Rows = list[tuple[str, ...]]
@@ -14,36 +15,8 @@ HEADS = ("kind", "pages", "right", "accepted", "wrong pages", "wrong numbers", "
 
 
 @dataclass(frozen=True, slots=True)
-class Truth:
-    """What is written on a page."""
-
-    numbers: tuple[str, ...]
-    """In reading order, as written, signs included: `-5`, `3,14`, `12/03/2024`, `12+5=17`."""
-    words: str = ""
-    """Writing that is no number."""
-    is_digits_only: bool = False
-    """The numbers are labels of real pictures, which name no signs: only digits can be compared."""
-
-    @property
-    def text(self) -> str:
-        """All numbers without the spaces between them."""
-        return "".join(self.numbers)
-
-    @property
-    def is_written(self) -> bool:
-        """True if anything is written on the page."""
-        return bool(self.numbers or self.words)
-
-
-@dataclass(frozen=True, slots=True)
 class Scored:
-    """A page, what was read on it and what is true.
-
-    >>> Scored("minus", 0, Truth(("-5",)), "accepted", "5").is_wrong
-    True
-    >>> Scored("rows", 0, Truth(("12", "7")), "accepted", "12 7").is_wrong
-    False
-    """
+    """A page, what was read on it and what is true."""
 
     kind: str
     number: int
@@ -86,21 +59,17 @@ class Scored:
 
     @property
     def wrong_numbers(self) -> int:
-        """How many numbers of an accepted page do not stand whole in the answer: at least one if it is wrong.
-
-        >>> Scored("rows", 0, Truth(("12", "345", "6")), "accepted", "126").wrong_numbers
-        1
-        """
+        """How many numbers of an accepted page do not stand whole in the answer: at least one if it is wrong."""
         if not self.is_wrong:
             return 0
-        return max(1, len(self.truth.numbers) - _count_numbers_in(self.truth.numbers, self.text.replace(" ", "")))
+        return max(1, len(self.truth.numbers) - _count_numbers_in(self.truth.texts, self.text.replace(" ", "")))
 
     def to_json(self) -> dict[str, object]:
         """Return everything about the page as plain types."""
         return {
             "kind": self.kind,
             "page": self.number,
-            "numbers": list(self.truth.numbers),
+            "numbers": list(self.truth.texts),
             "words": self.truth.words,
             "is_written": self.truth.is_written,
             "status": self.status,

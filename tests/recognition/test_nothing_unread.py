@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.pages import __main__ as pages
 from digitrec.app import composition
 from digitrec.arrays import Picture
 from digitrec.images.decode import DecodedPage
@@ -17,6 +16,7 @@ from digitrec.pipeline import read_files
 from digitrec.recognition.reader import PageReader
 from digitrec.training.datasets import registry
 from digitrec.training.synthetic import glyphs
+from digitrec.training.synthetic.pages.kinds import draw_page
 from digitrec.training.synthetic.symbols import GlyphSources
 from digitrec.types import Limits, PageReading, PageStatus, Reason
 from tests.recognition.test_unread import odd_pages
@@ -51,7 +51,7 @@ def read(content: bytes, reader: PageReader, bundle: ModelPackage) -> PageReadin
 
 def readings(kind: str, sources: GlyphSources, reader: PageReader, bundle: ModelPackage) -> Iterator[PageReading]:
     for number in range(PAGES):
-        yield read(pages.page(sources, kind, number, SEED).file.content, reader, bundle)
+        yield read(draw_page(sources, kind, number, SEED).file.content, reader, bundle)
 
 
 @pytest.mark.slow

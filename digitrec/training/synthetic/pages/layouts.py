@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.pages import paper
-from benchmarks.pages.drawing import Line, Parameters, Sheet, lay_out
-from benchmarks.pages.paper import Encoded
-from benchmarks.pages.scores import Truth
+from digitrec.training.synthetic.pages import paper
+from digitrec.training.synthetic.pages.drawing import Line, Parameters, Sheet, lay_out
+from digitrec.training.synthetic.pages.paper import Encoded
+from digitrec.training.synthetic.pages.truth import Truth, number_lines
+from digitrec.training.synthetic.strokes import Floats
 from digitrec.training.synthetic.symbols import GlyphSources
 
 _LONGEST = 14.0
@@ -18,12 +19,14 @@ _MOST_PX = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
+class DrawnPage:
     """A page as a file, what is written on it, and the parameters it was drawn with."""
 
     file: Encoded
     truth: Truth
     parameters: Mapping[str, object]
+    source_digits: tuple[int, ...]
+    """Indices of the pictures in `GlyphSources.pictures` that the digits were drawn from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +120,7 @@ def stacked(lines: Sequence[Line], draws: Parameters, pitch: tuple[float, float]
     return sheet.with_margin(max(2, round(0.05 * height)))
 
 
-def table(sources: GlyphSources, draws: Parameters, *, has_lines: bool) -> Drawn:
+def table(sources: GlyphSources, draws: Parameters, *, has_lines: bool) -> DrawnPage:
     """Draw a table, row by row."""
     count, columns = draws.whole("rows", 2, 8), draws.whole("columns", 1 if has_lines else 2, 5)
     height = draws.log_uniform("height_px", 16, 60)
@@ -143,10 +146,17 @@ def table(sources: GlyphSources, draws: Parameters, *, has_lines: bool) -> Drawn
         x = margin + place % columns * column + spare * float(np.clip(draws.rng.normal(0.5, 0.1), 0.15, 0.85))
         y = margin + (place // columns + 0.5 + float(draws.rng.normal(0, 0.03))) * row
         sheet.write(line, x, y, height, draws.rng)
-    return drawn(sheet.with_margin(2), draws, *(text for text in texts if text))
+    return scan_sheet(
+        sheet.with_margin(2), draws, [texts[place : place + columns] for place in range(0, len(texts), columns)]
+    )
 
 
-def drawn(sheet: Sheet, draws: Parameters, *numbers: str, words: str = "") -> Drawn:
-    """Take a picture of a sheet."""
-    picture = paper.scanned(paper.colour(sheet, draws), draws)
-    return Drawn(picture, Truth(numbers, words), draws.values)
+def scan_sheet(sheet: Sheet, draws: Parameters, lines: Sequence[Sequence[str]], words: str = "") -> DrawnPage:
+    """Colour a sheet and take a picture of it; `lines` are the numbers of each line."""
+    return scan_page(paper.colour(sheet, draws), draws, lines, words)
+
+
+def scan_page(page: Floats, draws: Parameters, lines: Sequence[Sequence[str]], words: str = "") -> DrawnPage:
+    """Take a picture of a page in colour, (h, w, 3), 0..255; `lines` are the numbers of each line."""
+    truth = Truth(number_lines(lines), words)
+    return DrawnPage(paper.scanned(page, draws), truth, draws.values, tuple(draws.source_digits))

@@ -11,10 +11,20 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from benchmarks.pages import paper
-from benchmarks.pages.drawing import Parameters, Sheet, lay_out
-from benchmarks.pages.layouts import Drawn, Style, bare_line, drawn, lines_of, number, one_line, stacked, table
-from benchmarks.pages.scores import Truth
+from digitrec.training.synthetic.pages import paper
+from digitrec.training.synthetic.pages.drawing import Parameters, Sheet, lay_out
+from digitrec.training.synthetic.pages.layouts import (
+    DrawnPage,
+    Style,
+    bare_line,
+    lines_of,
+    number,
+    one_line,
+    scan_page,
+    scan_sheet,
+    stacked,
+    table,
+)
 from digitrec.training.synthetic.symbols import GlyphSources
 
 WORDS = (
@@ -26,43 +36,43 @@ _SAME_TURNED = {90: "018", 180: "0125689", 270: "018"}
 """Digits that read as a digit after this turn: a text of these alone has no upright."""
 
 
-def one_number(sources: GlyphSources, draws: Parameters) -> Drawn:
+def one_number(sources: GlyphSources, draws: Parameters) -> DrawnPage:
     """Draw a number of 2 to 8 digits; h 15 to 90 % of the page, gaps 0.3 to 2.5 digit widths, pen 0.05 to 0.16."""
     text = number(draws, 2, 8)
     sheet, _ = one_line(text, sources, draws, Style(gap=(0.3, 2.5)))
-    return drawn(sheet, draws, text)
+    return scan_sheet(sheet, draws, [[text]])
 
 
-def single(sources: GlyphSources, draws: Parameters) -> Drawn:
+def single(sources: GlyphSources, draws: Parameters) -> DrawnPage:
     """Draw one bare digit as a control; h 20 to 90 % of the page, pen 0.05 to 0.16."""
     text = number(draws, 1, 1)
     sheet, _ = one_line(text, sources, draws, Style(share=(0.2, 0.9)))
-    return drawn(sheet, draws, text)
+    return scan_sheet(sheet, draws, [[text]])
 
 
-def thin_pen(sources: GlyphSources, draws: Parameters) -> Drawn:
+def thin_pen(sources: GlyphSources, draws: Parameters) -> DrawnPage:
     """Draw 1 to 6 digits (half the pages: one) with strokes of 1 to 3 % of the page's height; h 20 to 85 % of it."""
     text = number(draws, 1, 1) if draws.happens("one_digit", 0.5) else number(draws, 2, 6)
     stroke = draws.uniform("stroke_of_page", 0.01, 0.03)
     sheet, _ = one_line(text, sources, draws, Style(share=(0.2, 0.85), stroke_of_page=stroke, least_page=120))
-    return drawn(sheet, draws, text)
+    return scan_sheet(sheet, draws, [[text]])
 
 
-def minus(sources: GlyphSources, draws: Parameters) -> Drawn:
+def minus(sources: GlyphSources, draws: Parameters) -> DrawnPage:
     """Draw a minus 0.32 to 0.72 long before 1 to 4 digits; gap between them 0.1 to 1.2 digit widths, h 15 to 80 %."""
     text = "-" + number(draws, 1, 4)
     sheet, _ = one_line(text, sources, draws, Style(share=(0.15, 0.8), sign_gap=(0.1, 1.2)))
-    return drawn(sheet, draws, text)
+    return scan_sheet(sheet, draws, [[text]])
 
 
-def decimal(sources: GlyphSources, draws: Parameters) -> Drawn:
+def decimal(sources: GlyphSources, draws: Parameters) -> DrawnPage:
     """Draw 1 to 3 digits, a comma or point, 1 to 3 digits; gap beside it 0.05 to 0.6 digit widths, h 15 to 80 %."""
     text = number(draws, 1, 3) + draws.one_of("sign", (",", ".")) + number(draws, 1, 3)
     sheet, _ = one_line(text, sources, draws, Style(share=(0.15, 0.8), sign_gap=(0.05, 0.6), least_digit=20))
-    return drawn(sheet, draws, text)
+    return scan_sheet(sheet, draws, [[text]])
 
 
-def date(sources: GlyphSources, draws: Parameters) -> Drawn:
+def date(sources: GlyphSources, draws: Parameters) -> DrawnPage:
     """Draw a date, parted by slashes, points or minuses, years of two or four digits; h 10 to 70 % of the page."""
     day, month = draws.whole("day", 1, 31), draws.whole("month", 1, 12)
     year = str(draws.whole("year", 1930, 2030))
@@ -72,19 +82,19 @@ def date(sources: GlyphSources, draws: Parameters) -> Drawn:
         [f"{day:02}" if is_padded else f"{day}", f"{month:02}" if is_padded else f"{month}", year[2 * is_short :]]
     )
     sheet, _ = one_line(text, sources, draws, Style(share=(0.1, 0.7), sign_gap=(0.1, 0.6), least_digit=20))
-    return drawn(sheet, draws, text)
+    return scan_sheet(sheet, draws, [[text]])
 
 
-def sum_(sources: GlyphSources, draws: Parameters) -> Drawn:
+def sum_(sources: GlyphSources, draws: Parameters) -> DrawnPage:
     """Draw a sum or difference with its result, as 12+5=17; terms 1 to 99, gaps beside signs 0.2 to 1, h 10 to 70 %."""
     first, second = draws.whole("one", 1, 99), draws.whole("two", 1, 99)
     total = first + second
     text = f"{first}+{second}={total}" if draws.happens("adds", 0.6) else f"{total}-{second}={first}"
     sheet, _ = one_line(text, sources, draws, Style(share=(0.1, 0.7), sign_gap=(0.2, 1.0)))
-    return drawn(sheet, draws, text)
+    return scan_sheet(sheet, draws, [[text]])
 
 
-def word(sources: GlyphSources, draws: Parameters) -> Drawn:
+def word(sources: GlyphSources, draws: Parameters) -> DrawnPage:
     """Draw a number of 1 to 5 digits with a word before, behind or below it; gap 0.3 to 3, h 10 to 60 % of the page."""
     text, other = number(draws, 1, 5), draws.one_of("word", WORDS)
     place = draws.one_of("place", ("before", "behind", "below"))
@@ -94,25 +104,26 @@ def word(sources: GlyphSources, draws: Parameters) -> Drawn:
     else:
         line = other + space + text if place == "before" else text + space + other
         sheet, _ = one_line(line, sources, draws, Style(share=(0.1, 0.6)))
-    return drawn(sheet, draws, text, words=other)
+    return scan_sheet(sheet, draws, [[text]], words=other)
 
 
-def two_numbers(sources: GlyphSources, draws: Parameters) -> Drawn:
+def two_numbers(sources: GlyphSources, draws: Parameters) -> DrawnPage:
     """Draw two numbers of 1 to 5 digits on one line, 1.5 to 8 apart; h 10 to 80 % of the page."""
     numbers = number(draws, 1, 5), number(draws, 1, 5)
     space = " " * round(draws.uniform("apart", 1.5, 8) / 0.5)
     sheet, _ = one_line(space.join(numbers), sources, draws, Style(share=(0.1, 0.8)))
-    return drawn(sheet, draws, *numbers)
+    return scan_sheet(sheet, draws, [numbers])
 
 
-def rows(sources: GlyphSources, draws: Parameters) -> Drawn:
+def rows(sources: GlyphSources, draws: Parameters) -> DrawnPage:
     """Draw 2 to 8 rows, each of 1 to 6 digits (on a third of the pages: of one); pitch 1.15 to 2.5, h 16 to 80 px."""
     longest = 1 if draws.happens("single_digits", 1 / 3) else 6
     numbers = [number(draws, 1, longest) for _ in range(draws.whole("rows", 2, 8))]
-    return drawn(stacked(lines_of(numbers, sources, draws), draws, pitch=(1.15, 2.5)), draws, *numbers)
+    sheet = stacked(lines_of(numbers, sources, draws), draws, pitch=(1.15, 2.5))
+    return scan_sheet(sheet, draws, [[text] for text in numbers])
 
 
-def table_lines(sources: GlyphSources, draws: Parameters) -> Drawn:
+def table_lines(sources: GlyphSources, draws: Parameters) -> DrawnPage:
     """Draw a table of 2 to 8 rows and 1 to 5 columns with lines; numbers of 1 to 3 digits, a tenth of the cells empty.
 
     h 16 to 60 px, 35 to 85 % of a row's height; lines 1 to 4 px, darkness 0.25 to 1, with or without an outer frame.
@@ -120,12 +131,12 @@ def table_lines(sources: GlyphSources, draws: Parameters) -> Drawn:
     return table(sources, draws, has_lines=True)
 
 
-def table_bare(sources: GlyphSources, draws: Parameters) -> Drawn:
+def table_bare(sources: GlyphSources, draws: Parameters) -> DrawnPage:
     """Draw the same table without lines; columns at least 1.2 apart."""
     return table(sources, draws, has_lines=False)
 
 
-def comb(sources: GlyphSources, draws: Parameters) -> Drawn:
+def comb(sources: GlyphSources, draws: Parameters) -> DrawnPage:
     """Draw 3 to 10 boxes with one digit in each, adjoining or 0.05 to 0.5 of a box apart, or a comb open at the top.
 
     h 45 to 95 % of the box's height of 24 to 90 px; lines 1 to 5 px, black or pale (darkness 0.2 to 1).
@@ -154,10 +165,10 @@ def comb(sources: GlyphSources, draws: Parameters) -> Drawn:
         shift = draws.rng.normal(0, 0.06, 2) * high
         x = left + (wide - line.width * min(height, most)) / 2 + float(shift[0])
         sheet.write(line, x, (top + foot) / 2 + float(shift[1]), min(height, most), draws.rng)
-    return drawn(sheet.with_margin(2), draws, text)
+    return scan_sheet(sheet.with_margin(2), draws, [[text]])
 
 
-def frame(sources: GlyphSources, draws: Parameters) -> Drawn:
+def frame(sources: GlyphSources, draws: Parameters) -> DrawnPage:
     """Draw 1 to 6 digits with frame lines on two to four sides, from touching (-0.08) to 0.5 away; h 20 to 75 %.
 
     Lines 1 px to 0.12 thick, darkness 0.3 to 1, as long as the frame or (two upright lines always) across the page.
@@ -178,10 +189,10 @@ def frame(sources: GlyphSources, draws: Parameters) -> Drawn:
     for start, end in (lines[int(side)] for side in sides):
         sheet.rule(start, end, thick, dark)
     draws.values["sides"] = [("top", "foot", "left", "right")[int(side)] for side in sorted(sides)]
-    return drawn(sheet, draws, text)
+    return scan_sheet(sheet, draws, [[text]])
 
 
-def desk(sources: GlyphSources, draws: Parameters) -> Drawn:
+def desk(sources: GlyphSources, draws: Parameters) -> DrawnPage:
     """Draw 1 to 6 digits on a sheet on a desk: 1 to 4 edges seen, turned up to 9 degrees, corners moved up to 7 %.
 
     The desk is wood, cloth, a plain board or checked, level 15 to 165; h 12 to 45 % of the sheet.
@@ -192,18 +203,18 @@ def desk(sources: GlyphSources, draws: Parameters) -> Drawn:
         picture, ink = paper.on_desk(sheet, paper.colour(sheet, draws), draws)
         rim = np.concatenate([ink[:3].ravel(), ink[-3:].ravel(), ink[:, :3].ravel(), ink[:, -3:].ravel()])
         if rim.max() < 0.2:  # all that is written is in the picture
-            return Drawn(paper.scanned(picture, draws), Truth((text,)), draws.values)
+            return scan_page(picture, draws, [[text]])
 
 
-def black_margin(sources: GlyphSources, draws: Parameters) -> Drawn:
+def black_margin(sources: GlyphSources, draws: Parameters) -> DrawnPage:
     """Draw 1 to 6 digits on a page with a black margin (level 0 to 50) on 1 to 4 sides, 1 to 15 % of the page wide."""
     text = number(draws, 1, 1) if draws.happens("one_digit", 0.5) else number(draws, 2, 6)
     sheet, _ = one_line(text, sources, draws, Style(share=(0.15, 0.8)))
     page = paper.black_margin(paper.colour(sheet, draws), draws, 0.15)
-    return Drawn(paper.scanned(page, draws), Truth((text,)), draws.values)
+    return scan_page(page, draws, [[text]])
 
 
-def edge(sources: GlyphSources, draws: Parameters) -> Drawn:
+def edge(sources: GlyphSources, draws: Parameters) -> DrawnPage:
     """Draw 1 to 5 digits that touch an edge of the picture or are cut by it: 35 to 100 % of the outer digit is left.
 
     A digit that shows less than half its height is not part of what is written. h 15 to 70 % of the page.
@@ -225,10 +236,10 @@ def edge(sources: GlyphSources, draws: Parameters) -> Drawn:
     shares = sheet.write(line, x, y, height, draws.rng)
     draws.values["shares_seen"] = [round(share, 2) for share in shares]
     seen = "".join(digit for digit, share in zip(text, shares, strict=True) if share >= 0.5)
-    return drawn(sheet, draws, *([seen] if seen else []))
+    return scan_sheet(sheet, draws, [[seen]])
 
 
-def tight(sources: GlyphSources, draws: Parameters) -> Drawn:
+def tight(sources: GlyphSources, draws: Parameters) -> DrawnPage:
     """Draw a tight crop of one digit, its longer side 16 to 40 px; margins -0.04 to 0.04 of it, pen 0.06 to 0.18."""
     text = number(draws, 1, 1)
     line = lay_out(text, sources, draws, gap=0.3, pen=draws.log_uniform("pen", 0.06, 0.18))
@@ -241,10 +252,10 @@ def tight(sources: GlyphSources, draws: Parameters) -> Drawn:
     first, last = max(0, int(xs[0] - more[2])), int(xs[-1] + more[3]) + 1
     page = paper.colour(Sheet(large.ink[top:foot, first:last], large.printed[top:foot, first:last]), draws)
     small = paper.shrunk(page, draws.whole("longer_side_px", 16, 40))
-    return Drawn(paper.scanned(small, draws), Truth((text,)), draws.values)
+    return scan_page(small, draws, [[text]])
 
 
-def turned(sources: GlyphSources, draws: Parameters) -> Drawn:
+def turned(sources: GlyphSources, draws: Parameters) -> DrawnPage:
     """Draw 1 to 6 digits (a third of the pages: one), turned by 90, 180 or 270 degrees; h 15 to 80 % of the page.
 
     Texts whose digits all read as digits after the turn are left out.
@@ -256,20 +267,20 @@ def turned(sources: GlyphSources, draws: Parameters) -> Drawn:
         text = number(draws, 1, 1) if is_single else number(draws, 2, 6)
     sheet, _ = one_line(text, sources, draws, Style(share=(0.15, 0.8)))
     page = np.ascontiguousarray(np.rot90(paper.colour(sheet, draws), by // 90))
-    return Drawn(paper.scanned(page, draws), Truth((text,)), draws.values)
+    return scan_page(page, draws, [[text]])
 
 
-def speck(sources: GlyphSources, draws: Parameters) -> Drawn:
+def speck(sources: GlyphSources, draws: Parameters) -> DrawnPage:
     """Draw one digit with 1 to 15 specks of at most 0.05, and up to 4 of 0.06 to 0.25 that lie 1.3 away from it."""
     text = number(draws, 1, 1)
     sheet, height = one_line(text, sources, draws, Style(share=(0.2, 0.7), room=1.6))
     near = paper.widened(sheet.ink, 1.3 * height)
     paper.specks(sheet, draws, draws.whole("specks", 1, 15), 0.01 * height, 0.05 * height)
     paper.specks(sheet, draws, draws.whole("large_specks", 0, 4), 0.06 * height, 0.25 * height, near)
-    return drawn(sheet, draws, text)
+    return scan_sheet(sheet, draws, [[text]])
 
 
-def empty(_: GlyphSources, draws: Parameters) -> Drawn:
+def empty(_: GlyphSources, draws: Parameters) -> DrawnPage:
     """Draw a page without writing: a frame, an empty table, rules, a comb or nothing, specks, half with a black margin.
 
     Page 120 to 1400 px high; 0 to 12 specks, each under 0.3 of a fortieth of the page's shorter side.
@@ -295,10 +306,10 @@ def empty(_: GlyphSources, draws: Parameters) -> Drawn:
     page = paper.colour(sheet, draws)
     if draws.happens("black_margin", 0.5):
         page = paper.black_margin(page, draws, 0.1)
-    return Drawn(paper.scanned(page, draws), Truth(()), draws.values)
+    return scan_page(page, draws, [])
 
 
-KINDS: Mapping[str, Callable[[GlyphSources, Parameters], Drawn]] = {
+SIMPLE_PAGES: Mapping[str, Callable[[GlyphSources, Parameters], DrawnPage]] = {
     "single": single,
     "one_number": one_number,
     "two_numbers": two_numbers,

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 
-from benchmarks.pages.drawing import Parameters, Sheet
 from digitrec.arrays import Picture
 from digitrec.training.synthetic.background import simulate_light
+from digitrec.training.synthetic.pages.drawing import Parameters, Sheet
 from digitrec.training.synthetic.strokes import Floats
 
 _PENS = {

@@ -36,6 +36,8 @@ class Parameters:
     def __init__(self, rng: Generator) -> None:
         self.rng = rng
         self.values: dict[str, object] = {}
+        self.source_digits: list[int] = []
+        """Indices of the pictures that the digits of the page are drawn from."""
 
     def uniform(self, name: str, low: float, high: float) -> float:
         """Draw a number, each equally likely."""
@@ -184,7 +186,7 @@ def lay_out(
             at += 0.5
             continue
         glyph = (
-            _digit(character, sources, pen, rng) if character.isdigit() else _sign(character, sources, font, pen, rng)
+            _digit(character, sources, pen, draws) if character.isdigit() else _sign(character, sources, font, pen, rng)
         )
         if before:
             free = gap if character.isdigit() and before.isdigit() else sign_gap
@@ -195,10 +197,11 @@ def lay_out(
     return Line(tuple(glyphs), at, hand)
 
 
-def _digit(character: str, sources: GlyphSources, pen: float, rng: Generator) -> _Glyph:
+def _digit(character: str, sources: GlyphSources, pen: float, draws: Parameters) -> _Glyph:
     """A digit of the data set, another one where this pen would open or close a loop and so make it another digit."""
     for _ in range(_TRIES):
-        body = _enlarged(sources.pictures[rng.choice(sources.by_digit[int(character)])])
+        source = int(draws.rng.choice(sources.by_digit[int(character)]))
+        body = _enlarged(sources.pictures[source])
         left, top, right, foot = strokes.bounding_box(strokes.distance_field(body))
         unit = max(foot - top, 0.75 * (right - left))
         distances, grow, is_thin = _inked(body, pen * unit)
@@ -206,8 +209,9 @@ def _digit(character: str, sources: GlyphSources, pen: float, rng: Generator) ->
         expected_loops = _LOOPS.get(character, {0}) if is_thin else {loops(body > 110)}
         if loops(distances + grow > 0) in expected_loops:
             break
-    size = float(rng.uniform(0.86, 1.0))
-    width, drop = (right - left) / unit * size, float(rng.normal(0, 0.02))
+    draws.source_digits.append(source)
+    size = float(draws.rng.uniform(0.86, 1.0))
+    width, drop = (right - left) / unit * size, float(draws.rng.normal(0, 0.02))
     return _Glyph(distances, grow, unit, width, 0.0, drop, size)
 
 

@@ -1,0 +1,1 @@
+"""Draw synthetic pages: numbers on paper as people write, scan and photograph them, with what is written on each."""

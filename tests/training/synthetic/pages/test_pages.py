@@ -1,0 +1,156 @@
+"""Synthetic pages: the same seed draws the same page, and its truth is what is written on it."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from digitrec.training.datasets import registry
+from digitrec.training.synthetic import glyphs
+from digitrec.training.synthetic.pages import drawing
+from digitrec.training.synthetic.pages.drawing import Parameters, Sheet
+from digitrec.training.synthetic.pages.kinds import KINDS, draw_page
+from digitrec.training.synthetic.pages.layouts import DrawnPage
+from digitrec.training.synthetic.symbols import GlyphSources
+
+SIGNED = {"minus": {"-"}, "decimal": {",", "."}, "date": {"/", ".", "-"}, "sum": {"+", "-", "="}}
+
+
+@pytest.fixture(scope="module")
+def sources() -> GlyphSources:
+    split = registry.load_dataset("mnist-5k").evaluation
+    return GlyphSources.from_digits(split.pictures, split.digits, glyphs.load_glyphs())
+
+
+def drawn(sources: GlyphSources, kind: str, count: int = 6) -> list[DrawnPage]:
+    return [draw_page(sources, kind, number, seed=1) for number in range(count)]
+
+
+def decoded(page: DrawnPage) -> np.ndarray:
+    picture = cv2.imdecode(np.frombuffer(page.file.content, np.uint8), cv2.IMREAD_GRAYSCALE)
+    assert picture is not None
+    return picture
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [*KINDS])
+def test_a_page_depends_on_seed_kind_and_number_only(sources: GlyphSources, kind: str) -> None:
+    first, again = (draw_page(sources, kind, 3, seed=1) for _ in range(2))
+    others = [draw_page(sources, kind, 4, seed=1), draw_page(sources, kind, 3, seed=2)]
+
+    assert (first.file, first.truth, first.parameters) == (again.file, again.truth, again.parameters)
+    assert all(first.file.content != other.file.content for other in others)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [*KINDS])
+def test_a_page_is_a_picture_with_its_text_and_parameters(sources: GlyphSources, kind: str) -> None:
+    for page in drawn(sources, kind, 3):
+        assert min(decoded(page).shape) >= 3
+        assert page.truth.is_written == (kind != "empty")
+        assert json.loads(json.dumps(page.parameters))["pen"]
+        for number in page.truth.texts:
+            assert number
+            assert {character for character in number if not character.isdigit()} <= SIGNED.get(kind, set())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [*SIGNED])
+def test_signs_are_part_of_what_is_written(sources: GlyphSources, kind: str) -> None:
+    for page in drawn(sources, kind):
+        (number,) = page.truth.texts
+        assert SIGNED[kind] & set(number)
+
+
+@pytest.mark.slow
+def test_a_page_with_a_word_has_more_than_its_number(sources: GlyphSources) -> None:
+    for page in drawn(sources, "word"):
+        assert page.truth.words.isalpha()
+
+
+@pytest.mark.slow
+def test_several_numbers_are_listed_in_reading_order(sources: GlyphSources) -> None:
+    assert all(len(page.truth.numbers) == 2 for page in drawn(sources, "two_numbers"))
+    for page in drawn(sources, "rows"):
+        assert len(page.truth.numbers) == page.parameters["rows"]
+
+
+@pytest.mark.slow
+def test_no_rotated_text_reads_as_digits_unrotated(sources: GlyphSources) -> None:
+    for page in drawn(sources, "turned", 20):
+        same = "0125689" if page.parameters["turned"] == "180" else "018"
+        assert set(page.truth.text) - set(same)
+
+
+@pytest.mark.slow
+def test_a_digit_of_which_less_than_half_is_seen_is_not_written(sources: GlyphSources) -> None:
+    cut = [page for page in drawn(sources, "edge", 40) if min(page.parameters["shares_seen"]) < 0.5]  # type: ignore[call-overload]
+
+    assert cut
+    for page in cut:
+        shares = page.parameters["shares_seen"]
+        assert isinstance(shares, list)
+        assert len(page.truth.text) == sum(share >= 0.5 for share in shares)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pen", [0.02, 0.06, 0.14])
+@pytest.mark.parametrize("text", ["4", "8", "-", "+"])
+def test_strokes_are_as_wide_as_the_pen(sources: GlyphSources, pen: float, text: str) -> None:
+    draws = Parameters(np.random.default_rng(5))
+    sheet = Sheet.blank(500, 500)
+
+    sheet.write(drawing.lay_out(text, sources, draws, gap=0.3, pen=pen), 150, 250, 400, draws.rng)
+
+    body = sheet.ink > 0.5
+    inside = cv2.distanceTransform(body.astype(np.uint8), cv2.DIST_L2, 5)
+    wide = 2 * float(np.median(inside[drawing.skeleton(body)]))
+    assert wide == pytest.approx(400 * pen, rel=0.4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("pen", "text", "count"),
+    [(0.02, "0", 1), (0.02, "5", 0), (0.02, "6", 1), (0.02, "8", 2), (0.02, "9", 1), (0.15, "0", 1), (0.15, "7", 0)],
+)
+def test_a_pen_makes_no_other_digit_of_a_digit(sources: GlyphSources, pen: float, text: str, count: int) -> None:
+    alike = 0
+    for seed in range(8):
+        draws = Parameters(np.random.default_rng(seed))
+        sheet = Sheet.blank(300, 300)
+        sheet.write(drawing.lay_out(text, sources, draws, gap=0.3, pen=pen), 90, 150, 240, draws.rng)
+        alike += drawing.loops(sheet.ink > 0.5) == count
+
+    assert alike >= 7  # of 8: what is a hair's width in the data set may close or open
+
+
+def test_a_skeleton_is_connected_and_a_pixel_wide() -> None:
+    body = np.zeros((60, 60), np.uint8)
+    cv2.ellipse(body, (30, 30), (20, 24), 20, 0, 300, 1, 7)
+
+    line = drawing.skeleton(body > 0)
+
+    pieces, _ = cv2.connectedComponents(line.astype(np.uint8), connectivity=8)
+    squares = line[1:, 1:] & line[:-1, 1:] & line[1:, :-1] & line[:-1, :-1]
+    assert pieces == 2  # the ground, and the line
+    assert not squares.any()
+    assert not (line & (body == 0)).any()
+
+
+@pytest.mark.slow
+def test_two_upright_lines_of_a_frame_are_no_ones(sources: GlyphSources) -> None:
+    upright = [page for page in drawn(sources, "frame", 60) if page.parameters["sides"] == ["left", "right"]]
+
+    assert upright
+    assert all(page.parameters["across_the_page"] for page in upright)
+
+
+@pytest.mark.slow
+def test_specks_are_too_small_to_be_writing(sources: GlyphSources) -> None:
+    draws = Parameters(np.random.default_rng(3))
+    page = KINDS["speck"](sources, draws)
+
+    assert len(page.truth.text) == 1
+    assert page.truth.text.isdigit()
+    assert 1 <= int(str(page.parameters["specks"])) <= 15
