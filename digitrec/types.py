@@ -139,6 +139,10 @@ class Thresholds:
     number: float
     """For every number of any other page."""
 
+    def for_digits(self, count: int) -> float:
+        """Return the threshold of a page on which this number of digits was read."""
+        return self.digit if count == 1 else self.number
+
 
 @dataclass(frozen=True, slots=True)
 class PageReading:

@@ -41,7 +41,7 @@ from digitrec.settings import Settings
 from digitrec.storage import csv_tables
 from digitrec.storage.claims import FileSnapshot
 from digitrec.text import format_utc
-from digitrec.types import Limits, OutputFormat
+from digitrec.types import Limits, OutputFormat, Thresholds
 
 # No deadline: the test machines are shared, so the time of one example varies.
 hypothesis_settings.register_profile("digitrec", deadline=None)
@@ -120,7 +120,7 @@ class ServiceHarness:
     def at_work(self) -> Iterator[BatchPipeline]:
         with workspace.open_workspace(self.settings) as space:
             inbox, ledger = space.inbox, space.ledger
-            outcome_builder = OutcomeBuilder(ledger, 0.5, self.settings.grace_s, lambda: self.now_s)
+            outcome_builder = OutcomeBuilder(ledger, Thresholds(0.5, 0.5), self.settings.grace_s, lambda: self.now_s)
             yield BatchPipeline(
                 inbox=inbox,
                 ledger=ledger,

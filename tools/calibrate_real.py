@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from digitrec.app import composition, models, predict
 from digitrec.app.calibrate import measure_calibration, render_model_texts
-from digitrec.errors import DigitrecError, ModelError
+from digitrec.errors import DigitrecError
 from digitrec.files import atomic_write
 from digitrec.models.calibration import CalibrationTable, Rule, choose_operating_point
 from digitrec.models.package import ModelPackage
@@ -84,11 +84,11 @@ def _calibrate(given: argparse.Namespace) -> None:
     source = f"one half of the real sets {' and '.join(given.share)}, picked by digest (seed {given.seed})"
     tables.append(measure_calibration(settings, bundle, seen, "real pages", source, Rule.OBSERVED))
 
-    threshold, problem = _print_tables(tables, given.max_error)
+    threshold, is_possible = _print_tables(tables, given.max_error)
     _print_drawn(drawn, threshold)
     _print_other_halves(settings, bundle, {name: two[1] for name, two in sets.items()}, given.share, threshold)
-    if problem is not None:
-        raise problem
+    if not is_possible:
+        raise SystemExit(f"{bundle.card.id} cannot guarantee this max_error")
     if not given.dry_run:
         card = replace(bundle.card, calibrations=tuple(tables))
         for name, text in render_model_texts(bundle, card).items():
@@ -120,20 +120,19 @@ def halves(folder: Path, seed: int) -> Halves:
     ]
 
 
-def _print_tables(tables: Sequence[CalibrationTable], max_error: float) -> tuple[float, ModelError | None]:
-    """The threshold, or the one that comes nearest and why that is not enough."""
+def _print_tables(tables: Sequence[CalibrationTable], max_error: float) -> tuple[float, bool]:
+    """The threshold, or the one that comes nearest; and whether the rules of all tables hold at it."""
     for table in tables:
         lowest = table.threshold(max_error)
         asked = "at no threshold" if lowest is None else f"from {lowest:.6f} on"
-        print(f"{table.name}: {table.pages:,} pages, its rule ({table.rule}) holds {asked}")
-    try:
-        decision = choose_operating_point(tables, max_error)
-    except ModelError as why:
+        print(f"{table.name}: {table.trials:,} pages, its rule ({table.rule}) holds {asked}")
+    decision = choose_operating_point(tables, max_error)
+    if decision is None:
         nearest = [table.threshold(table.lowest_error) for table in tables]
         print(f"max_error {max_error:g}: not possible. Figures where the rules are nearest to holding:\n")
-        return max((picture for picture in nearest if picture is not None), default=1.0), why
+        return max((picture for picture in nearest if picture is not None), default=1.0), False
     print(f"max_error {max_error:g}: accepts from {decision.threshold:.6f}, decided by {decision.table}\n")
-    return decision.threshold, None
+    return decision.threshold, True
 
 
 def _print_drawn(drawn: synthetic_evaluation.SyntheticResult, threshold: float) -> None:

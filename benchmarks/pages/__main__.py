@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import cv2
@@ -69,15 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory(prefix="digitrec-") as folder:
         settings = Settings.load(Path(folder), {"model": given.model})
         bundle = composition.open_model(settings)
-        reader, thresholds = (
-            composition.load_page_reader(bundle),
-            Thresholds(*[bundle.threshold(settings.max_error)] * 2),
-        )
-    about: dict[str, object] = {
-        "model": bundle.card.id,
-        "thresholds": astuple(thresholds),
-        "max_error": settings.max_error,
-    }
+        reader, thresholds = composition.load_page_reader(bundle), bundle.thresholds(settings.max_error)
+    about: dict[str, object] = {"model": bundle.card.id, **asdict(thresholds), "max_error": settings.max_error}
     if given.real is not None:
         about["real"] = str(given.real)
         files = real(given.real, kinds)

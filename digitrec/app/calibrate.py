@@ -41,7 +41,7 @@ class CalibrationResult:
 
     @property
     def run_threshold(self) -> float | None:
-        """Threshold of such a `run`; None if the model cannot guarantee `run_max_error`, so that `run` stops."""
+        """Threshold of such a `run`; None if all pages need review, as `run_max_error` cannot be guaranteed."""
         return self.table.threshold(self.run_max_error)
 
     def to_json(self) -> dict[str, object]:
@@ -49,7 +49,7 @@ class CalibrationResult:
         return {
             "model_id": self.model_id,
             "folder": str(self.folder),
-            "pages": self.table.pages,
+            "pages": self.table.trials,
             "max_error": self.max_error,
             "run_max_error": self.run_max_error,
             "run_threshold": self.run_threshold,
@@ -133,7 +133,7 @@ def _too_few(table: CalibrationTable, max_error: float) -> DataError:
             f"({point.accepted:,} accepted, {point.wrong:,} of them wrong)"
         )
     return DataError(
-        f"{table.pages:,} labelled pages are too few to guarantee a max_error of {max_error:g}: {least}",
+        f"{table.trials:,} labelled pages are too few to guarantee a max_error of {max_error:g}: {least}",
         hint=f"Label more pages: {required_sample_size(max_error):,} that are accepted without any error would do, "
         "more if some are wrong. Or raise max_error.",
     )

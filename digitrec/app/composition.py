@@ -10,6 +10,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from digitrec import logs
 from digitrec.app.service import RunSummary, Service, ShutdownSignal, WorkerContext, WorkspacePort, time_stages
 from digitrec.errors import EnvironmentFailure, UsageError, note_step, require_packages
 from digitrec.images import threads
@@ -25,7 +26,7 @@ from digitrec.settings import Settings
 from digitrec.storage import csv_tables
 from digitrec.storage.claims import FileSnapshot
 from digitrec.text import format_utc
-from digitrec.types import OutputFormat
+from digitrec.types import OutputFormat, Thresholds
 
 if TYPE_CHECKING:
     from digitrec.pipeline.batch import BatchPipeline
@@ -93,6 +94,13 @@ def load_page_reader(package: ModelPackage) -> "PageReader":
     )
 
 
+def choose_thresholds(settings: Settings, package: ModelPackage) -> Thresholds:
+    """Return the thresholds of a model for `settings.max_error`; log a warning if some pages always need review."""
+    if limit := package.describe_limit(settings.max_error):
+        logs.warning("answers are not accepted", why=limit)
+    return package.thresholds(settings.max_error)
+
+
 def open_model_registry(settings: Settings) -> ModelRegistry:
     """Return the registry of the workspace's models and the shipped ones."""
     return ModelRegistry(settings.models, SHIPPED_MODELS_DIR)
@@ -137,7 +145,6 @@ def open_service(context: WorkerContext, *, thorough: bool) -> Iterator[Service]
     ):
         # An unusable model or labels file is reported before any file is claimed.
         package = open_model(settings)
-        package.threshold(settings.max_error)
         context.load_labels()
         other_ledgers = [ledger for worker, ledger in ledgers.items() if worker != settings.worker]
         claim_alone: list[FileSnapshot] = []
@@ -177,7 +184,7 @@ def _build_pipeline(
     from digitrec.pipeline.worker_process import WorkerProcess
 
     settings, heartbeat, ledger = context.settings, context.heartbeat, space.ledger
-    threshold = package.threshold(settings.max_error)
+    thresholds = choose_thresholds(settings, package)
 
     def write_report(batch_id: str) -> None:
         reports.report_batch(settings, ledger, batch_id)
@@ -194,7 +201,7 @@ def _build_pipeline(
         locate=space.inbox.location,
         is_stopped=beat_and_check_stop,
     )
-    outcome_builder = OutcomeBuilder(ledger, threshold, settings.grace_s, time.time, other_ledgers)
+    outcome_builder = OutcomeBuilder(ledger, thresholds, settings.grace_s, time.time, other_ledgers)
     claimer = Claimer(space.inbox, ledger, outcome_builder, time.time, space.scanned_at_s, heartbeat.note_unexpected)
     return BatchPipeline(
         inbox=space.inbox,
@@ -205,7 +212,7 @@ def _build_pipeline(
         suspects=batch_reader.SuspectFiles(ledger),
         outcome_builder=outcome_builder,
         load_labels=context.load_labels,
-        make_output_format=lambda: make_output_format(settings, package, threshold, format_utc(time.time())),
+        make_output_format=lambda: make_output_format(settings, package, thresholds, format_utc(time.time())),
         restore_batch=lambda batch_id: rebuild.restore_batch(ledger, batch_id, settings.outbox, settings.inbox),
         check_folders=space.check_folders,
         on_published=context.on_published,
@@ -241,9 +248,9 @@ def make_label_lookup(settings: Settings) -> Callable[[], LabelLookup]:
     return load_labels
 
 
-def make_output_format(settings: Settings, package: ModelPackage, threshold: float, now: str) -> OutputFormat:
+def make_output_format(settings: Settings, package: ModelPackage, thresholds: Thresholds, now: str) -> OutputFormat:
     """Return the output format of a batch that is recorded now."""
-    return csv_tables.current_format(settings.csv_profile, package.card.id, now, threshold, settings.max_error)
+    return csv_tables.current_format(settings.csv_profile, package.card.id, now, thresholds.digit, settings.max_error)
 
 
 def make_change_source(settings: Settings, stop: ShutdownSignal) -> watcher.ChangeSource:

@@ -14,7 +14,7 @@ from digitrec.images.decode import MEDIUM_PX
 from digitrec.recognition import decision, visualize
 from digitrec.recognition.reader import PageReader
 from digitrec.settings import Settings
-from digitrec.types import Limits
+from digitrec.types import Limits, Thresholds
 
 MAX_PAGES = 8
 """Pages of a file that are drawn."""
@@ -49,7 +49,7 @@ def write_explanations(settings: Settings, pictures: Sequence[Path], folder: Pat
     ]
 
 
-def draw_explanation(name: str, data: bytes, limits: Limits, reader: PageReader, threshold: float) -> Picture:
+def draw_explanation(name: str, data: bytes, limits: Limits, reader: PageReader, thresholds: Thresholds) -> Picture:
     """Draw how a file is read, page by page: (h, w, 3) RGB.
 
     Args:
@@ -57,7 +57,7 @@ def draw_explanation(name: str, data: bytes, limits: Limits, reader: PageReader,
         data: content of the file.
         limits: limits on the file.
         reader: reader of the pages.
-        threshold: lowest confidence that is accepted.
+        thresholds: lowest confidences that are accepted.
     """
     parts = [visualize.text_block([name], size=0.7)]
     try:
@@ -68,7 +68,8 @@ def draw_explanation(name: str, data: bytes, limits: Limits, reader: PageReader,
             # The fast path decodes a small page: draw a more detailed one.
             if trace.took_fast_path and trace.decoded is not None and not isinstance(picture, RejectedImage):
                 trace = replace(trace, decoded=replace(trace.decoded, picture=picture))
-            parts.append(visualize.draw_trace(trace, decision.decide(trace.page, threshold), threshold))
+            reading = decision.decide(trace.page, thresholds)
+            parts.append(visualize.draw_trace(trace, reading, thresholds.for_digits(len(reading.digits))))
         if next(pages, None) is not None:
             message = f"There are more pages: the first {MAX_PAGES} are shown."
             parts += [visualize.separator(), visualize.text_block([message])]
@@ -81,9 +82,9 @@ def draw_explanation(name: str, data: bytes, limits: Limits, reader: PageReader,
 def _render_explanations(settings: Settings, pictures: Sequence[Path]) -> Iterator[bytes]:
     """Yield the explanation of each picture as PNG."""
     package = composition.open_model(settings)
-    reader, threshold = composition.load_page_reader(package), package.threshold(settings.max_error)
+    reader, thresholds = composition.load_page_reader(package), composition.choose_thresholds(settings, package)
     for path in pictures:
-        yield visualize.encode_png(draw_explanation(str(path), path.read_bytes(), settings.limits, reader, threshold))
+        yield visualize.encode_png(draw_explanation(str(path), path.read_bytes(), settings.limits, reader, thresholds))
 
 
 def _write_numbered(folder: Path, name: str, content: bytes) -> Path:

@@ -7,7 +7,7 @@ from itertools import groupby
 import cv2
 import numpy as np
 
-from digitrec.app import composition, models
+from digitrec.app import composition
 from digitrec.app.corrections_dataset import CorrectionsDataset
 from digitrec.models.package import ModelPackage
 from digitrec.pipeline import read_files
@@ -20,7 +20,7 @@ from digitrec.training.correction_examples import LabelledPage
 from digitrec.training.datasets import registry
 from digitrec.training.datasets.image_folder import NONE
 from digitrec.training.synthetic import parallel
-from digitrec.types import Limits, PageReading, PageStatus, Reason
+from digitrec.types import Limits, PageReading, PageStatus, Reason, Thresholds
 
 _DEFAULT_CONFIDENCE = 0.99
 """Threshold of a confident answer where model and reviewers agree on no page."""
@@ -85,15 +85,15 @@ class ModelPair:
 
     before: PageReader
     after: PageReader
-    threshold_before: float
-    threshold_after: float
+    thresholds_before: Thresholds
+    thresholds_after: Thresholds
     limits: Limits
 
 
 def load_model_pair(settings: Settings, before: ModelPackage, after: ModelPackage) -> ModelPair:
     """Load both models as the service uses them; a model that cannot guarantee `max_error` accepts nothing."""
     readers = [composition.load_page_reader(package) for package in (before, after)]
-    thresholds = [models.find_threshold(package, settings.max_error)[0] for package in (before, after)]
+    thresholds = [package.thresholds(settings.max_error) for package in (before, after)]
     return ModelPair(readers[0], readers[1], thresholds[0], thresholds[1], settings.limits)
 
 
@@ -113,7 +113,7 @@ def promotion_tests(
     if current.has_page_models or candidate.has_page_models:
         pair = load_model_pair(settings, current, candidate)
         split = registry.load_dataset(data).evaluation
-        thresholds = pair.threshold_before, pair.threshold_after
+        thresholds = pair.thresholds_before, pair.thresholds_after
         tests.append(compare_accepted_pages(pair.before, pair.after, split, thresholds))
     return tests
 
@@ -160,8 +160,8 @@ def read_with_both(pair: ModelPair, pages: Sequence[LabelledPage]) -> list[Evalu
 def _read_file(pair: ModelPair, pages: Sequence[LabelledPage]) -> list[EvaluatedPage]:
     data = pages[0].path.read_bytes()
     results = [read_files.read_bytes(data, pair.limits, reader) for reader in (pair.before, pair.after)]
-    (before,) = read_files.decide_readings(results[:1], pair.threshold_before)
-    (after,) = read_files.decide_readings(results[1:], pair.threshold_after)
+    (before,) = read_files.decide_readings(results[:1], pair.thresholds_before)
+    (after,) = read_files.decide_readings(results[1:], pair.thresholds_after)
     previews = {page.number: page.preview for page in results[0].pages}
     readings_before, readings_after = ({reading.page: reading for reading in readings} for readings in (before, after))
     return [

@@ -43,8 +43,6 @@ SMALL_DATASET = "mnist-5k"
 """Excluded from training of models whose card names no excluded data sets."""
 _TEST_SPLIT = "the test split of "
 """Prefix of test splits in the card's list of excluded data sets; they cannot be excluded by name."""
-_ACCEPT_NOTHING = 1.1
-"""Threshold above every confidence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +57,7 @@ class EvaluationResult:
     accepted_wrong: Proportion
     report: Path
     problem: str = ""
-    """Why the service cannot use this model at this `max_error`; "" if it can."""
+    """Why pages need review whatever their confidence; "" if none does."""
 
     def to_json(self) -> dict[str, object]:
         """Return the result as plain types."""
@@ -210,14 +208,18 @@ def promote(
         also: further tests that decide.
 
     Raises:
-        ModelError: the candidate cannot be used, or cannot guarantee `max_error`.
+        ModelError: the candidate cannot be used; or some pages always need review with it, and `force` is not set.
     """
     models = composition.open_model_registry(settings)
     candidate = ModelPackage.open(models.find(name))
-    candidate.threshold(settings.max_error)  # raises: the service would stop at its next start
     if force:
         models.promote(name)
         return ()
+    if limit := candidate.describe_limit(settings.max_error):
+        raise ModelError(
+            limit,
+            hint="Raise max_error, calibrate it with `digitrec calibrate`, or add --force to promote it nevertheless.",
+        )
     current = ModelPackage.open(models.current())
     split = registry.load_dataset(data).evaluation
     comparisons = [
@@ -245,7 +247,7 @@ def _evaluate_arrays(
     settings: Settings, package: ModelPackage, classifier: DigitClassifier, dataset: Dataset
 ) -> EvaluationResult:
     split, history = dataset.evaluation, package.card.history
-    threshold, problem = find_threshold(package, settings.max_error)
+    threshold, problem = package.thresholds(settings.max_error).digit, package.describe_limit(settings.max_error)
     evaluation = evaluate_scores(split.digits, classifier.score(split.ink), threshold)
     curves = {
         "loss": [epoch.loss for epoch in history],
@@ -268,10 +270,10 @@ def _evaluate_files(
     files: _FileSet,
     progress: Callable[[int, int], None] | None,
 ) -> EvaluationResult:
-    threshold, problem = find_threshold(package, settings.max_error)
+    thresholds, problem = package.thresholds(settings.max_error), package.describe_limit(settings.max_error)
     rows: list[RowFacts] = []
     for picture, result in predict.read_labelled(settings, reader, files.pictures, progress):
-        for reading in read_files.decide_readings([result], threshold)[0]:
+        for reading in read_files.decide_readings([result], thresholds)[0]:
             row = RowFacts(
                 row=len(rows) + 1,
                 file=text.escape(picture.path.name),
@@ -287,20 +289,12 @@ def _evaluate_files(
                 preview_png=encode_preview(result, reading),
             )
             rows.append(row)
-    evaluation = evaluate_pages(rows, threshold if not problem else None)
+    evaluation = evaluate_pages(rows, thresholds)
     facts = _facts(settings, package, files.name, files.source, files.digest)
     page = write_page_evaluation(_report_dir(settings, facts), facts, evaluation)
     batch_report.write_index(settings.reports)
     shares = (evaluation.accuracy, evaluation.accepted, evaluation.accepted_wrong)
     return EvaluationResult(package.card.id, files.name, files.source, *shares, page, problem)
-
-
-def find_threshold(package: ModelPackage, max_error: float) -> tuple[float, str]:
-    """Return the threshold for `max_error` and ""; or a threshold that accepts nothing, and the problem."""
-    try:
-        return package.threshold(max_error), ""
-    except ModelError as why:
-        return _ACCEPT_NOTHING, str(why)
 
 
 def _load_classifier(package: ModelPackage, *, keras: bool) -> DigitClassifier:

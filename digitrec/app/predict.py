@@ -40,7 +40,7 @@ def predict(settings: Settings, paths: Sequence[Path]) -> Predictions:
     """
     package = composition.open_model(settings)
     reader = composition.load_page_reader(package)
-    threshold = package.threshold(settings.max_error)
+    thresholds = composition.choose_thresholds(settings, package)
     now = format_utc(time.time())
     rows: list[TableRow] = []
     unreadable: list[str] = []
@@ -51,9 +51,9 @@ def predict(settings: Settings, paths: Sequence[Path]) -> Predictions:
             unreadable.append(f"{path} cannot be read: {why.strerror}")
             continue
         result = read_files.read_bytes(data, settings.limits, reader)
-        for reading in read_files.decide_readings([result], threshold)[0]:
+        for reading in read_files.decide_readings([result], thresholds)[0]:
             rows.append(TableRow("", len(rows) + 1, str(path), result.sha256, len(data), now, "", "", reading))
-    return Predictions(rows, composition.make_output_format(settings, package, threshold, now), unreadable)
+    return Predictions(rows, composition.make_output_format(settings, package, thresholds, now), unreadable)
 
 
 def read_labelled(

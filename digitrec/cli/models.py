@@ -233,9 +233,10 @@ def show_model(
     card: Annotated[bool, typer.Option("--card", help="Also show its model card: training and evaluation.")] = False,
     as_json: _Json = False,
 ) -> None:
-    """Show the acceptance threshold of a model for some error rates.
+    """Show the acceptance thresholds of a model for some error rates.
 
-    And the share of calibration pages that is accepted at each. `--card` adds its model card.
+    Pages of one digit and numbers have a threshold each. And the share of calibration pages that is accepted at each.
+    `--card` adds its model card.
     """
     from digitrec.app import composition
     from digitrec.models.package import ModelPackage
@@ -258,8 +259,7 @@ def show_model(
         card_text = (package.folder / "MODEL_CARD.md").read_text(encoding="utf-8")
         rates = output.list_error_rates(settings.max_error)
         typer.echo(f"\n{model_card.replace_guarantees(card_text, package.card, package.card.id, rates)}")
-    threshold = package.threshold(settings.max_error)
-    typer.echo(f"Accepts from a confidence of {threshold:.6f} (max_error {settings.max_error:g}).")
+    typer.echo(output.format_operating_points(package, settings.max_error))
 
 
 @takes_settings("max_error")
@@ -317,7 +317,7 @@ def calibrate(
     if as_json:
         typer.echo(json.dumps(result.to_json() | {"promoted": promote}))
     else:
-        pages, point = result.table.pages, result.operating_point
+        pages, point = result.table.trials, result.operating_point
         typer.echo(f"{pages:,} {result.table.source.removeprefix('the ')}")
         typer.echo(f"  accepts from a confidence of {point.threshold:.6f} (max_error {result.max_error:g})")
         typer.echo(
@@ -344,7 +344,7 @@ def _explain_run_limit(settings: Settings, max_error: float, run_max_error: floa
     variable = "DIGITREC_MAX_ERROR"
     removal = f" and unset {variable}, which takes precedence" if os.environ.get(variable) else ""
     return (
-        f"\n`digitrec run` asks for max_error {run_max_error:g}, which this model cannot guarantee: it would stop "
-        f"(exit code {ModelError.exit_code}). Set this in {settings.workspace / FILE_NAME}{removal}:\n\n"
+        f"\n`digitrec run` asks for max_error {run_max_error:g}, which this model cannot guarantee: all pages "
+        f"would need review. Set this in {settings.workspace / FILE_NAME}{removal}:\n\n"
         f"    max_error = {max_error:g}\n"
     )

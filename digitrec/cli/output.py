@@ -7,13 +7,21 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
+from itertools import product
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import typer
 
-from digitrec.errors import ModelError
-from digitrec.models.calibration import REPORTED_ERROR_RATES, CalibrationTable, choose_operating_point
+from digitrec.models.calibration import (
+    ACCEPT_NOTHING,
+    REPORTED_ERROR_RATES,
+    AnswerKind,
+    CalibrationTable,
+    choose_operating_point,
+    tables_for,
+)
+from digitrec.models.package import ModelPackage
 from digitrec.settings import Settings
 from digitrec.storage import csv_tables
 from digitrec.text import escape_message, pluralize
@@ -223,43 +231,56 @@ def _files(number: int) -> str:
 
 
 def thresholds_to_json(tables: Sequence[CalibrationTable], max_error: float) -> list[dict[str, object]]:
-    """Return the threshold of each error rate, the calibration table that decides it, and the counts of each table.
+    """Return the threshold of each kind of answers and error rate, and the counts of each calibration table.
 
     `threshold` is null where the rate cannot be guaranteed.
     """
     entries: list[dict[str, object]] = []
-    for rate in list_error_rates(max_error):
-        try:
-            decision = choose_operating_point(tables, rate)
-        except ModelError:
-            entries.append({"max_error": rate, "threshold": None, "decided_by": None, "tables": []})
+    for kind, rate in product(AnswerKind, list_error_rates(max_error)):
+        choice = choose_operating_point(tables_for(tables, kind), rate)
+        entry: dict[str, object] = {"applies_to": kind.value, "max_error": rate}
+        if choice is None:
+            entries.append(entry | {"threshold": None, "decided_by": None, "tables": []})
             continue
-        rows = [(table, table.point_at(decision.threshold)) for table in tables]
-        accepted = [
-            {"name": table.name, "pages": table.pages, "accepted": row.accepted, "wrong": row.wrong, "upper": row.upper}
-            for table, row in rows
+        counts = [
+            {
+                "name": table.name,
+                "trials": table.trials,
+                "accepted": row.accepted,
+                "wrong": row.wrong,
+                "upper": row.upper,
+            }
+            for table, row in choice.points
         ]
-        entries.append(
-            {"max_error": rate, "threshold": decision.threshold, "decided_by": decision.table, "tables": accepted}
-        )
+        entries.append(entry | {"threshold": choice.threshold, "decided_by": choice.table, "tables": counts})
     return entries
 
 
 def format_thresholds(tables: Sequence[CalibrationTable], max_error: float) -> Iterator[str]:
-    """Return a line for each error rate: its threshold, and the counts of each calibration table."""
-    yield "at most wrong  accepts from  of rows pages"
-    for rate in list_error_rates(max_error):
-        share = f"{100 * rate:.4g} %"
-        try:
-            decision = choose_operating_point(tables, rate)
-        except ModelError:
-            yield f"{share:>13}  {'-':12}  cannot be guaranteed: too few labelled pages"
-            continue
-        rows = ((table, table.point_at(decision.threshold)) for table in tables)
-        shares = [
-            f"{table.name} {row.accepted / max(table.pages, 1):.1%} accepted, {row.wrong} wrong" for table, row in rows
-        ]
-        yield f"{share:>13}  {decision.threshold:<12.6f}  {'; '.join(shares)}"
+    """Return for each kind of answers a line for each error rate: its threshold, and the counts of each table."""
+    for kind in AnswerKind:
+        yield f"{kind.description.capitalize()}:"
+        yield "at most wrong  accepts from  of calibration pages"
+        for rate in list_error_rates(max_error):
+            share = f"{100 * rate:.4g} %"
+            choice = choose_operating_point(tables_for(tables, kind), rate)
+            if choice is None:
+                yield f"{share:>13}  {'-':12}  cannot be guaranteed: too few labelled pages"
+                continue
+            counts = [
+                f"{table.name} {row.accepted / max(table.trials, 1):.1%} accepted, {row.wrong} wrong"
+                for table, row in choice.points
+            ]
+            yield f"{share:>13}  {choice.threshold:<12.6f}  {'; '.join(counts)}"
+
+
+def format_operating_points(package: ModelPackage, max_error: float) -> str:
+    """Return the thresholds of a model in a line, and in another which pages always need review."""
+    thresholds, limit = package.thresholds(max_error), package.describe_limit(max_error)
+    kinds = ((AnswerKind.DIGITS, thresholds.digit), (AnswerKind.NUMBERS, thresholds.number))
+    accepted = [f"{threshold:.6f} for {kind.description}" for kind, threshold in kinds if threshold < ACCEPT_NOTHING]
+    lines = [f"Accepts from a confidence of {', '.join(accepted)} (max_error {max_error:g})."] if accepted else []
+    return "\n".join([*lines, f"{limit[0].upper()}{limit[1:]}."] if limit else lines)
 
 
 def list_error_rates(max_error: float) -> list[float]:

@@ -1,4 +1,4 @@
-"""Calibration tables of a model: error rates counted on labelled pages, and the acceptance threshold they imply."""
+"""Calibration tables of a model: error rates counted on labelled pages, and the acceptance thresholds they imply."""
 
 import math
 from collections.abc import Sequence
@@ -6,59 +6,79 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
 
-from digitrec.errors import ModelError
-
 CONFIDENCE = 0.95
 """Confidence level of the one-sided upper bounds."""
 REPORTED_ERROR_RATES = (0.01, 0.005, 0.002, 0.001)
 """Error rates that a model card reports."""
 
 
+ACCEPT_NOTHING = 2.0
+"""Threshold above every confidence."""
+
+
+class AnswerKind(StrEnum):
+    """Answers that have a threshold of their own; see `types.Thresholds`."""
+
+    DIGITS = "digits"
+    """The digit of a page that holds one digit and nothing else."""
+    NUMBERS = "numbers"
+    """Each number of any other page."""
+
+    @property
+    def description(self) -> str:
+        """Return the answers in words, plural."""
+        return "pages of one digit" if self is AnswerKind.DIGITS else "numbers on pages of more than one digit"
+
+
 class Rule(StrEnum):
-    """Which error of the accepted pages of a table must be within `max_error`."""
+    """Which error of the accepted answers of a table must be within `max_error`."""
 
     UPPER_BOUND = "bound"
-    """Upper bound of their error rate, with 95 % confidence (Clopper-Pearson, one-sided)."""
+    """Upper bound of their error rate, with 95 % confidence (one-sided)."""
     OBSERVED = "share"
-    """Their observed error rate: for sets too small for an upper bound."""
+    """Their observed error rate: for sets too small for an upper bound, and for pages without any digit."""
 
 
 @dataclass(frozen=True, slots=True)
 class OperatingPoint:
-    """Counts of the pages accepted at one threshold."""
+    """Counts of the answers accepted at one threshold."""
 
     threshold: float
     """Lowest accepted confidence."""
     accepted: int
-    """Number of accepted labelled pages; a page whose most likely class is no digit is never accepted."""
+    """Number of accepted answers; an answer whose most likely class is no digit is never accepted."""
     wrong: int
-    """Number of accepted pages that were read wrongly."""
+    """Number of accepted answers that are wrong."""
     upper: float
-    """Upper bound of the error rate, with 95 % confidence (Clopper-Pearson, one-sided)."""
+    """Upper bound of the error rate, with 95 % confidence (one-sided)."""
 
     @property
     def observed_error(self) -> float:
-        """Error rate of the accepted pages; 1 where none was accepted."""
+        """Error rate of the accepted answers; 1 where none was accepted."""
         return self.wrong / self.accepted if self.accepted else 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class CalibrationTable:
-    """Operating points of one set of labelled pages that was not used for training."""
+    """Operating points of one set of labelled pages or numbers that was not used for training."""
 
     name: str
     source: str
     """Description of the pages."""
-    pages: int
-    """Number of pages, accepted or not."""
+    trials: int
+    """Number of pages or numbers, accepted or not."""
     rule: Rule
     bounds: tuple[OperatingPoint, ...]
     """Operating points by rising threshold."""
+    applies_to: tuple[AnswerKind, ...] = tuple(AnswerKind)
+    """Answers whose threshold depends on this table; both in models of earlier versions."""
 
     def __post_init__(self) -> None:
         is_rising = all(lower.threshold < upper.threshold for lower, upper in pairwise(self.bounds))
-        if not is_rising or not all(_is_valid(point, self.pages) for point in self.bounds):
+        if not is_rising or not all(_is_valid(point, self.trials) for point in self.bounds):
             raise ValueError(f"its calibration table {self.name!r} is inconsistent")
+        if not self.applies_to:
+            raise ValueError(f"its calibration table {self.name!r} applies to nothing")
 
     def error(self, point: OperatingPoint) -> float:
         """Return the error rate at one of its operating points, by its rule, 0..1."""
@@ -89,25 +109,34 @@ class CalibrationTable:
 
 @dataclass(frozen=True, slots=True)
 class ThresholdChoice:
-    """The acceptance threshold for one error rate."""
+    """The acceptance threshold of one kind of answers for one error rate."""
 
     threshold: float
     table: str
     """Name of the deciding table: the one whose own lowest threshold is the highest."""
+    points: tuple[tuple[CalibrationTable, OperatingPoint], ...]
+    """Each table with its counts at this threshold."""
 
 
-def choose_operating_point(tables: Sequence[CalibrationTable], max_error: float) -> ThresholdChoice:
-    """Return the lowest threshold at which the rule of every table holds.
+def tables_for(tables: Sequence[CalibrationTable], kind: AnswerKind) -> tuple[CalibrationTable, ...]:
+    """Return the tables that apply to one kind of answers."""
+    return tuple(table for table in tables if kind in table.applies_to)
 
-    It may be higher than the lowest of each table: with fewer accepted pages the upper bound rises again.
 
-    Raises:
-        ModelError: at no threshold do all rules hold, or there is no table.
+def choose_operating_point(tables: Sequence[CalibrationTable], max_error: float) -> ThresholdChoice | None:
+    """Return the lowest threshold at which the rule of every table holds; None if there is none, or no table.
+
+    It may be higher than the lowest of each table: with fewer accepted answers the upper bound rises again.
+
+    Args:
+        tables: tables of one kind of answers.
+        max_error: largest error rate of the accepted answers, 0..1.
     """
     threshold = next((value for value in _common_thresholds(tables) if _max_error(tables, value) <= max_error), None)
     if threshold is None:
-        raise _no_guarantee(tables, max_error)
-    return ThresholdChoice(threshold, max(tables, key=lambda table: table.threshold(max_error) or 0.0).name)
+        return None
+    strictest = max(tables, key=lambda table: table.threshold(max_error) or 0.0)
+    return ThresholdChoice(threshold, strictest.name, tuple((table, table.point_at(threshold)) for table in tables))
 
 
 def lowest_error(tables: Sequence[CalibrationTable]) -> float:
@@ -116,7 +145,7 @@ def lowest_error(tables: Sequence[CalibrationTable]) -> float:
 
 
 def required_sample_size(max_error: float) -> int:
-    """Return how many labelled pages without an error show an error rate below `max_error`, with 95 % confidence.
+    """Return how many answers without an error show an error rate below `max_error`, with 95 % confidence.
 
     >>> required_sample_size(0.005)
     598
@@ -141,19 +170,10 @@ def _round_up(error: float) -> float:
     return math.ceil(round(error * 1e5, 6)) / 1e5
 
 
-def _no_guarantee(tables: Sequence[CalibrationTable], max_error: float) -> ModelError:
-    best = lowest_error(tables)
-    return ModelError(
-        f"this model cannot guarantee a max_error of {max_error:g}; the lowest it can guarantee is {best:.5f}",
-        hint=f"Raise max_error to at least {best:.5f}, or calibrate with more labelled pictures held out: "
-        f"a guarantee of {max_error:g} takes {required_sample_size(max_error):,} of them read without any error.",
-    )
-
-
-def _is_valid(point: OperatingPoint, pages: int) -> bool:
+def _is_valid(point: OperatingPoint, trials: int) -> bool:
     return (
         0.0 <= point.threshold <= 1.0
-        and 0 <= point.wrong <= point.accepted <= pages
+        and 0 <= point.wrong <= point.accepted <= trials
         and math.isfinite(point.upper)
         and 0.0 <= point.upper <= 1.0
     )

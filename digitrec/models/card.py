@@ -6,11 +6,13 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from digitrec.errors import ModelError
-from digitrec.models.calibration import CalibrationTable, OperatingPoint, Rule
+from digitrec.models.calibration import AnswerKind, CalibrationTable, OperatingPoint, Rule
 
-SCHEMA = 2
+SCHEMA = 3
 _FIRST_SCHEMA = 1
 """Schema of cards with one calibration table, `bounds`."""
+_SECOND_SCHEMA = 2
+"""Schema of cards whose tables apply to digits and numbers alike and count `pages`."""
 _ID = re.compile(r"[a-z0-9_]{1,40}-[0-9a-f]{10}(-c[0-9a-f]{8})?")
 _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,60}\.(keras|tflite)")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -58,7 +60,7 @@ class ModelCard:
     """sha256 by file name."""
     temperature: float
     calibrations: tuple[CalibrationTable, ...]
-    """Tables that the threshold is chosen from; the rules of all must hold."""
+    """Tables that the thresholds are chosen from; the rules of all that apply to an answer must hold."""
     metrics: tuple[Metric, ...]
     history: tuple[Epoch, ...]
     best_epoch: int
@@ -102,7 +104,7 @@ class ModelCard:
             raise TypeError("it is no JSON object")
         values = dict(content)
         schema = values.pop("schema", None)
-        if schema not in {SCHEMA, _FIRST_SCHEMA}:
+        if schema not in {SCHEMA, _SECOND_SCHEMA, _FIRST_SCHEMA}:
             raise ValueError(f"its schema is not {SCHEMA}")
         files = values["files"]
         if not files or not all(_FILE.fullmatch(name) and _DIGEST.fullmatch(files[name]) for name in files):
@@ -111,9 +113,12 @@ class ModelCard:
             raise ValueError(f"its id {values['id']!r} is not NETWORK-0123456789 or NETWORK-0123456789-c01234567")
         if not (isinstance(values["temperature"], float) and 0.01 <= values["temperature"] <= 100):
             raise ValueError(f"its temperature is {values['temperature']!r}")
-        values["calibrations"] = (
-            _parse_first_schema(values) if schema == _FIRST_SCHEMA else _parse_tables(values["calibrations"])
-        )
+        if schema == _FIRST_SCHEMA:
+            values["calibrations"] = _parse_first_schema(values)
+        elif schema == _SECOND_SCHEMA:
+            values["calibrations"] = _parse_second_schema(values["calibrations"])
+        else:
+            values["calibrations"] = _parse_tables(values["calibrations"])
         values["metrics"] = tuple(Metric(**row) for row in values["metrics"])
         values["history"] = tuple(Epoch(**row) for row in values["history"])
         values["input_shape"] = tuple(values["input_shape"])
@@ -123,9 +128,24 @@ class ModelCard:
 def _parse_tables(tables: list[dict[str, Any]]) -> tuple[CalibrationTable, ...]:
     return tuple(
         CalibrationTable(
-            **{**table, "rule": Rule(table["rule"]), "bounds": tuple(OperatingPoint(**row) for row in table["bounds"])}
+            **{
+                **table,
+                "rule": Rule(table["rule"]),
+                "bounds": tuple(OperatingPoint(**row) for row in table["bounds"]),
+                "applies_to": tuple(AnswerKind(kind) for kind in table["applies_to"]),
+            }
         )
         for table in tables
+    )
+
+
+def _parse_second_schema(tables: list[dict[str, Any]]) -> tuple[CalibrationTable, ...]:
+    return _parse_tables(
+        [
+            {"trials": table["pages"], "applies_to": list(AnswerKind)}
+            | {name: value for name, value in table.items() if name != "pages"}
+            for table in tables
+        ]
     )
 
 

@@ -8,9 +8,15 @@ from pathlib import Path
 from typing import Self
 
 from digitrec.errors import ModelError
-from digitrec.models.calibration import choose_operating_point
+from digitrec.models.calibration import (
+    ACCEPT_NOTHING,
+    AnswerKind,
+    choose_operating_point,
+    lowest_error,
+    tables_for,
+)
 from digitrec.models.card import ModelCard
-from digitrec.types import PREPROCESSING_VERSION
+from digitrec.types import PREPROCESSING_VERSION, Thresholds
 
 CARD = "model.json"
 TFLITE = "model.tflite"
@@ -33,7 +39,7 @@ class ModelPackage:
         """Read the card, compare every digest, and check the preprocessing version.
 
         Raises:
-            ModelError: a file is missing, altered, unreadable or a pickle, or the preprocessing version differs.
+            ModelError: a file is missing, altered, unreadable or a pickle, or the preprocessing version is a later one.
         """
         card = _read_card(folder)
         if TFLITE not in card.files:
@@ -50,11 +56,11 @@ class ModelPackage:
                 f"the model {folder} holds {', '.join(pickles)}; a pickle can run code",
                 hint="A model folder holds model.json, .keras and .tflite files and a card. Remove the rest.",
             )
-        if card.recipe != PREPROCESSING_VERSION:
+        if card.recipe > PREPROCESSING_VERSION:
             raise ModelError(
-                f"the model {card.id} was trained on ink of recipe {card.recipe}; "
-                f"this version makes recipe {PREPROCESSING_VERSION}",
-                hint="Train it again with `digitrec train`, or run the version of digitrec that made it.",
+                f"the model {card.id} was trained with preprocessing version {card.recipe}; "
+                f"this digitrec has version {PREPROCESSING_VERSION}",
+                hint="Install the version of digitrec that made it, or train it again with `digitrec train`.",
             )
         return package
 
@@ -83,13 +89,38 @@ class ModelPackage:
             raise ModelError(f"the model {self.folder} has no {name}")
         return self.folder / name
 
-    def threshold(self, max_error: float) -> float:
-        """Return the lowest confidence to accept so that at most `max_error` of the accepted pages are wrong.
+    def thresholds(self, max_error: float) -> Thresholds:
+        """Return the lowest confidences to accept so that at most `max_error` of the accepted answers are wrong.
 
-        Raises:
-            ModelError: too few labelled pages were held out for this guarantee.
+        A threshold is `ACCEPT_NOTHING` where the model cannot guarantee `max_error`, and both are if it was trained
+        with an earlier preprocessing version; see `describe_limit`.
         """
-        return choose_operating_point(self.card.calibrations, max_error).threshold
+        return Thresholds(self._threshold(AnswerKind.DIGITS, max_error), self._threshold(AnswerKind.NUMBERS, max_error))
+
+    def describe_limit(self, max_error: float) -> str:
+        """Return in one line why pages need review whatever their confidence, and which; "" if none does."""
+        model, version = f"the model {self.card.id}", self.card.recipe
+        if version < PREPROCESSING_VERSION:
+            return (
+                f"{model} was trained with preprocessing version {version}, this digitrec has version "
+                f"{PREPROCESSING_VERSION}: all pages need review"
+            )
+        lowest = {
+            kind: lowest_error(tables_for(self.card.calibrations, kind))
+            for kind in AnswerKind
+            if self._threshold(kind, max_error) == ACCEPT_NOTHING
+        }
+        if not lowest:
+            return ""
+        least = ", ".join(f"{error:.5f} for {kind}" for kind, error in lowest.items())
+        answers = "all pages" if len(lowest) == len(AnswerKind) else f"all {next(iter(lowest)).description}"
+        return f"{model} cannot guarantee a max_error of {max_error:g}, at best {least}: {answers} need review"
+
+    def _threshold(self, kind: AnswerKind, max_error: float) -> float:
+        if self.card.recipe < PREPROCESSING_VERSION:
+            return ACCEPT_NOTHING
+        choice = choose_operating_point(tables_for(self.card.calibrations, kind), max_error)
+        return ACCEPT_NOTHING if choice is None else choice.threshold
 
 
 def weights_digest(files: Mapping[str, str]) -> str:

@@ -18,7 +18,7 @@ from digitrec.recognition import decision
 from digitrec.storage import csv_tables
 from digitrec.storage.claims import Claim, DeferredFile, FileIdentity, FileOutcome, backoff_s
 from digitrec.storage.ledger import Ledger
-from digitrec.types import PageReading, PageStatus, Reason, TableRow
+from digitrec.types import PageReading, PageStatus, Reason, TableRow, Thresholds
 
 T = TypeVar("T")
 
@@ -46,7 +46,7 @@ class OutcomeBuilder:
     """Decides the outcome of every file, from its pages and from what the ledger knows of earlier tries."""
 
     ledger: Ledger
-    threshold: float
+    thresholds: Thresholds
     grace_s: float
     now_s: Callable[[], float]
     others: list[Ledger] = field(default_factory=list)
@@ -69,7 +69,7 @@ class OutcomeBuilder:
         decided, deferred, pages = [], [], []
         files = [results.get(claim.path, FileResult(defer_reason=STOPPED)) for claim in claims]
         is_any_read = any(not file.defer_reason for file in files)
-        readings_by_file = read_files.decide_readings(files, self.threshold)
+        readings_by_file = read_files.decide_readings(files, self.thresholds)
         for claim, file, readings in zip(claims, files, readings_by_file, strict=True):
             is_deferred, retry = self._check_deferral(claim, file, is_any_read=is_any_read)
             if is_deferred:

@@ -18,7 +18,7 @@ from digitrec.recognition.reader import PageReader
 from digitrec.storage import object_client
 from digitrec.storage.claims import FileIdentity, file_identity, identity_from_stat
 from digitrec.storage.object_client import FetchRequest, ObjectRef
-from digitrec.types import Limits, PageReading, Reason
+from digitrec.types import Limits, PageReading, Reason, Thresholds
 
 _UNDECODABLE = {Reason.NOT_AN_IMAGE, Reason.TRUNCATED}
 CHANGED = "it changed while it was read"
@@ -231,12 +231,12 @@ def read_bytes(data: bytes, limits: Limits, reader: PageReader) -> FileResult:
     return result
 
 
-def decide_readings(files: Sequence[FileResult], threshold: float) -> list[list[PageReading]]:
+def decide_readings(files: Sequence[FileResult], thresholds: Thresholds) -> list[list[PageReading]]:
     """Return the readings of each file, one per page; a deferred file has none."""
     readings_by_file = []
     for file in files:
         readings = [] if file.rejected is None else [decision.reject(1, file.rejected, file.detail)]
-        readings_by_file.append([*readings, *(decision.decide(page, threshold) for page in file.pages)])
+        readings_by_file.append([*readings, *(decision.decide(page, thresholds) for page in file.pages)])
     return readings_by_file
 
 

@@ -27,7 +27,7 @@ def decide(page: PageResult, thresholds: Thresholds) -> PageReading:
         return reading(PageStatus.REJECTED, reason=page.reason, detail=page.detail or page.reason.description)
     if page.reason is not None and not page.boxes:
         return reading(PageStatus.REVIEW, reason=page.reason, detail=page.detail or page.reason.description)
-    threshold = thresholds.digit if len(page.boxes) == 1 else thresholds.number
+    threshold = thresholds.for_digits(len(page.boxes))
     numbers = tuple(_decide_number(page, span, threshold) for span in page.numbers)
     runner_up, runner_up_confidence = _page_runner_up(numbers)
     reason = page.reason or next((number.reason for number in numbers if number.reason is not None), None)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from digitrec.models.calibration import CalibrationTable
+from digitrec.models.calibration import AnswerKind, CalibrationTable, tables_for
 from digitrec.models.card import ModelCard
 from digitrec.reports.batch import CONFIDENCE_EDGES
 from digitrec.reports.statistics import chi2_quantile
@@ -102,9 +102,10 @@ class Reference:
 
 
 def read_reference(card: ModelCard) -> Reference:
-    """Return the distributions of a card: from its largest calibration table, and the digits it was trained on."""
-    table = max(card.calibrations, key=lambda table: table.pages, default=None)
-    usable = table is not None and table.pages > 0 and len(table.bounds) > 1
+    """Return the distributions of a card: from its largest table of single digits, and the digits it was trained on."""
+    tables = tables_for(card.calibrations, AnswerKind.DIGITS)
+    table = max(tables, key=lambda table: table.trials, default=None)
+    usable = table is not None and table.trials > 0 and len(table.bounds) > 1
     return Reference(
         model_id=card.id,
         confidence=_histogram(table) if table is not None and usable else None,
@@ -117,7 +118,7 @@ def _histogram(table: CalibrationTable) -> tuple[float, ...]:
     """Return pages per bin, from the accepted ones at each threshold; interpolated between two thresholds."""
     accepted = [_accepted_at(table, edge) for edge in CONFIDENCE_EDGES[:-1]] + [0.0]
     bins = [max(0.0, low - high) for low, high in pairwise(accepted)]
-    return (*bins, max(0.0, table.pages - accepted[0]))
+    return (*bins, max(0.0, table.trials - accepted[0]))
 
 
 def _accepted_at(table: CalibrationTable, confidence: float) -> float:

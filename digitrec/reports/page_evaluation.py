@@ -17,7 +17,7 @@ from digitrec.reports.reliability import (
     risk_coverage_curve,
 )
 from digitrec.reports.statistics import Proportion, Range, bootstrap_rows, clopper_pearson, wilson
-from digitrec.types import PageStatus, Reason
+from digitrec.types import PageStatus, Reason, Thresholds
 
 READ_AS = (*"0123456789", "other", "none")
 """Columns of the confusion matrix of pages: one digit, another text, or no answer."""
@@ -59,8 +59,8 @@ class PageEvaluation:
     """Number of rejected pages with a number."""
     reasons: tuple[tuple[Reason, int], ...]
     """Count of each reason, in the order of the closed list."""
-    threshold: float | None
-    """Lowest confidence of an accepted page; None if unknown."""
+    thresholds: Thresholds | None
+    """Lowest accepted confidences; None if unknown."""
     reliability: tuple[ReliabilityBin, ...]
     """Bins of the labelled pages with a confidence."""
     ece: float | None
@@ -87,7 +87,7 @@ class PageEvaluation:
             "empty": self.empty.to_json(),
             "rejected_numbers": self.rejected_numbers,
             "reasons": {reason.value: count for reason, count in self.reasons},
-            "threshold": self.threshold,
+            "thresholds": None if self.thresholds is None else asdict(self.thresholds),
             "reliability": [asdict(item) for item in self.reliability],
             "ece": self.ece,
             "ece_range": None if self.ece_range is None else asdict(self.ece_range),
@@ -105,12 +105,12 @@ class PageEvaluation:
         }
 
 
-def evaluate_pages(rows: Iterable[RowFacts], threshold: float | None = None) -> PageEvaluation:
+def evaluate_pages(rows: Iterable[RowFacts], thresholds: Thresholds | None = None) -> PageEvaluation:
     """Evaluate labelled pages; raises DataError if no page has a label.
 
     Args:
         rows: rows of one or several batches.
-        threshold: lowest confidence of an accepted page.
+        thresholds: lowest accepted confidences.
     """
     rows = list(rows)
     labelled = [row for row in rows if row.label]
@@ -133,7 +133,7 @@ def evaluate_pages(rows: Iterable[RowFacts], threshold: float | None = None) -> 
         empty=wilson(sum(not is_correct(row) for row in empty), len(empty)),
         rejected_numbers=sum(row.status is PageStatus.REJECTED for row in numbers),
         reasons=tuple((reason, reasons[reason]) for reason in Reason if reasons[reason]),
-        threshold=threshold,
+        thresholds=thresholds,
         reliability=bins,
         ece=ece,
         ece_range=ece_range,

@@ -17,13 +17,13 @@ from digitrec.recognition import decision, visualize
 from digitrec.recognition.preprocess import downscale
 from digitrec.recognition.reader import PageReader
 from digitrec.review.json_api import Json, box_to_json
-from digitrec.types import Limits, PageStatus
+from digitrec.types import Limits, PageStatus, Thresholds
 
 MAX_PAGES = 8
 _LONGEST_PX = 800
 
-LoadedReader = tuple[PageReader, float]
-"""Page reader, and the lowest accepted confidence."""
+LoadedReader = tuple[PageReader, Thresholds]
+"""Page reader, and the lowest accepted confidences."""
 
 
 class TryOut:
@@ -39,20 +39,20 @@ class TryOut:
         """Return the result for the bytes of a file as JSON; raises ModelError if there is no usable model."""
         with self._lock:
             self._loaded = self._loaded or self._load()
-            reader, threshold = self._loaded
+            reader, thresholds = self._loaded
             pages: list[Json] = []
             try:
                 format_name, sheets = decode.decode_pages(data, self._limits)
-                pages += [_page(reader, threshold, format_name, sheet) for sheet in islice(sheets, MAX_PAGES)]
+                pages += [_page(reader, thresholds, format_name, sheet) for sheet in islice(sheets, MAX_PAGES)]
                 has_more = next(sheets, None) is not None
             except RejectedImage as why:
-                return {"pages": [], "more": False, "threshold": threshold, "why": text.escape(why.detail)}
-        return {"pages": pages, "more": has_more, "threshold": threshold, "why": ""}
+                return {"pages": [], "more": False, "why": text.escape(why.detail)}
+        return {"pages": pages, "more": has_more, "why": ""}
 
 
-def _page(reader: PageReader, threshold: float, format_name: str, sheet: DecodedPage) -> Json:
+def _page(reader: PageReader, thresholds: Thresholds, format_name: str, sheet: DecodedPage) -> Json:
     page = reader.trace(format_name, sheet).page
-    read = decision.decide(page, threshold)
+    read = decision.decide(page, thresholds)
     digits = [
         {
             "box": box_to_json(digit.box),
@@ -71,6 +71,7 @@ def _page(reader: PageReader, threshold: float, format_name: str, sheet: Decoded
         "height": read.height,
         "text": read.text,
         "confidence": read.confidence,
+        "threshold": thresholds.for_digits(len(read.digits)),
         "is_accepted": read.status is PageStatus.ACCEPTED,
         "why": text.escape(read.detail),
         "runner_up": read.runner_up,

@@ -17,6 +17,7 @@ from digitrec.recognition import decision
 from digitrec.recognition.classifier import apply_temperature
 from digitrec.reports.statistics import betaincinv, wilson
 from digitrec.training.datasets.dataset import Digits
+from digitrec.types import Thresholds
 
 NEVER = -1.0
 """Confidence of a page that no threshold accepts."""
@@ -93,7 +94,7 @@ def judge_pages(labelled: Iterable[tuple[FileResult, str]]) -> tuple[NDArray[np.
 
 def judge_digits(scores: Scores, digits: Digits) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Return the same as `judge_pages` for normalized single digits: (n, 11) scores, (n,) digits."""
-    confidences = (decision.page_confidence(row[None]) for row in scores)
+    confidences = (decision.number_confidence(row[None]) for row in scores)
     values = [NEVER if confidence is None else confidence for confidence in confidences]
     return np.array(values, np.float64), scores.argmax(axis=1) == digits
 
@@ -102,7 +103,7 @@ def _judge_page(page: PageResult, label: str) -> tuple[float, bool]:
     confidence = decision.acceptance_threshold(page)
     if confidence is None:
         return NEVER, False
-    return confidence, decision.decide(page, confidence).text == label
+    return confidence, decision.decide(page, Thresholds(confidence, confidence)).text == label
 
 
 def compute_metric(data: str, is_right: NDArray[np.bool_]) -> Metric:

@@ -12,9 +12,10 @@ from digitrec.recognition.reader import PageReader
 from digitrec.reports.statistics import betainc
 from digitrec.training.datasets.dataset import Split
 from digitrec.training.synthetic import samples
-from digitrec.types import Limits, PageStatus
+from digitrec.types import Limits, PageStatus, Thresholds
 
 _SIGNIFICANCE_LEVEL = 0.05
+_ACCEPT_ALL = Thresholds(0.0, 0.0)
 _SCANS, _SEED = 400, 0
 """Number and seed of the synthetic scans, the same for every comparison."""
 
@@ -84,13 +85,13 @@ def compare_classifiers(current: DigitClassifier, candidate: DigitClassifier, sp
 
 def compare_page_readers(current: PageReader, candidate: PageReader, split: Split) -> McNemarResult:
     """Compare two page readers on synthetic scans, with digits of a split that neither was trained on."""
-    return _compare_scans(current, candidate, split, (0.0, 0.0), "synthetic scans", only_accepted=False)
+    return _compare_scans(current, candidate, split, (_ACCEPT_ALL, _ACCEPT_ALL), "synthetic scans", only_accepted=False)
 
 
 def compare_accepted_pages(
-    current: PageReader, candidate: PageReader, split: Split, thresholds: tuple[float, float]
+    current: PageReader, candidate: PageReader, split: Split, thresholds: tuple[Thresholds, Thresholds]
 ) -> McNemarResult:
-    """Compare the answers that both readers accept, each at its own threshold; pages in review count as wrong."""
+    """Compare the answers that both readers accept, each at its own thresholds; pages in review count as wrong."""
     items = "synthetic scans, accepted and"
     return _compare_scans(current, candidate, split, thresholds, items, only_accepted=True)
 
@@ -99,22 +100,22 @@ def _compare_scans(
     current: PageReader,
     candidate: PageReader,
     split: Split,
-    thresholds: tuple[float, float],
+    thresholds: tuple[Thresholds, Thresholds],
     items: str,
     *,
     only_accepted: bool,
 ) -> McNemarResult:
     scans = list(samples.generate_samples(split.pictures, split.digits, _SCANS, _SEED))
     is_right = np.zeros((2, _SCANS), np.bool_)
-    for row, (reader, threshold) in enumerate(zip((current, candidate), thresholds, strict=True)):
+    for row, (reader, own) in enumerate(zip((current, candidate), thresholds, strict=True)):
         for column, (_, content, digit) in enumerate(scans):
-            text, is_accepted = _read_scan(reader, content, threshold)
+            text, is_accepted = _read_scan(reader, content, own)
             is_right[row, column] = text == str(digit) and (is_accepted or not only_accepted)
     return mcnemar(is_right[0], is_right[1], items)
 
 
-def _read_scan(reader: PageReader, content: bytes, threshold: float) -> tuple[str, bool]:
+def _read_scan(reader: PageReader, content: bytes, thresholds: Thresholds) -> tuple[str, bool]:
     """Return the text of a scan, and whether all its pages are accepted."""
-    (readings,) = read_files.decide_readings([read_files.read_bytes(content, Limits(), reader)], threshold)
+    (readings,) = read_files.decide_readings([read_files.read_bytes(content, Limits(), reader)], thresholds)
     is_accepted = all(reading.status is PageStatus.ACCEPTED for reading in readings)
     return "".join(reading.text for reading in readings), is_accepted

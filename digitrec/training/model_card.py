@@ -5,13 +5,15 @@ from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from digitrec.errors import ModelError
 from digitrec.models.calibration import (
     REPORTED_ERROR_RATES,
+    AnswerKind,
+    CalibrationTable,
     Rule,
     choose_operating_point,
     lowest_error,
     required_sample_size,
+    tables_for,
 )
 from digitrec.models.card import ModelCard
 
@@ -67,16 +69,18 @@ def _variables(card: ModelCard, rates: Sequence[float]) -> dict[str, Any]:
         "corrections": card.training.get("corrections"),
         "heading": HEADING,
         "asks_for_bound": {table.name: table.rule is Rule.UPPER_BOUND for table in card.calibrations},
-        "rates": [_rate(card, max_error) for max_error in rates],
+        "kinds": [
+            {"name": kind.description, "tables": tables, "rates": [_rate(tables, max_error) for max_error in rates]}
+            for kind in AnswerKind
+            if (tables := tables_for(card.calibrations, kind))
+        ],
     }
 
 
-def _rate(card: ModelCard, max_error: float) -> dict[str, Any]:
+def _rate(tables: Sequence[CalibrationTable], max_error: float) -> dict[str, Any]:
     """Return the threshold for a target error rate, or why there is none."""
     name = f"{100 * max_error:.4g}%"
-    try:
-        decision = choose_operating_point(card.calibrations, max_error)
-    except ModelError:
-        return {"name": name, "needed": required_sample_size(max_error), "best": lowest_error(card.calibrations)}
-    rows = [(table.point_at(decision.threshold), max(table.pages, 1)) for table in card.calibrations]
-    return {"name": name, "decision": decision, "rows": rows}
+    choice = choose_operating_point(tables, max_error)
+    if choice is None:
+        return {"name": name, "needed": required_sample_size(max_error), "best": lowest_error(tables)}
+    return {"name": name, "choice": choice}

@@ -52,8 +52,8 @@ def test_the_calibrated_copy_keeps_weights_has_its_table_and_is_promoted(tmp_pat
     assert copy.card.files == shipped.card.files
     assert copy.card.id == copy.folder.name
     (table,) = copy.card.calibrations
-    assert (table.pages, table.rule) == (60, "bound")
-    point = table.point_at(copy.threshold(0.2))
+    assert (table.trials, table.rule) == (60, "bound")
+    point = table.point_at(copy.thresholds(0.2).digit)
     assert point.upper <= 0.2
     for words in (
         "60 labelled pages of scans",
@@ -69,12 +69,14 @@ def test_a_flag_that_run_does_not_have_is_reported_with_its_setting(tmp_path: Pa
 
     assert result.exit_code == 0
     assert (
-        "`digitrec run` asks for max_error 0.005, which this model cannot guarantee: it would stop (exit code 78)."
+        "`digitrec run` asks for max_error 0.005, which this model cannot guarantee: all pages would need review."
         in (result.output)
     )
     assert f"Set this in {tmp_path / 'digitrec.toml'}:\n\n    max_error = 0.2\n" in result.output
-    with pytest.raises(ModelError, match="cannot guarantee"):
-        predict.predict(Settings.load(tmp_path), sorted(scans.glob("*.png"))[:1])
+    predicted = digitrec(tmp_path, "predict", str(min(scans.glob("*.png"))))
+    assert predicted.exit_code == 0
+    assert "cannot guarantee a max_error of 0.005" in predicted.stderr
+    assert "review" in predicted.stdout
 
     (tmp_path / "digitrec.toml").write_text("max_error = 0.2\n")
     assert predict.predict(Settings.load(tmp_path), sorted(scans.glob("*.png"))[:1]).output_format.max_error == 0.2
@@ -94,9 +96,9 @@ def test_the_card_of_the_copy_names_its_calibration_pages(tmp_path: Path, scans:
     words = (in_use(tmp_path).folder / "MODEL_CARD.md").read_text()
 
     assert words.startswith(f"# {in_use(tmp_path).card.id}\n")
-    assert "60 pages, the labelled pages of scans" in words
+    assert "(digits and numbers): 60 pages, the labelled pages of scans" in words
     for table in ModelPackage.open(composition.SHIPPED_MODELS_DIR).card.calibrations:
-        assert f"- {table.name}: {table.pages:,} pages" not in words
+        assert f"- {table.name}: {table.trials:,}" not in words
     for chapter in ("## Training data", "## Limits"):
         assert words.count(chapter) == 1
 
@@ -107,7 +109,7 @@ def test_the_service_accepts_by_the_new_threshold_and_names_the_copy(tmp_path: P
     predictions = predict.predict(Settings.load(tmp_path, {"max_error": 0.2}), sorted(scans.glob("*.png"))[:3])
 
     assert predictions.output_format.model_id == in_use(tmp_path).card.id
-    assert predictions.output_format.threshold == in_use(tmp_path).threshold(0.2)
+    assert predictions.output_format.threshold == in_use(tmp_path).thresholds(0.2).digit
 
 
 def test_calibrating_again_replaces_the_first_calibration(tmp_path: Path, scans: Path) -> None:
@@ -123,7 +125,7 @@ def test_calibrating_again_replaces_the_first_calibration(tmp_path: Path, scans:
     second = in_use(tmp_path).card
     assert second.id != first.id
     assert second.weights_id == first.weights_id
-    assert second.calibrations[0].pages == 50
+    assert second.calibrations[0].trials == 50
 
 
 def test_the_same_pages_give_the_same_copy(tmp_path: Path, scans: Path) -> None:
@@ -149,10 +151,10 @@ def test_the_other_commands_accept_a_calibrated_copy(tmp_path: Path, scans: Path
     assert "cannot be guaranteed" in brief
     output = digitrec(tmp_path, "models", "show", "--max-error", "0.2", "--card").output
     assert brief.splitlines()[1] in output
-    assert "own scans: 60 pages, the labelled pages of scans" in output
+    assert "own scans (digits and numbers): 60 pages, the labelled pages of scans" in output
     assert "takes 598 labelled pages" in output
     assert output.count("Accepts from a confidence of") == 1
-    assert output.count("decided by") == 1
+    assert output.count("decided by") == 2
     assert "| 20% |" in output
     assert digitrec(tmp_path, "models", "rollback").exit_code == 0
     assert in_use(tmp_path).folder == composition.SHIPPED_MODELS_DIR
@@ -211,7 +213,7 @@ def test_the_figures_are_available_as_json(tmp_path: Path, scans: Path) -> None:
     assert calibrated["pages"] == 60
     assert calibrated["promoted"] is True
     assert (calibrated["run_max_error"], calibrated["run_threshold"]) == (0.005, None)
-    by_rate = {row["max_error"]: row for row in model["thresholds"]}
+    by_rate = {row["max_error"]: row for row in model["thresholds"] if row["applies_to"] == "digits"}
     assert by_rate[0.2]["threshold"] == calibrated["threshold"]
     assert by_rate[0.2]["decided_by"] == OWN_SCANS
     assert by_rate[0.001]["threshold"] is None
@@ -219,7 +221,8 @@ def test_the_figures_are_available_as_json(tmp_path: Path, scans: Path) -> None:
 
 def test_a_copy_whose_weights_were_altered_is_refused(tmp_path: Path, scans: Path) -> None:
     calibrate(tmp_path, scans)
-    weights = in_use(tmp_path).folder / "model.tflite"
+    (copy,) = (tmp_path / ".digitrec" / "models").glob("*-c*")
+    weights = copy / "model.tflite"
     weights.write_bytes(weights.read_bytes()[:-1] + b"!")
 
     with pytest.raises(ModelError, match="altered"):

@@ -15,7 +15,7 @@ from digitrec.errors import UsageError
 from digitrec.recognition import visualize
 from digitrec.recognition.trace import RecognitionTrace
 from digitrec.settings import Settings
-from digitrec.types import Limits, PageReading
+from digitrec.types import Limits, PageReading, Thresholds
 from tests.cli.test_main import call
 from tests.conftest import draw, reader
 
@@ -132,7 +132,7 @@ def test_each_page_has_a_block_and_only_the_first_eight_are_shown(
     words = visualize.text_block
     monkeypatch.setattr(visualize, "text_block", lambda lines, **how: texts.extend(lines) or words(lines, **how))
 
-    drawing = explain.draw_explanation("scan.tif", document(pages), Limits(), reader(), 0.5)
+    drawing = explain.draw_explanation("scan.tif", document(pages), Limits(), reader(), Thresholds(0.5, 0.5))
 
     assert drawn_pages == [*range(1, expected + 1)]
     assert drawing.shape[0] > 200 * expected
@@ -145,7 +145,7 @@ def test_a_file_that_is_rejected_has_its_reason_drawn(monkeypatch: pytest.Monkey
     words = visualize.text_block
     monkeypatch.setattr(visualize, "text_block", lambda lines, **how: texts.extend(lines) or words(lines, **how))
 
-    drawing = explain.draw_explanation("letter.doc", b"no picture", Limits(), reader(), 0.5)
+    drawing = explain.draw_explanation("letter.doc", b"no picture", Limits(), reader(), Thresholds(0.5, 0.5))
 
     assert drawing.shape[0] < 200
     assert "not_an_image: the content is not a picture" in texts
@@ -153,7 +153,8 @@ def test_a_file_that_is_rejected_has_its_reason_drawn(monkeypatch: pytest.Monkey
 
 def test_the_same_bytes_give_the_same_drawing() -> None:
     first, second = (
-        visualize.encode_png(explain.draw_explanation("7.png", draw(7), Limits(), reader(), 0.5)) for _ in range(2)
+        visualize.encode_png(explain.draw_explanation("7.png", draw(7), Limits(), reader(), Thresholds(0.5, 0.5)))
+        for _ in range(2)
     )
 
     assert first == second

@@ -31,7 +31,6 @@ def call(monkeypatch: pytest.MonkeyPatch, folder: Path, *words: str) -> int:
         (("run", "--batch-files", "0"), 78, "batch_files is 0"),
         (("run", "--worker", "../x"), 78, "worker"),
         (("run", "--model", "nowhere/at/all"), 78, "model"),
-        (("run", "--max-error", "0.0001"), 78, "max_error"),
         (("run", "--labels", "missing.csv"), 2, "missing.csv"),
         (("predict", "missing.png"), 2, "missing.png"),
         (("predict",), 2, "FILE"),

@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ import pytest
 
 import digitrec
 from digitrec.errors import ModelError
-from digitrec.models.calibration import required_sample_size
+from digitrec.models.calibration import ACCEPT_NOTHING, AnswerKind
 from digitrec.models.card import ModelCard
 from digitrec.models.package import ModelPackage, weights_digest
+from digitrec.types import PREPROCESSING_VERSION, Thresholds
 
 SHIPPED = Path(digitrec.__file__).parent / "models" / "shipped"
 
@@ -30,7 +32,7 @@ def old_folder(folder: Path) -> Path:
     def change(card: dict[str, Any]) -> None:
         table = card.pop("calibrations")[0]
         card.update(schema=1, bounds=table["bounds"])
-        card["training"]["calibrated"] = table["pages"]
+        card["training"]["calibrated"] = table["trials"]
 
     edit(folder, change)
     return folder
@@ -61,7 +63,7 @@ def test_the_shipped_model_opens(folder: Path) -> None:
     assert bundle.card.id.startswith(f"{bundle.card.network}-")
     assert bundle.card.fingerprint == f"{bundle.card.id}-r{bundle.card.recipe}"
     assert bundle.path("model.keras").is_file()
-    assert 0.0 <= bundle.threshold(0.01) <= 1.0
+    assert all(0.0 <= threshold <= 1.0 for threshold in astuple(bundle.thresholds(0.01)))
 
 
 def test_the_shipped_model_weighs_less_than_three_megabytes() -> None:
@@ -138,9 +140,11 @@ def test_an_invalid_card_is_refused_in_a_single_line(folder: Path, text: str) ->
         (lambda card: card["calibrations"][0]["bounds"].reverse(), "calibration"),
         (lambda card: card["calibrations"][0]["bounds"][0].update(upper=2.0), "calibration"),
         (lambda card: card["calibrations"][0]["bounds"][0].update(wrong=10**9), "calibration"),
-        (lambda card: card["calibrations"][0].update(pages=3), "calibration"),
+        (lambda card: card["calibrations"][0].update(trials=3), "calibration"),
         (lambda card: card["calibrations"][0]["bounds"][0].pop("upper"), "upper"),
         (lambda card: card["calibrations"][0].update(rule="hope"), "hope"),
+        (lambda card: card["calibrations"][0].update(applies_to=["letters"]), "letters"),
+        (lambda card: card["calibrations"][0].update(applies_to=[]), "applies to nothing"),
     ],
 )
 def test_an_inconsistent_card_is_refused(folder: Path, change: Callable[[dict[str, Any]], object], words: str) -> None:
@@ -148,14 +152,6 @@ def test_an_inconsistent_card_is_refused(folder: Path, change: Callable[[dict[st
 
     with pytest.raises(ModelError, match=words):
         ModelPackage.open(folder)
-
-
-def test_another_preprocessing_version_is_refused_with_a_hint(folder: Path) -> None:
-    edit(folder, lambda card: card.update(recipe=card["recipe"] + 1))
-
-    with pytest.raises(ModelError, match="recipe") as caught:
-        ModelPackage.open(folder)
-    assert "digitrec train" in caught.value.hint
 
 
 def test_a_pickle_in_the_folder_is_refused(folder: Path) -> None:
@@ -223,10 +219,59 @@ def test_the_digests_are_those_of_the_files() -> None:
         assert hashlib.sha256((SHIPPED / name).read_bytes()).hexdigest() == digest
 
 
-def test_an_unreachable_error_rate_names_the_pictures_needed() -> None:
-    with pytest.raises(ModelError, match=r"0\.0001") as caught:
-        ModelPackage.open(SHIPPED).threshold(0.0001)
-    assert f"{required_sample_size(0.0001):,}" in caught.value.hint
+def test_an_error_rate_out_of_reach_accepts_nothing_and_is_described(folder: Path) -> None:
+    assert ModelPackage.open(folder).describe_limit(0.01) == ""
+    assert ModelPackage.open(folder).thresholds(0.0001) == Thresholds(ACCEPT_NOTHING, ACCEPT_NOTHING)
+    limit = ModelPackage.open(folder).describe_limit(0.0001)
+    assert "cannot guarantee a max_error of 0.0001, at best " in limit
+    assert limit.endswith("all pages need review")
+
+
+def test_only_the_answers_without_a_guarantee_need_review(folder: Path) -> None:
+    def change(card: dict[str, Any]) -> None:
+        few = [{"threshold": 0.0, "accepted": 3, "wrong": 0, "upper": 0.7}]
+        card["calibrations"] = [{**table, "applies_to": ["digits"]} for table in card["calibrations"]] + [
+            {"name": "few", "source": "", "trials": 3, "rule": "bound", "bounds": few, "applies_to": ["numbers"]}
+        ]
+
+    before = ModelPackage.open(folder).thresholds(0.01)
+    edit(folder, change)
+    package = ModelPackage.open(folder)
+
+    assert package.thresholds(0.01) == Thresholds(before.digit, ACCEPT_NOTHING)
+    assert package.describe_limit(0.01) == (
+        f"the model {package.card.id} cannot guarantee a max_error of 0.01, at best 0.70000 for numbers: "
+        "all numbers on pages of more than one digit need review"
+    )
+
+
+def test_an_earlier_preprocessing_version_accepts_nothing_and_a_later_one_is_refused(folder: Path) -> None:
+    edit(folder, lambda card: card.update(recipe=PREPROCESSING_VERSION - 1))
+    package = ModelPackage.open(folder)
+
+    assert package.thresholds(0.5) == Thresholds(ACCEPT_NOTHING, ACCEPT_NOTHING)
+    assert f"preprocessing version {PREPROCESSING_VERSION - 1}" in package.describe_limit(0.5)
+
+    edit(folder, lambda card: card.update(recipe=PREPROCESSING_VERSION + 1))
+    with pytest.raises(ModelError, match=f"preprocessing version {PREPROCESSING_VERSION + 1}") as caught:
+        ModelPackage.open(folder)
+    assert "digitrec train" in caught.value.hint
+
+
+def test_the_tables_of_the_second_schema_apply_to_digits_and_numbers(folder: Path) -> None:
+    expected = ModelPackage.open(folder).card.calibrations
+
+    def change(card: dict[str, Any]) -> None:
+        card["schema"] = 2
+        for table in card["calibrations"]:
+            table["pages"] = table.pop("trials")
+            del table["applies_to"]
+
+    edit(folder, change)
+
+    tables = ModelPackage.open(folder).card.calibrations
+    assert [table.trials for table in tables] == [table.trials for table in expected]
+    assert {table.applies_to for table in tables} == {(AnswerKind.DIGITS, AnswerKind.NUMBERS)}
 
 
 def test_a_model_of_the_first_version_opens_with_the_same_error_table(old_folder: Path) -> None:
@@ -234,8 +279,9 @@ def test_a_model_of_the_first_version_opens_with_the_same_error_table(old_folder
 
     (table,) = old.card.calibrations
     assert (table.name, table.rule) == ("held out", "bound")
-    assert (table.pages, table.bounds) == (first.pages, first.bounds)
-    assert old.threshold(0.005) == first.threshold(0.005) is not None
+    assert (table.trials, table.bounds) == (first.trials, first.bounds)
+    assert old.thresholds(0.005) == Thresholds(first.threshold(0.005), first.threshold(0.005))
+    assert old.thresholds(0.005).digit < ACCEPT_NOTHING
 
 
 def test_a_recalibrated_model_keeps_the_weights(folder: Path) -> None:

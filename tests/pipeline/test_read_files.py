@@ -5,7 +5,7 @@ import pytest
 
 from digitrec.arrays import PageResult
 from digitrec.recognition.decision import decide
-from digitrec.types import Box, PageReading, PageStatus, Reason
+from digitrec.types import Box, PageReading, PageStatus, Reason, Thresholds
 
 
 def judged(*rows: dict[int, float], threshold: float = 0.9, reason: Reason | None = None) -> PageReading:
@@ -15,7 +15,9 @@ def judged(*rows: dict[int, float], threshold: float = 0.9, reason: Reason | Non
         scored[list(row)] = list(row.values())
     boxes = tuple(Box(10 * i, 0, 8, 12) for i in range(len(rows)))
     ink, preview = np.zeros((len(rows), 28, 28), np.float32), np.zeros((1, 1), np.uint8)
-    return decide(PageResult(1, "png", 60, 80, boxes, ink, preview, reason, scores=scores), threshold)
+    return decide(
+        PageResult(1, "png", 60, 80, boxes, ink, preview, reason, scores=scores), Thresholds(threshold, threshold)
+    )
 
 
 def test_a_number_is_as_probable_as_all_its_digits_together() -> None:

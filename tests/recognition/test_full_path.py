@@ -14,7 +14,7 @@ from digitrec.recognition.geometry import Rect
 from digitrec.recognition.reader import PageReader
 from digitrec.recognition.sequence_recognizer import FRAME_PX
 from digitrec.recognition.trace import RecognitionTrace
-from digitrec.types import Box, PageStatus, Reason
+from digitrec.types import Box, PageStatus, Reason, Thresholds
 from tests.recognition import stand_ins
 from tests.recognition.stand_ins import BLANK, Entry, Says, Sorter, dark, ink_by, line_by, paper, unused
 
@@ -48,7 +48,7 @@ def assert_is_valid(page: PageResult) -> None:
         assert min(box.width, box.height) >= 1
         assert 0 <= box.x <= page.width - box.width
         assert 0 <= box.y <= page.height - box.height
-    decide(page, 0.5)
+    decide(page, Thresholds(0.5, 0.5))
 
 
 SINGLE = paper(120, 100, (30, 40, 44))
@@ -134,7 +134,7 @@ def test_a_character_that_most_models_reject_is_not_a_digit(monkeypatch: pytest.
     page = read(monkeypatch, SINGLE, says=Says((NO_DIGIT,)), sorter=Sorter(7, sure=0.6)).page
 
     assert page.scores[0].argmax() == NO_DIGIT
-    assert decide(page, 0.01).reason is Reason.NOT_A_DIGIT
+    assert decide(page, Thresholds(0.01, 0.01)).reason is Reason.NOT_A_DIGIT
 
 
 def test_strokes_split_in_two_are_merged_if_the_line_network_reads_one(
@@ -174,7 +174,7 @@ def test_two_characters_of_the_line_network_merge_if_segmentation_saw_one(
 
     assert trace.full_path is not None
     assert trace.full_path.lines[0].line.text == (1, 1)
-    assert decide(trace.page, 0.9).text == text
+    assert decide(trace.page, Thresholds(0.9, 0.9)).text == text
     assert trace.page.layout_confidence < 0.99
     assert_is_valid(trace.page)
 
@@ -197,7 +197,7 @@ def test_a_blank_page_stays_blank(monkeypatch: pytest.MonkeyPatch, shape: tuple[
 def test_ink_that_no_network_confirms_is_reviewed_not_called_blank(monkeypatch: pytest.MonkeyPatch) -> None:
     page = read(monkeypatch, SINGLE, says=Says(()), sees=stand_ins.nothing, sorter=Sorter(7, sure=0.6)).page
 
-    reading = decide(page, 0.9)
+    reading = decide(page, Thresholds(0.9, 0.9))
 
     assert reading.status is PageStatus.REVIEW
     assert reading.text == "7"
@@ -206,7 +206,7 @@ def test_ink_that_no_network_confirms_is_reviewed_not_called_blank(monkeypatch: 
 def test_a_number_has_a_box_for_each_digit_in_reading_order(monkeypatch: pytest.MonkeyPatch) -> None:
     trace = read(monkeypatch, ROW, says=Says((3, 9, 2)), sees=unused)
 
-    assert decide(trace.page, 0.01).text == "392"
+    assert decide(trace.page, Thresholds(0.01, 0.01)).text == "392"
     assert [box.x for box in trace.page.boxes] == sorted(box.x for box in trace.page.boxes)
     assert [(box.x, box.width) for box in trace.page.boxes] == [
         (pytest.approx(x, abs=3), pytest.approx(40, abs=5)) for x in (20, 130, 240)
@@ -219,7 +219,7 @@ def test_touching_digits_are_separated_by_the_sequence_recognizer(monkeypatch: p
 
     page = read(monkeypatch, picture, says=Says((1, 2, 3, 4)), sees=unused).page
 
-    assert decide(page, 0.01).text == "1234"
+    assert decide(page, Thresholds(0.01, 0.01)).text == "1234"
     middles = [box.x + box.width / 2 for box in page.boxes]
     assert middles == sorted(middles)
     assert all(0 < middle < 300 for middle in middles)
@@ -248,7 +248,7 @@ def test_rows_are_read_separately_from_the_top(monkeypatch: pytest.MonkeyPatch) 
 
     assert trace.full_path is not None
     assert [strip.line.text for strip in trace.full_path.lines] == [(1, 2), (3,)]
-    assert decide(trace.page, 0.01).text == "123"
+    assert decide(trace.page, Thresholds(0.01, 0.01)).text == "123"
     assert [box.y > 100 for box in trace.page.boxes] == [False, False, True]
     assert_is_valid(trace.page)
 
@@ -256,8 +256,8 @@ def test_rows_are_read_separately_from_the_top(monkeypatch: pytest.MonkeyPatch) 
 def test_an_unconfident_number_is_read_sheared_and_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
     in_doubt, plain = Says((3, 9, 2), sure=0.98), Says((3, 9, 2), sure=0.9999)
 
-    assert decide(read(monkeypatch, ROW, says=in_doubt, sees=unused).page, 0.01).text == "392"
-    assert decide(read(monkeypatch, ROW, says=plain, sees=unused).page, 0.01).text == "392"
+    assert decide(read(monkeypatch, ROW, says=in_doubt, sees=unused).page, Thresholds(0.01, 0.01)).text == "392"
+    assert decide(read(monkeypatch, ROW, says=plain, sees=unused).page, Thresholds(0.01, 0.01)).text == "392"
 
     assert len(in_doubt.lines) == 4
     assert len(plain.lines) == 1
@@ -268,7 +268,7 @@ def test_a_non_digit_at_the_edge_of_a_number_is_dropped_and_reviewed(
 ) -> None:
     page = read(monkeypatch, ROW, says=Says((NO_DIGIT, 3, 2)), sees=unused, sorter=Sorter(5, sure=0.3)).page
 
-    reading = decide(page, 0.01)
+    reading = decide(page, Thresholds(0.01, 0.01))
 
     assert (reading.text, reading.status, reading.reason) == ("32", PageStatus.REVIEW, Reason.NOT_A_DIGIT)
     assert_is_valid(page)
@@ -279,7 +279,7 @@ def test_a_non_digit_between_digits_is_guessed_as_a_digit_and_reviewed(
 ) -> None:
     page = read(monkeypatch, ROW, says=Says((3, NO_DIGIT, 2)), sees=unused, sorter=Sorter(5, sure=0.3)).page
 
-    reading = decide(page, 0.01)
+    reading = decide(page, Thresholds(0.01, 0.01))
 
     assert len(reading.text) == 3
     assert (reading.text[0], reading.text[2], reading.status) == ("3", "2", PageStatus.REVIEW)

@@ -43,7 +43,7 @@ def reader(bundle: ModelPackage) -> PageReader:
 
 def read(content: bytes, reader: PageReader, bundle: ModelPackage) -> PageReading:
     (readings,) = read_files.decide_readings(
-        [read_files.read_bytes(content, Limits(), reader)], bundle.threshold(0.005)
+        [read_files.read_bytes(content, Limits(), reader)], bundle.thresholds(0.005)
     )
     (reading,) = readings
     return reading

@@ -25,7 +25,7 @@ from digitrec.recognition.classifier import CLASSES
 from digitrec.recognition.full_path import RecognitionModels
 from digitrec.recognition.page import segment_file
 from digitrec.recognition.reader import PageReader
-from digitrec.types import Limits, Reason
+from digitrec.types import Limits, Reason, Thresholds
 from tests.conftest import draw, reader
 from tests.recognition.stand_ins import Says, Sorter, dark, ink_by, line_by
 
@@ -123,7 +123,7 @@ def test_the_shipped_model_reads_the_same_in_threads_and_in_a_child(tmp_path: Pa
 
 
 def _readings(contents: list[list[FileResult]]) -> list[read_files.PageReading]:
-    return [page for (content,) in contents for page in read_files.decide_readings([content], 0.5)[0]]
+    return [page for (content,) in contents for page in read_files.decide_readings([content], Thresholds(0.5, 0.5))[0]]
 
 
 def photo(height: int) -> bytes:

@@ -12,7 +12,7 @@ from digitrec.recognition.decision import decide
 from digitrec.recognition.full_path import RecognitionModels
 from digitrec.recognition.reader import PageReader
 from digitrec.recognition.trace import RecognitionTrace
-from digitrec.types import Reason
+from digitrec.types import Reason, Thresholds
 from tests.recognition.stand_ins import Learning, Says, Sorter, dark, ink_by, line_by, nothing, paper, unused
 
 LEAST_PX = 200
@@ -42,7 +42,7 @@ def trace_page(
 
 
 def drawn(trace: RecognitionTrace, threshold: float = 0.5) -> Picture:
-    return visualize.draw_trace(trace, decide(trace.page, threshold), threshold)
+    return visualize.draw_trace(trace, decide(trace.page, Thresholds(threshold, threshold)), threshold)
 
 
 def shows(sheet: Picture, part: Picture) -> bool:

@@ -23,7 +23,7 @@ from digitrec.reports.retrain_report import (
     write_retrain_report,
 )
 from digitrec.reports.statistics import wilson
-from digitrec.types import PageStatus, Reason
+from digitrec.types import PageStatus, Reason, Thresholds
 from tests.reports.filled import HOSTILE, filled, preview
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -176,7 +176,7 @@ def _page_evaluation(folder: Path) -> None:
             RowFacts(number, file, 1, status, text, sure, reason=reason, label=digit, preview_png=preview(digit))
         )
     rows.append(RowFacts(501, "none.png", 1, PageStatus.REJECTED, reason=Reason.BLANK, label="none"))
-    write_page_evaluation(folder, FACTS, evaluate_pages(rows, 0.956905))
+    write_page_evaluation(folder, FACTS, evaluate_pages(rows, Thresholds(0.956905, 0.97)))
 
 
 def _retrain_page(folder: Path) -> Path:

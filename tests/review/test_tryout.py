@@ -8,7 +8,7 @@ import pytest
 from digitrec.app import review
 from digitrec.errors import ModelError
 from digitrec.review.tryout import TryOut
-from digitrec.types import Limits
+from digitrec.types import Limits, Thresholds
 from tests.conftest import draw, reader
 from tests.review.conftest import ORIGIN, Answer, Opens, Pages
 
@@ -21,7 +21,7 @@ def trying(pages: Pages, load: Callable[[], object]) -> Pages:
 
 def test_a_picture_is_read_with_all_its_probabilities(opened: Opens) -> None:
     loaded = []
-    pages = trying(opened([Answer()]), lambda: loaded.append(1) or (reader(), 0.5))
+    pages = trying(opened([Answer()]), lambda: loaded.append(1) or (reader(), Thresholds(0.5, 0.5)))
     client = pages.person().client
 
     results = [client.post("/api/try", content=draw(digit), headers=ORIGIN).json() for digit in (7, 3)]
@@ -37,7 +37,7 @@ def test_a_picture_is_read_with_all_its_probabilities(opened: Opens) -> None:
 
 
 def test_nothing_is_stored(opened: Opens, tmp_path: Path) -> None:
-    pages = trying(opened([Answer()]), lambda: (reader(), 0.5))
+    pages = trying(opened([Answer()]), lambda: (reader(), Thresholds(0.5, 0.5)))
     person = pages.person()
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if "sqlite3-" not in path.name}
 
@@ -48,7 +48,7 @@ def test_nothing_is_stored(opened: Opens, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("data", [b"", b"no picture", b"\x01\xfe" * 99, b"\x89PNG\r\n\x1a\n", b"<svg onload=alert(1)>"])
 def test_what_is_no_picture_says_why(opened: Opens, data: bytes) -> None:
-    client = trying(opened([Answer()]), lambda: (reader(), 0.5)).person().client
+    client = trying(opened([Answer()]), lambda: (reader(), Thresholds(0.5, 0.5))).person().client
 
     results = client.post("/api/try", content=data, headers=ORIGIN).json()
 

@@ -17,7 +17,7 @@ from digitrec.training.calibrate import (
     judge_digits,
     judge_pages,
 )
-from digitrec.types import Box, PageStatus, Reason
+from digitrec.types import Box, PageStatus, Reason, Thresholds
 
 pytestmark = pytest.mark.slow
 
@@ -127,7 +127,7 @@ def test_a_page_that_is_never_accepted_counts_as_a_page_only() -> None:
         "some", "some", np.array([NEVER, 0.9, 0.5]), np.array([False, True, False]), Rule.OBSERVED
     )
 
-    assert result.pages == 3
+    assert result.trials == 3
     assert (result.point_at(0.0).accepted, result.point_at(0.0).wrong) == (2, 1)
     assert result.threshold(0.0) == pytest.approx(0.5, abs=0.05)
     assert result.point_at(result.threshold(0.0) or 0).accepted == 1
@@ -182,7 +182,7 @@ def test_a_page_is_accepted_at_thresholds_up_to_its_confidence_only(
     (confidence,), _ = judge_pages([(FileResult(pages=(page,)), "7")])
 
     for threshold in (0.0, confidence, np.nextafter(confidence, 2), 1.0):
-        is_accepted = decide(page, float(max(threshold, 0))).status is PageStatus.ACCEPTED
+        is_accepted = decide(page, Thresholds(*2 * (float(max(threshold, 0)),))).status is PageStatus.ACCEPTED
         assert is_accepted == (confidence >= max(threshold, 0))
 
 

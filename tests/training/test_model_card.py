@@ -6,7 +6,7 @@ import pytest
 
 from digitrec.app import composition
 from digitrec.cli import output
-from digitrec.models.calibration import CalibrationTable, OperatingPoint, Rule
+from digitrec.models.calibration import AnswerKind, CalibrationTable, OperatingPoint, Rule
 from digitrec.models.card import ModelCard
 from digitrec.models.package import ModelPackage
 from digitrec.training import model_card
@@ -24,6 +24,7 @@ REAL = CalibrationTable(
     400,
     Rule.OBSERVED,
     (OperatingPoint(0.0, 400, 5, 0.03), OperatingPoint(0.95, 300, 0, 0.01)),
+    (AnswerKind.DIGITS,),
 )
 
 
@@ -37,11 +38,18 @@ def card() -> ModelCard:
 def test_the_chapter_says_what_was_asked_and_which_table_decided(card: ModelCard) -> None:
     words = model_card.render_guarantees(card)
 
-    assert "- drawn: 5,000 pages, drawn paper. Required: with 95 % confidence (Clopper-Pearson" in words
-    assert "- real: 400 pages, half of the photos. Required: at most this share of the accepted was wrong" in words
+    assert "- drawn (digits and numbers): 5,000 pages, drawn paper. Required: with 95 % confidence (one-sided)" in words
+    assert (
+        "- real (digits): 400 pages, half of the photos. Required: at most this share of the accepted was wrong"
+        in words
+    )
     assert "the highest one holds" in words
     assert "| 0.5% | 0.950000 | real | 90.0% | 9 of 4,500 | 75.0% | 0 of 300 |" in words
     assert "| 0.2% | not possible | takes 1,497 labelled pages without any error; at best 0.00350 | | | | |" in words
+    assert "Pages of one digit:" in words
+    numbers = words.partition("Numbers on pages of more than one digit:")[2]
+    assert "| at most wrong | accept from | decided by | drawn: accepts | wrong among them |\n" in numbers
+    assert "| 0.5% | 0.900000 | drawn | 90.0% | 9 of 4,500 |" in numbers
 
 
 def test_the_calibration_chapter_is_rewritten_with_temperature_and_counts(
@@ -83,8 +91,8 @@ def test_any_error_rate_can_be_described(card: ModelCard) -> None:
         model_card.render_guarantees(card), card, card.id, output.list_error_rates(0.0234)
     )
 
-    rates = [line.split()[1] for line in words.splitlines() if line.startswith("| ")][2:]
-    assert rates == ["2.34%", "1%", "0.5%", "0.2%", "0.1%"]
+    rates = [line.split()[1] for line in words.splitlines() if line.startswith("| ") and "%" in line.split()[1]]
+    assert rates == ["2.34%", "1%", "0.5%", "0.2%", "0.1%"] * 2
     assert "| 2.34% | 0.000000 | drawn | 100.0% | 40 of 5,000 | 100.0% | 5 of 400 |" in words
     assert "| 1% | 0.950000 | real | 90.0% | 9 of 4,500 | 75.0% | 0 of 300 |" in words
 

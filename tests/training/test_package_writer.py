@@ -108,7 +108,7 @@ def test_a_model_without_page_models_is_calibrated_on_digits(pages: Pages) -> No
     evaluation = evaluate(None)
 
     (table,) = evaluation.calibrations
-    assert (table.name, table.pages) == ("held out", 40)
+    assert (table.name, table.trials) == ("held out", 40)
     assert pages.reader is None
     assert [(metric.data, metric.pictures) for metric in evaluation.metrics] == [
         ("held out, half of them augmented", 40),

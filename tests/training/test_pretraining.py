@@ -119,7 +119,7 @@ def test_the_error_table_counts_pages_and_is_reproducible(trained: Path) -> None
     )
 
     assert bundle.card.calibrations == (result.table,)
-    assert (result.table.name, result.table.pages, result.table.rule) == ("synthetic pages", 40, "bound")
+    assert (result.table.name, result.table.trials, result.table.rule) == ("synthetic pages", 40, "bound")
     assert f"- synthetic pages: 40 pages, {result.table.source}" in (trained / "MODEL_CARD.md").read_text(
         encoding="utf-8"
     )

@@ -33,7 +33,7 @@ def test_a_quarter_of_the_pages_have_clutter(held_out: Split, shipped: PageReade
     assert len(result.confidence) == len(result.is_right) == 60
     assert result.is_right[result.kinds == SCAN].mean() > 0.8
     assert not result.is_right[~result.has_digit].any()
-    assert (result.table.pages, result.table.rule) == (60, "bound")
+    assert (result.table.trials, result.table.rule) == (60, "bound")
     assert "20% of these without a digit" in result.table.source
 
 

@@ -22,11 +22,11 @@ function probabilityBars({ probabilities }) {
       el("span", { className: "n", textContent: percent(share) }))));
 }
 
-function pageParts(page, threshold) {
+function pageParts(page) {
   const { digits, text, confidence } = page;
   const runnerUp = page.runner_up ? `; runner-up ${page.runner_up}, ${percent(page.runner_up_confidence)}` : "";
   const verdict = page.is_accepted
-    ? `It would be accepted: the threshold is ${percent(threshold)}.`
+    ? `It would be accepted: the threshold is ${percent(page.threshold)}.`
     : `It would not be accepted: ${page.why}.`;
   const boxes = digits.map((digit) => [...digit.box, digit.digit, digit.confidence]);
   const label = `The picture, ${digits.length === 1 ? "1 digit" : `${digits.length} digits`} framed`;
@@ -50,7 +50,7 @@ function resultCards(name, result) {
   }
   const cards = result.pages.map((page) => {
     const title = result.pages.length > 1 ? `${name}, page ${page.page}` : name;
-    const [frame, words, seen] = pageParts(page, result.threshold);
+    const [frame, words, seen] = pageParts(page);
     words.prepend(el("h2", { textContent: title }));
     return el("section", { className: "card result" }, frame, words, seen);
   });
