@@ -140,6 +140,13 @@ class Sheet:
         cv2.line(drawn, (x0, y0), (x1, y1), 1.0, max(1, round(thick)), cv2.LINE_AA, 4)
         np.maximum(self.printed, drawn * np.float32(dark), out=self.printed)
 
+    def part(self, left: float, top: float, right: float, foot: float) -> "Sheet":
+        """Return the part of the sheet inside a box in pixels; what is drawn on it is drawn on the sheet."""
+        height, width = self.shape
+        x0, x1 = (int(np.clip(x, 0, width)) for x in (left, right))
+        y0, y1 = (int(np.clip(y, 0, height)) for y in (top, foot))
+        return Sheet(self.ink[y0:y1, x0:x1], self.printed[y0:y1, x0:x1])
+
     def with_margin(self, least: int) -> "Sheet":
         """The sheet with bare paper added where ink comes closer to an edge than this many pixels."""
         rows, columns = (np.flatnonzero(self.ink.max(axis=axis) > 0.2) for axis in (1, 0))
@@ -166,7 +173,14 @@ def draw_hand(draws: Parameters) -> HandwritingStyle:
 
 
 def lay_out(
-    text: str, sources: GlyphSources, draws: Parameters, *, gap: float, pen: float, sign_gap: float = 0.3
+    text: str,
+    sources: GlyphSources,
+    draws: Parameters,
+    *,
+    gap: float,
+    pen: float,
+    sign_gap: float = 0.3,
+    hand: HandwritingStyle | None = None,
 ) -> Line:
     """Lay out digits, signs and letters as one person writes them.
 
@@ -177,8 +191,9 @@ def lay_out(
         gap: free space between two digits, in widths of a digit.
         pen: width of the stroke over the height of a digit.
         sign_gap: free space beside a sign, in widths of a digit.
+        hand: of the person who writes; None: somebody else's for each line.
     """
-    hand, rng = draw_hand(draws), draws.rng
+    hand, rng = hand or draw_hand(draws), draws.rng
     font = int(rng.choice(np.flatnonzero(sources.fonts.kinds == "hand")))
     at, before, glyphs = 0.0, "", []
     for character in text:

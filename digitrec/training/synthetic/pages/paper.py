@@ -1,5 +1,6 @@
 """Turns a drawn sheet into a scan or a photo: paper, pen, light, desk, scanner margin, lens and file format."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import cv2
@@ -18,7 +19,7 @@ _PENS = {
     "red": (170, 35, 40),
     "green": (25, 105, 60),
 }
-_PRINTS = {"black": (40, 40, 45), "grey": (130, 130, 135), "blue": (120, 150, 200), "red": (200, 120, 110)}
+PRINTS = {"black": (40, 40, 45), "grey": (130, 130, 135), "blue": (120, 150, 200), "red": (200, 120, 110)}
 _SMALL = 8
 """Light and texture are smooth: drawn at an eighth of the size."""
 
@@ -64,15 +65,15 @@ def specks(sheet: Sheet, draws: Parameters, count: int, low: float, high: float,
         np.maximum(sheet.ink, spot, out=sheet.ink)
 
 
-def colour(sheet: Sheet, draws: Parameters) -> Floats:
-    """Return the sheet in colour, (h, w, 3), 0..255, in even light."""
+def colour(sheet: Sheet, draws: Parameters, prints: Mapping[str, tuple[int, int, int]] = PRINTS) -> Floats:
+    """Return the sheet in colour, (h, w, 3), 0..255, in even light; one of the colours of `prints` is the print's."""
     rng, shape = draws.rng, sheet.shape
     pen = draws.one_of("pen", [*_PENS], (0.25, 0.25, 0.35, 0.08, 0.07))
-    print_colour = draws.one_of("print", [*_PRINTS])
+    print_colour = draws.one_of("print", [*prints])
     base = draws.uniform("paper_level", 185, 252) + np.array([0, rng.uniform(-4, 2), rng.uniform(-16, 4)])  # (3,)
     grain = _noise(shape, float(rng.uniform(0.5, 2.0)), rng) * np.float32(draws.uniform("grain", 0, 4))
     page = np.asarray(base, np.float32) + grain[..., None]  # (h, w, 3)
-    _cover(page, sheet.printed * np.float32(draws.uniform("print_cover", 0.35, 0.95)), _PRINTS[print_colour])
+    _cover(page, sheet.printed * np.float32(draws.uniform("print_cover", 0.35, 0.95)), prints[print_colour])
     ink = sheet.ink
     if pen == "pencil":  # graphite catches on the grain of the paper
         ink = ink * np.clip(0.85 + 0.2 * _noise(shape, 1.0, rng), 0.3, 1)
@@ -112,21 +113,38 @@ def encoded(picture: Picture, draws: Parameters) -> Encoded:
     return Encoded(".jpg", cv2.imencode(".jpg", picture, quality)[1].tobytes())
 
 
-def on_desk(sheet: Sheet, page: Floats, draws: Parameters) -> tuple[Floats, Floats]:
-    """Lay a page on a desk and look at it at an angle.
+def on_desk(
+    sheet: Sheet,
+    page: Floats,
+    draws: Parameters,
+    edges: tuple[int, int] = (1, 4),
+    desk_share: tuple[float, float] = (0.03, 0.22),
+    turn: float = 9,
+) -> tuple[Floats, Floats]:
+    """Lay a page on a desk and photograph it at an angle.
+
+    Args:
+        sheet: the page's ink.
+        page: the page in colour, (h, w, 3), 0..255.
+        draws: what chance decides.
+        edges: least and most edges of the paper that the picture shows.
+        desk_share: width of the desk beside such an edge, over the page's.
+        turn: largest angle of a page with three or four visible edges, degrees; others: a third of it.
 
     Returns:
         The picture, (h, w, 3), and the ink in it, (h, w).
     """
     rng, (height, width) = draws.rng, sheet.shape
     corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
-    sides = draws.whole("paper_edges", 1, 4)
+    sides = draws.whole("paper_edges", *edges)
     visible = rng.permutation([True] * sides + [False] * (4 - sides))  # left, top, right, foot
-    inset = [float(rng.uniform(0.03, 0.22) if is_visible else rng.uniform(-0.12, -0.04)) for is_visible in visible]
+    inset = [float(rng.uniform(*desk_share) if is_visible else rng.uniform(-0.12, -0.04)) for is_visible in visible]
     frame_h, frame_w = round(height * (1 + inset[1] + inset[3])), round(width * (1 + inset[0] + inset[2]))
     offset = np.array([inset[0] * width, inset[1] * height])
     middle = np.array([width, height]) / 2
-    turn = np.deg2rad(draws.uniform("turn_degrees", -9, 9) if sides > 2 else draws.uniform("turn_degrees", -3, 3))
+    turn = np.deg2rad(
+        draws.uniform("turn_degrees", -turn, turn) if sides > 2 else draws.uniform("turn_degrees", -turn / 3, turn / 3)
+    )
     matrix = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     bend = draws.uniform("perspective", 0, 0.07) * min(height, width)
     placed = ((corners - middle) @ matrix.T + middle + offset + rng.uniform(-bend, bend, (4, 2))).astype(np.float32)
@@ -142,6 +160,25 @@ def on_desk(sheet: Sheet, page: Floats, draws: Parameters) -> tuple[Floats, Floa
     ink = cv2.warpPerspective(sheet.ink, warp, size, flags=cv2.INTER_LINEAR)
     picture = seen_page * cover[..., None] + ground * (1 - cover[..., None])
     return np.asarray(picture, np.float32), np.asarray(ink, np.float32)
+
+
+def tilted(page: Floats, draws: Parameters, turn: float, bend: float) -> Floats:
+    """Photograph a page, (h, w, 3), that fills the picture: turned up to `turn` degrees, corners moved up to `bend`.
+
+    The picture holds all of the page; beside it the paper goes on.
+    """
+    height, width = page.shape[:2]
+    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
+    angle = np.deg2rad(draws.uniform("tilt_degrees", -turn, turn))
+    matrix = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    reach = draws.uniform("bend", 0, bend) * min(height, width)
+    placed = corners @ matrix.T + draws.rng.uniform(-reach, reach, (4, 2))
+    placed = (placed - placed.min(axis=0)).astype(np.float32)
+    size = (int(np.ceil(placed[:, 0].max())), int(np.ceil(placed[:, 1].max())))
+    warp = cv2.getPerspectiveTransform(corners, placed)
+    return np.asarray(
+        cv2.warpPerspective(page, warp, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.float32
+    )
 
 
 def black_margin(page: Floats, draws: Parameters, most: float) -> Floats:
