@@ -10,6 +10,7 @@ from urllib.parse import unquote_to_bytes
 # Characters that change the display order of a line (Unicode, UAX #9).
 _BIDI = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
 _UNSAFE = re.compile(f"[\\x00-\\x1f\\x7f-\\x9f%{_BIDI}\ud800-\udfff]")
+_ANSWER = re.compile(r"[+-]?[0-9]+([.,][0-9]+)*|[0-9][0-9 +\-.,/:]*")
 _FORMULA = re.compile("[=+\\-@'\t\r\uff1d\uff0b\uff0d\uff20\uff07]")
 
 
@@ -40,6 +41,15 @@ def escape_cell(text: str) -> str:
     return guard_formula(escape(text))
 
 
+def escape_answer(text: str) -> str:
+    """Escape an answer or a label for a CSV cell: digits with spaces and signs stay as they are.
+
+    >>> escape_answer("-5"), escape_answer("12/03/2024 7"), escape_answer("-5 7"), escape_answer("=7")
+    ('-5', '12/03/2024 7', "'-5 7", "'=7")
+    """
+    return text if _ANSWER.fullmatch(text) else escape_cell(text)
+
+
 def guard_formula(text: str) -> str:
     """Prefix an escaped text that a spreadsheet would take for a formula with an apostrophe.
 
@@ -50,7 +60,7 @@ def guard_formula(text: str) -> str:
 
 
 def unescape_cell(text: str) -> str:
-    r"""Return the name that `escape_cell` wrote.
+    r"""Return the text that `escape_cell` or `escape_answer` wrote.
 
     >>> unescape_cell(escape_cell("=7%\n.png")) == "=7%\n.png"
     True

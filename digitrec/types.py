@@ -1,5 +1,6 @@
 """Define the frozen dataclasses and enumerations that travel between packages."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -82,12 +83,23 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """Bounding box of a digit, in pixels of the upright page (EXIF orientation applied)."""
+    """Bounding box of a digit or number, in pixels of the upright page (EXIF orientation applied)."""
 
     x: int
     y: int
     width: int
     height: int
+
+    @classmethod
+    def enclose(cls, boxes: "Sequence[Box]") -> "Box":
+        """Return the smallest box that holds all of these, at least one.
+
+        >>> Box.enclose([Box(1, 5, 2, 3), Box(4, 2, 3, 4)])
+        Box(x=1, y=2, width=6, height=6)
+        """
+        left, top = min(box.x for box in boxes), min(box.y for box in boxes)
+        right, bottom = max(box.x + box.width for box in boxes), max(box.y + box.height for box in boxes)
+        return cls(left, top, right - left, bottom - top)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,13 +196,15 @@ class OutputFormat:
 
     columns: tuple[str, ...]
     digit_columns: tuple[str, ...]
+    number_columns: tuple[str, ...]
+    """Empty for a batch that 0.1 recorded: it has no table of numbers."""
     schema_version: int
     csv_profile: str
     model_id: str
     app_version: str
     processed_at: str
-    threshold: float | None
-    """Lowest confidence that was accepted; None for a batch restored from its CSV."""
+    thresholds: Thresholds | None
+    """Lowest confidences that were accepted; None for a batch restored from its CSV."""
     max_error: float | None
 
 

@@ -193,12 +193,13 @@ class ServiceHarness:
         return OutputFormat(
             columns=csv_tables.COLUMNS,
             digit_columns=csv_tables.DIGIT_COLUMNS,
+            number_columns=csv_tables.NUMBER_COLUMNS,
             schema_version=csv_tables.SCHEMA_VERSION,
             csv_profile=self.settings.csv_profile,
             model_id=self.reader.classifier.fingerprint,
             app_version="test",
             processed_at=format_utc(self.now_s),
-            threshold=0.5,
+            thresholds=Thresholds(0.5, 0.5),
             max_error=0.005,
         )
 

@@ -15,7 +15,7 @@ from digitrec.storage.corrections import (
 )
 from digitrec.storage.ledger import Ledger
 from digitrec.types import Batch, BatchStage, PageStatus, Reason, TableRow
-from tests.storage.test_csv_tables import OUTPUT_FORMAT, ROW
+from tests.storage.test_csv_tables import NUMBER, OUTPUT_FORMAT, ROW
 
 BATCH_ID = ROW.batch_id
 AT = "2026-01-03T10:00:00.000Z"
@@ -27,9 +27,10 @@ def row(number: int, status: PageStatus = PageStatus.REVIEW, text: str = "7", **
     reason = change.pop("reason", reasons.get(status))
     path = change.pop("path", f"desk/{number}.png")
     digits = ROW.reading.digits * len(text)
-    read = replace(ROW.reading, status=status, text=text, reason=reason, digits=digits, **change)  # type: ignore[arg-type]
+    read_number = replace(NUMBER, text=text, digits=digits, status=status, reason=reason)
+    read = replace(ROW.reading, status=status, text=text, reason=reason, numbers=(read_number,) * bool(text), **change)  # type: ignore[arg-type]
     if status is PageStatus.REJECTED:
-        read = replace(read, text="", confidence=None, runner_up="", runner_up_confidence=None, digits=())
+        read = replace(read, text="", confidence=None, runner_up="", runner_up_confidence=None, numbers=())
     return replace(ROW, row=number, path=str(path), sha256=f"{number:064x}", reading=read)
 
 

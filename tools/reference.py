@@ -104,6 +104,9 @@ def tables() -> Iterator[str]:
     yield "RFC 4180: comma, CRLF, a header, UTF-8 (with a byte order mark if `csv_profile` is `excel`); rows sorted by"
     yield "path, then page. An empty cell is a missing value. Times are ISO 8601, UTC. Read every column as text,"
     yield 'or "0650" loses its zero: [Excel and pandas](../howto/excel.md).'
+    yield ""
+    yield "A cell that a spreadsheet would take for a formula has a `'` in front. A number with its sign (`-5`,"
+    yield "`+3,14`) and a text that begins with a digit and holds only digits, spaces and `+ - . , / :` have none."
     yield from ("", "## outbox/BATCH.csv", "")
     yield "One row for each page of each file. It is complete when it appears and never changes."
     yield "`outbox/corrected/BATCH.csv` has the same columns."
@@ -113,6 +116,14 @@ def tables() -> Iterator[str]:
     yield "it is a copy of the batch published last. It is replaced whole; of several workers the last one wins."
     yield ""
     yield from _table(("column", "meaning"), ((f"`{name}`", words.COLUMNS[name]) for name in csv_tables.COLUMNS))
+    yield from ("", "## outbox/BATCH.numbers.csv", "")
+    yield "One row for each number found. A wide gap, a line between cells or a new row ends a number. Batches that"
+    yield "version 0.1 recorded have no such table."
+    yield ""
+    visible = (
+        (f"`{name}`", words.NUMBER_COLUMNS.get(name, "As in the main table.")) for name in csv_tables.NUMBER_COLUMNS
+    )
+    yield from _table(("column", "meaning"), visible)
     yield from ("", "## outbox/BATCH.digits.csv", "")
     yield "One row for each digit found. What `p0` to `p9` lack to 1 is the probability that it is no digit."
     yield ""

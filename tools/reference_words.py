@@ -4,7 +4,7 @@ A key that is missing here, or is not in the code any more, fails tests/tools/te
 """
 
 COLUMNS = {
-    "schema_version": "1. Columns are only ever added at the end; anything else raises it.",
+    "schema_version": "2. Columns are only ever added at the end; anything else raises it.",
     "batch_id": "Which batch: when it was claimed (UTC), and eight random hexadecimal digits.",
     "row": "The row in the batch, from 1.",
     "file": "Path under the inbox. Odd characters as `%XX`; a leading `=`, `+`, `-`, `@` or `'` behind a `'`.",
@@ -12,12 +12,12 @@ COLUMNS = {
     "page": "From 1.",
     "status": "`accepted`, `review` (look at it; the columns hold the best guess), `rejected` (no answer); in "
     "`corrected/` also `corrected` and `confirmed`.",
-    "text": 'All digits, left to right, top to bottom: "7", "39287", "0650".',
-    "digit": "The digit, if there is exactly one.",
+    "text": 'The numbers of the page in reading order, one space between them: "7", "39287", "21 37 65".',
+    "digit": "The digit, if the page holds one digit and nothing else.",
     "confidence": "How probable it is that `text` is right, 0 to 1, six decimals.",
     "runner_up": "The next best answer.",
     "runner_up_confidence": "How probable that one is.",
-    "digit_count": "How many digits were found.",
+    "digit_count": "How many digits `text` has.",
     "reason_code": "Why it was not accepted: one of the [reason codes](codes.md#reason-codes).",
     "reason": "The same in words, with details.",
     "duplicate_of": "`<batch>/<row>` of the first page with the same bytes.",
@@ -31,16 +31,37 @@ COLUMNS = {
     "processed_at": "When its batch was answered, UTC.",
     "model_id": "Which model answered.",
     "app_version": "Which version of digitrec.",
+    "number_count": "How many numbers `text` has; one row each in `BATCH.numbers.csv`.",
 }
-DIGIT_COLUMNS = {
-    "index": "Which digit of the page, from 1, in reading order.",
+NUMBER_COLUMNS = {
+    "number": "Which number of the page, from 1, in reading order.",
+    "line": "The line of the page from 1, as laid out; in a ruled table the row of its cell.",
+    "column": "The position in that line from 1; in a ruled table the column of its cell.",
     "x": "Left edge of its box, in pixels of the page as a person sees it.",
     "y": "Upper edge.",
     "width": "Of the box.",
     "height": "Of the box.",
-    "digit": "The most probable one.",
-    "confidence": "Its probability.",
-} | {f"p{digit}": f"Probability that it is a {digit}." for digit in range(10)}
+    "text": 'The number as written: "7", "0650".',
+    "confidence": "How probable it is that `text` is right, 0 to 1, six decimals.",
+    "status": "`accepted` or `review`; each number has its own.",
+    "reason_code": "Why it was not accepted; empty if it was.",
+}
+"""Descriptions of the columns of the table of numbers; those before `number` are in the main table."""
+DIGIT_COLUMNS = (
+    {
+        "index": "Which digit of the page, from 1, in reading order.",
+        "x": "Left edge of its box, in pixels of the page as a person sees it.",
+        "y": "Upper edge.",
+        "width": "Of the box.",
+        "height": "Of the box.",
+        "digit": "The most probable one.",
+        "confidence": "Its probability.",
+    }
+    | {f"p{digit}": f"Probability that it is a {digit}." for digit in range(10)}
+    | {
+        "number": "Which number of the page it belongs to: `number` in `BATCH.numbers.csv`.",
+    }
+)
 """Descriptions of the columns of the digit table; columns of the main table are not repeated."""
 EXPORT_COLUMNS = {
     "corrected_by": "Who corrected or confirmed the row last.",
@@ -98,6 +119,7 @@ FIXES = {
     "ambiguous_layout": "Look at it. Scan less of the page, or one number a page.",
     "other_marks": "Look at it: beside the number there is something that could be writing. Type the number if that is "
     "all that counts.",
+    "turned": "Look at it, turned. Scan it the right way up, or type the numbers.",
     "empty_file": "Scan it again; the writer made the file and never filled it.",
     "not_an_image": "Open it yourself: by its content it is no picture and no PDF, whatever its name says.",
     "truncated": "Copy or scan it again. Have the scanner write `NAME.part` and rename it "

@@ -250,7 +250,7 @@ def make_label_lookup(settings: Settings) -> Callable[[], LabelLookup]:
 
 def make_output_format(settings: Settings, package: ModelPackage, thresholds: Thresholds, now: str) -> OutputFormat:
     """Return the output format of a batch that is recorded now."""
-    return csv_tables.current_format(settings.csv_profile, package.card.id, now, thresholds.digit, settings.max_error)
+    return csv_tables.current_format(settings.csv_profile, package.card.id, now, thresholds, settings.max_error)
 
 
 def make_change_source(settings: Settings, stop: ShutdownSignal) -> watcher.ChangeSource:

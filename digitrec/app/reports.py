@@ -106,12 +106,12 @@ def load_batch_facts(settings: Settings, ledger: Ledger, batch_id: str) -> Batch
         opened_at=batch.opened_at,
         processed_at=output_format.processed_at,
         files=count,
-        threshold=output_format.threshold,
+        threshold=output_format.thresholds.digit if output_format.thresholds else None,
         max_error=output_format.max_error,
         csv=table if isinstance(table, str) else f"../../{settings.outbox.name}/{table.name}",
         rows=[
             _to_row_facts(row, previews.get(row.row), reviews.get(row.row))
-            for row in ledger.rows(batch_id, with_digits=False)
+            for row in ledger.rows(batch_id, with_numbers=False)
         ],
         deferred=[
             DeferredFacts(text.escape(claim.path), claim.detail)

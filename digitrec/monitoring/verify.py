@@ -139,7 +139,7 @@ def _list_entries(workspace: Path) -> Iterator[tuple[str, Path]]:
     folders = (outbox / "done", outbox / "rejected", *(claimed / name for name in _list_names(claimed)))
     for folder in (*tables, *folders):
         for name in _list_names(folder):
-            batch_id = name.removesuffix(".csv").removesuffix(".digits") if folder in tables else name
+            batch_id = csv_tables.get_batch_id(name) if folder in tables else name
             if BATCH_ID.fullmatch(batch_id):
                 yield batch_id, folder / name
 
@@ -178,11 +178,7 @@ def _compare_tables(
         has_row = claim.path in answered
         if has_row is (claim.outcome in {FileOutcome.DEFERRED, None}):
             yield f"{batch.id}: {escape(claim.path)} is {claim.outcome} and has {'a' if has_row else 'no'} row"
-    texts = {
-        f"{batch.id}.csv": csv_tables.render_main(rows, batch.output_format),
-        f"{batch.id}.digits.csv": csv_tables.render_digits(rows, batch.output_format),
-    }
-    for name, text in texts.items():
+    for name, text in csv_tables.render_tables(batch.id, rows, batch.output_format).items():
         content = read(name)
         if not rows:
             if content is not None:

@@ -1,12 +1,11 @@
 """Rebuild a lost or damaged ledger from the outbox, and missing tables from the ledger.
 
-No CSV has the deferred files, the threshold, the corrections of unfinished reviews, and the reviewers: these are lost
+No CSV has the deferred files, the thresholds, the corrections of unfinished reviews, and the reviewers: these are lost
 with a ledger.
 """
 
 import csv
 import errno
-import io
 import json
 import os
 import sqlite3
@@ -21,8 +20,8 @@ from digitrec.storage import corrected_tables, csv_tables, removals
 from digitrec.storage.claims import Claim, FileOutcome
 from digitrec.storage.ledger import Ledger
 from digitrec.storage.object_client import ObjectStore
-from digitrec.text import escape, unescape_cell
-from digitrec.types import Batch, BatchStage, Box, Digit, OutputFormat, PageReading, PageStatus, Reason, TableRow
+from digitrec.storage.table_reader import read_batch_tables
+from digitrec.types import Batch, BatchStage, TableRow
 
 _MAX_NAME_NUMBER = 100
 _MAX_REASON_BYTES = 1 << 20
@@ -102,13 +101,7 @@ def restore_batch(ledger: Ledger, batch_id: str, outbox: Path, inbox: Path) -> b
     if not table.is_file():
         return False
     try:
-        columns, lines = _read_table(table, batch_id)
-        digit_columns, digit_lines = _read_table(outbox / f"{batch_id}.digits.csv", batch_id)
-        if not lines:
-            raise ValueError("it has no rows")
-        digits = _parse_digits(digit_lines)
-        rows = [_parse_row(line, tuple(digits.get(line["row"], ()))) for line in lines]
-        output_format = _parse_output_format(lines[0], columns, digit_columns, "excel" if _has_bom(table) else "plain")
+        output_format, rows = read_batch_tables(outbox, batch_id)
         by_path: dict[str, list[TableRow]] = {}
         for row in rows:
             by_path.setdefault(row.path, []).append(row)
@@ -131,74 +124,6 @@ def _restore_corrections(ledger: Ledger, batch_id: str, outbox: Path) -> int:
     except (ValueError, KeyError, csv.Error, DigitrecError) as why:
         logs.warning("the corrections of a batch cannot be read back", batch=batch_id, why=why)
         return 0
-
-
-def _parse_output_format(
-    first: Mapping[str, str], columns: tuple[str, ...], digit_columns: tuple[str, ...], csv_profile: str
-) -> OutputFormat:
-    return OutputFormat(
-        columns=columns,
-        digit_columns=digit_columns,
-        schema_version=int(first["schema_version"]),
-        csv_profile=csv_profile,
-        model_id=first["model_id"],
-        app_version=first["app_version"],
-        processed_at=first["processed_at"],
-        threshold=None,
-        max_error=None,
-    )
-
-
-def _has_bom(table: Path) -> bool:
-    with table.open("rb") as file:
-        return file.read(3) == b"\xef\xbb\xbf"
-
-
-def _read_table(table: Path, batch_id: str) -> tuple[tuple[str, ...], list[dict[str, str]]]:
-    reader = csv.DictReader(io.StringIO(table.read_bytes().decode("utf-8-sig"), newline=""), strict=True)
-    lines = list(reader)
-    for line in lines:
-        if None in line or None in line.values():
-            raise ValueError(f"line {reader.line_num} or one before it has not as many cells as the header")
-        if line["batch_id"] != batch_id:
-            raise ValueError(f"it has a row of batch {escape(line['batch_id'])}")
-    return tuple(reader.fieldnames or ()), lines
-
-
-def _parse_digits(lines: Sequence[Mapping[str, str]]) -> dict[str, list[Digit]]:
-    digits: dict[str, list[Digit]] = {}
-    for line in lines:
-        box = Box(*(int(line[name]) for name in ("x", "y", "width", "height")))
-        digits.setdefault(line["row"], []).append(Digit(box, tuple(float(line[f"p{digit}"]) for digit in range(10))))
-    return digits
-
-
-def _parse_row(line: Mapping[str, str], digits: tuple[Digit, ...]) -> TableRow:
-    reading = PageReading(
-        page=int(line["page"]),
-        status=PageStatus(line["status"]),
-        text=line["text"],
-        confidence=_parse_float(line["confidence"]),
-        runner_up=line["runner_up"],
-        runner_up_confidence=_parse_float(line["runner_up_confidence"]),
-        reason=Reason(line["reason_code"]) if line["reason_code"] else None,
-        detail=unescape_cell(line["reason"]),
-        format=line["format"],
-        width=int(line["width"]) if line["width"] else None,
-        height=int(line["height"]) if line["height"] else None,
-        digits=digits,
-    )
-    return TableRow(
-        batch_id=line["batch_id"],
-        row=int(line["row"]),
-        path=unescape_cell(line["file"]),
-        sha256=line["sha256"],
-        size=int(line["size_bytes"]),
-        received_at=line["received_at"],
-        label=unescape_cell(line["label"]),
-        duplicate_of=line["duplicate_of"],
-        reading=reading,
-    )
 
 
 def _make_claim(batch_id: str, path: str, rows: Sequence[TableRow], outbox: Path) -> Claim:
@@ -270,10 +195,6 @@ def _get_size(path: Path) -> int | None:
             raise
         return None
     return state.st_size if stat.S_ISREG(state.st_mode) else None
-
-
-def _parse_float(cell: str) -> float | None:
-    return float(cell) if cell else None
 
 
 def check_finished(batch_id: str, stages: Mapping[str, BatchStage]) -> None:

@@ -7,14 +7,13 @@ import hashlib
 import heapq
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 
-from digitrec.storage import schema
 from digitrec.storage.corrections import Correction, ReviewMethod, Verdict, read_history
 from digitrec.storage.ledger import Ledger
 from digitrec.text import unescape_cell
-from digitrec.types import Digit, PageStatus, TableRow
+from digitrec.types import PageStatus, TableRow
 
 Key = tuple[float, str, int]
 """Confidence (2 if there is no answer), batch and row: the sort key of every list."""
@@ -136,7 +135,6 @@ def read_entry(ledger: Ledger, batch_id: str, number: int) -> Entry | None:
     ask = "SELECT place FROM claims WHERE batch_id = ? AND path = ?"
     claim = ledger.query(ask, (batch_id, os.fsencode(row.path))).fetchone()
     corrections = read_history(ledger, batch_id, number)
-    row = _with_digits(row, _digits(ledger, batch_id, number))
     return Entry(row, os.fsdecode(claim[0]) if claim else "", corrections[-1] if corrections else None)
 
 
@@ -200,13 +198,3 @@ def _keys(ledger: Ledger, chosen: Filter, after: Key, most: int) -> list[Key]:
     where += f" AND {_CONFIDENCE} >= ? AND ({_CONFIDENCE}, readings.batch_id, readings.row) > (?, ?, ?)"
     ask = f"{_KEYS} WHERE {where} ORDER BY 1, 2, 3 LIMIT ?"
     return ledger.query(ask, (*values, after[0], *after, most)).fetchall()
-
-
-def _digits(ledger: Ledger, batch_id: str, number: int) -> tuple[Digit, ...]:
-    columns = ", ".join(("x", "y", "width", "height", *(f"p{digit}" for digit in range(10))))
-    ask = f"SELECT {columns} FROM digits WHERE batch_id = ? AND row = ? ORDER BY place"
-    return tuple(schema.decode_digit(record) for record in ledger.query(ask, (batch_id, number)))
-
-
-def _with_digits(row: TableRow, digits: tuple[Digit, ...]) -> TableRow:
-    return replace(row, reading=replace(row.reading, digits=digits))

@@ -5,29 +5,37 @@ import csv
 import heapq
 import io
 import os
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import digitrec
 from digitrec import files, logs, text
-from digitrec.types import Digit, OutputFormat, PageReading, PageStatus, TableRow
+from digitrec.types import Digit, Number, OutputFormat, PageReading, TableRow, Thresholds
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 LATEST_NAME = "latest.csv"
 _BOM = "\ufeff"
 
 _Cell = Callable[[TableRow, OutputFormat], object]
-_DigitCell = Callable[[TableRow, int, Digit], object]
+_NumberCell = Callable[[int, Number], object]
+"""Cell of a number; the first argument is its position on the page, from 1."""
+_DigitCell = Callable[[int, Digit, int], object]
+"""Cell of a digit; the other arguments are its position on the page and that of its number, both from 1."""
 
 
 def _format_number(value: float | None) -> str:
     return "" if value is None else f"{value:.6f}"
 
 
-def _count_digits(read: PageReading) -> int | str:
-    if read.status is PageStatus.CORRECTED:  # the digits that a person saw
-        return len(read.text) or ""
-    return len(read.digits) if read.text else ""
+def _format_probability(value: int, _: int, digit: Digit, __: int) -> str:
+    return _format_number(digit.probabilities[value])
+
+
+def _escape_label(row: TableRow, output_format: OutputFormat) -> str:
+    escape = text.escape_cell if output_format.schema_version == 1 else text.escape_answer
+    return escape(row.label)
 
 
 _CELLS: dict[str, _Cell] = {
@@ -38,16 +46,16 @@ _CELLS: dict[str, _Cell] = {
     "group": lambda row, _: text.escape_cell(get_group(row.path)),
     "page": lambda row, _: row.reading.page,
     "status": lambda row, _: row.reading.status,
-    "text": lambda row, _: row.reading.text,
-    "digit": lambda row, _: row.reading.text if len(row.reading.text) == 1 else "",
+    "text": lambda row, _: text.escape_answer(row.reading.text),
+    "digit": lambda row, _: row.reading.text if re.fullmatch("[0-9]", row.reading.text) else "",
     "confidence": lambda row, _: _format_number(row.reading.confidence),
-    "runner_up": lambda row, _: row.reading.runner_up,
+    "runner_up": lambda row, _: text.escape_answer(row.reading.runner_up),
     "runner_up_confidence": lambda row, _: _format_number(row.reading.runner_up_confidence),
-    "digit_count": lambda row, _: _count_digits(row.reading),
+    "digit_count": lambda row, _: sum(map(str.isdigit, row.reading.text)) or "",
     "reason_code": lambda row, _: row.reading.reason or "",
     "reason": lambda row, _: text.escape_cell(row.reading.detail),
     "duplicate_of": lambda row, _: row.duplicate_of,
-    "label": lambda row, _: text.escape_cell(row.label),
+    "label": _escape_label,
     "format": lambda row, _: row.reading.format,
     "width": lambda row, _: row.reading.width,
     "height": lambda row, _: row.reading.height,
@@ -57,24 +65,41 @@ _CELLS: dict[str, _Cell] = {
     "processed_at": lambda _, output_format: output_format.processed_at,
     "model_id": lambda _, output_format: output_format.model_id,
     "app_version": lambda _, output_format: output_format.app_version,
+    "number_count": lambda row, _: len(row.reading.text.split()) or "",
+}
+
+_PAGE_CELLS: dict[str, _Cell] = {name: _CELLS[name] for name in ("schema_version", "batch_id", "row", "file", "page")}
+"""First columns of the tables of numbers and digits."""
+
+_NUMBER_CELLS: dict[str, _NumberCell] = {
+    "number": lambda position, _: position,
+    "line": lambda _, number: number.line,
+    "column": lambda _, number: number.column,
+    "x": lambda _, number: number.box.x,
+    "y": lambda _, number: number.box.y,
+    "width": lambda _, number: number.box.width,
+    "height": lambda _, number: number.box.height,
+    "text": lambda _, number: text.escape_answer(number.text),
+    "confidence": lambda _, number: _format_number(number.confidence),
+    "status": lambda _, number: number.status,
+    "reason_code": lambda _, number: number.reason or "",
 }
 
 _DIGIT_CELLS: dict[str, _DigitCell] = {
-    "batch_id": lambda row, _, __: row.batch_id,
-    "row": lambda row, _, __: row.row or "",
-    "file": lambda row, _, __: text.escape_cell(row.path),
-    "page": lambda row, _, __: row.reading.page,
-    "index": lambda _, index, __: index,
-    "x": lambda _, __, digit: digit.box.x,
-    "y": lambda _, __, digit: digit.box.y,
-    "width": lambda _, __, digit: digit.box.width,
-    "height": lambda _, __, digit: digit.box.height,
-    "digit": lambda _, __, digit: digit.digit,
-    "confidence": lambda _, __, digit: _format_number(digit.confidence),
+    "index": lambda index, _, __: index,
+    "x": lambda _, digit, __: digit.box.x,
+    "y": lambda _, digit, __: digit.box.y,
+    "width": lambda _, digit, __: digit.box.width,
+    "height": lambda _, digit, __: digit.box.height,
+    "digit": lambda _, digit, __: digit.digit,
+    "confidence": lambda _, digit, __: _format_number(digit.confidence),
+    **{f"p{value}": partial(_format_probability, value) for value in range(10)},
+    "number": lambda _, __, position: position,
 }
 
 COLUMNS = tuple(_CELLS)
-DIGIT_COLUMNS = ("schema_version", *_DIGIT_CELLS, *(f"p{digit}" for digit in range(10)))
+NUMBER_COLUMNS = (*_PAGE_CELLS, *_NUMBER_CELLS)
+DIGIT_COLUMNS = (*_PAGE_CELLS, *_DIGIT_CELLS)
 
 
 def get_group(path: str) -> str:
@@ -93,18 +118,19 @@ def sort_key(path: str, page: int) -> tuple[str, int]:
 
 
 def current_format(
-    csv_profile: str, model_id: str, processed_at: str, threshold: float | None, max_error: float | None
+    csv_profile: str, model_id: str, processed_at: str, thresholds: Thresholds | None, max_error: float | None
 ) -> OutputFormat:
     """Return the output format of a batch that this version records."""
     return OutputFormat(
         columns=COLUMNS,
         digit_columns=DIGIT_COLUMNS,
+        number_columns=NUMBER_COLUMNS,
         schema_version=SCHEMA_VERSION,
         csv_profile=csv_profile,
         model_id=model_id,
         app_version=digitrec.__version__,
         processed_at=processed_at,
-        threshold=threshold,
+        thresholds=thresholds,
         max_error=max_error,
     )
 
@@ -123,26 +149,56 @@ def format_cells(row: TableRow, output_format: OutputFormat) -> dict[str, str]:
     return {column: "" if value is None else str(value) for column, value in cells.items()}
 
 
-def render_digits(rows: Sequence[TableRow], output_format: OutputFormat) -> str:
-    """Return the table of digits, one row per digit."""
-    cells = (
-        (
-            output_format.schema_version,
-            *(cell(row, index, digit) for cell in _DIGIT_CELLS.values()),
-            *map(_format_number, digit.probabilities),
-        )
+def render_numbers(rows: Iterable[TableRow], output_format: OutputFormat) -> str:
+    """Return the table of numbers, one row per number."""
+    columns = output_format.number_columns
+    cells = [_NUMBER_CELLS[column] for column in columns[len(_PAGE_CELLS) :]]
+    lines = (
+        (*_page_cells(row, output_format), *(cell(position, number) for cell in cells))
         for row in rows
-        for index, digit in enumerate(row.reading.digits, start=1)
+        for position, number in enumerate(row.reading.numbers, start=1)
     )
-    return _format_csv(output_format, output_format.digit_columns, cells)
+    return _format_csv(output_format, columns, lines)
+
+
+def render_digits(rows: Iterable[TableRow], output_format: OutputFormat) -> str:
+    """Return the table of digits, one row per digit."""
+    columns = output_format.digit_columns
+    cells = [_DIGIT_CELLS[column] for column in columns[len(_PAGE_CELLS) :]]
+    lines = (
+        (*_page_cells(row, output_format), *(cell(index, digit, position) for cell in cells))
+        for row in rows
+        for index, (digit, position) in enumerate(_iter_digits(row.reading), start=1)
+    )
+    return _format_csv(output_format, columns, lines)
+
+
+def _page_cells(row: TableRow, output_format: OutputFormat) -> list[object]:
+    return [cell(row, output_format) for cell in _PAGE_CELLS.values()]
+
+
+def _iter_digits(reading: PageReading) -> Iterator[tuple[Digit, int]]:
+    """Yield each digit of a page with the position of its number, from 1."""
+    for position, number in enumerate(reading.numbers, start=1):
+        for digit in number.digits:
+            yield digit, position
 
 
 def render_tables(batch_id: str, rows: Sequence[TableRow], output_format: OutputFormat) -> dict[str, str]:
-    """Return both tables of a batch by file name, digits first: a visible main table is complete."""
-    return {
-        f"{batch_id}.digits.csv": render_digits(rows, output_format),
-        f"{batch_id}.csv": render_main(rows, output_format),
-    }
+    """Return the tables of a batch by file name, the main table last: a visible main table is complete."""
+    tables = {f"{batch_id}.digits.csv": render_digits(rows, output_format)}
+    if output_format.number_columns:
+        tables[f"{batch_id}.numbers.csv"] = render_numbers(rows, output_format)
+    return tables | {f"{batch_id}.csv": render_main(rows, output_format)}
+
+
+def get_batch_id(name: str) -> str:
+    """Return the batch of a table by its file name; the name itself for another file.
+
+    >>> get_batch_id("20260102T030405Z-00000000.numbers.csv")
+    '20260102T030405Z-00000000'
+    """
+    return name.removesuffix(".csv").removesuffix(".digits").removesuffix(".numbers")
 
 
 def find_published(outbox: Path) -> list[str]:

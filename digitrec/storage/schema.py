@@ -3,10 +3,24 @@
 import json
 import os
 import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from digitrec.storage.claims import Claim, DeferredFile, FileOutcome, RemovalKind, RemovedOriginal
-from digitrec.types import Batch, BatchStage, Box, Digit, OutputFormat, PageReading, PageStatus, Reason, TableRow
+from digitrec.types import (
+    Batch,
+    BatchStage,
+    Box,
+    Digit,
+    Number,
+    OutputFormat,
+    PageReading,
+    PageStatus,
+    Reason,
+    TableRow,
+    Thresholds,
+)
 
 _CLAIM = (
     *("batch_id", "path", "inode", "size", "mtime_ns", "is_fresh", "received_at"),
@@ -17,7 +31,9 @@ _READING = (
     *("reason", "detail", "duplicate_of", "label", "format", "width", "height", "size", "sha256", "received_at"),
 )
 _PROBABILITIES = tuple(f"p{digit}" for digit in range(10))
-_DIGIT = ("batch_id", "row", "place", "x", "y", "width", "height", *_PROBABILITIES)
+_BOX = ("x", "y", "width", "height")
+_NUMBER = ("batch_id", "row", "number", "line", '"column"', *_BOX, "text", "confidence", "status", "reason")
+_DIGIT = ("batch_id", "row", "place", *_BOX, *_PROBABILITIES, "number")
 _DEFERRED = ("inode", "size", "mtime_ns", "sha256", "why", "first_at_s", "tries", "next_at_s")
 _REMOVAL = ("batch_id", "path", "what", "at", "place")
 
@@ -29,6 +45,7 @@ def _insert_statement(table: str, columns: tuple[str, ...], verb: str = "INSERT"
 INSERT_CLAIM = _insert_statement("claims", _CLAIM)
 INSERT_READING = _insert_statement("readings", (*_READING, "preview"))
 INSERT_DIGIT = _insert_statement("digits", _DIGIT)
+INSERT_NUMBER = _insert_statement("numbers", _NUMBER)
 INSERT_DEFERRED = _insert_statement("returned", _DEFERRED, "INSERT OR REPLACE")
 INSERT_REMOVAL = _insert_statement("departures", _REMOVAL, "INSERT OR REPLACE")
 ALL_CLAIMS = f"SELECT {', '.join(_CLAIM)} FROM claims"
@@ -37,7 +54,10 @@ SELECT_BATCHES = "SELECT batch_id, opened_at, stage, rendering FROM batches"
 SELECT_SAME_BYTES = "SELECT batch_id, row FROM readings WHERE sha256 = ? AND page = ? ORDER BY rowid"
 SELECT_CLAIMS = f"{ALL_CLAIMS} WHERE batch_id = ? ORDER BY path"
 SELECT_READINGS = f"{ALL_READINGS} WHERE batch_id = ? ORDER BY row"
-SELECT_DIGITS = f"SELECT {', '.join(('row', *_DIGIT[3:]))} FROM digits WHERE batch_id = ? ORDER BY row, place"
+SELECT_NUMBERS = f"SELECT {', '.join(('row', *_NUMBER[2:]))} FROM numbers"
+SELECT_DIGITS = f"SELECT {', '.join(('row', 'number', *_BOX, *_PROBABILITIES))} FROM digits"
+SELECT_OLD_DIGITS = f"SELECT {', '.join(('row', '0', *_BOX, *_PROBABILITIES))} FROM digits"
+"""Digits in a ledger of schema 4 or earlier, which has no numbers."""
 SELECT_DEFERRED = f"SELECT {', '.join(_DEFERRED)} FROM returned"
 SELECT_REMOVALS = f"SELECT {', '.join(_REMOVAL)} FROM departures"
 
@@ -49,8 +69,18 @@ def decode_batch(batch_id: str, opened_at: str, stage: str, rendering: str | Non
 
 
 def _decode_output_format(fields: dict[str, Any]) -> OutputFormat:
-    columns, digit_columns = tuple(fields.pop("columns")), tuple(fields.pop("digit_columns"))
-    return OutputFormat(columns=columns, digit_columns=digit_columns, **fields)
+    """Return the output format in a JSON object; 0.1 wrote one threshold, and no table of numbers."""
+    if "threshold" in fields:
+        threshold = fields.pop("threshold")
+        fields["thresholds"] = None if threshold is None else {"digit": threshold, "number": threshold}
+    thresholds = fields.pop("thresholds")
+    return OutputFormat(
+        columns=tuple(fields.pop("columns")),
+        digit_columns=tuple(fields.pop("digit_columns")),
+        number_columns=tuple(fields.pop("number_columns", ())),
+        thresholds=None if thresholds is None else Thresholds(**thresholds),
+        **fields,
+    )
 
 
 def encode_claim(claim: Claim) -> tuple[object, ...]:
@@ -109,27 +139,90 @@ def _encode_text(text: str) -> str | bytes:
     return os.fsencode(text) if any("\ud800" <= letter <= "\udfff" for letter in text) else text
 
 
-def encode_digits(row: TableRow) -> list[tuple[object, ...]]:
-    """Return the digits of a row as rows of `digits`."""
+def encode_numbers(row: TableRow) -> list[tuple[object, ...]]:
+    """Return the numbers of a row as rows of `numbers`."""
     return [
         (
-            row.batch_id,
-            row.row,
-            index,
-            digit.box.x,
-            digit.box.y,
-            digit.box.width,
-            digit.box.height,
-            *digit.probabilities,
+            *(row.batch_id, row.row, position, number.line, number.column, *_encode_box(number.box)),
+            *(number.text, number.confidence, number.status, number.reason or ""),
         )
-        for index, digit in enumerate(row.reading.digits, start=1)
+        for position, number in enumerate(row.reading.numbers, start=1)
     ]
 
 
-def decode_digit(values: tuple[object, ...]) -> Digit:
+def encode_digits(row: TableRow) -> list[tuple[object, ...]]:
+    """Return the digits of a row as rows of `digits`."""
+    digits = [
+        (position, digit) for position, number in enumerate(row.reading.numbers, start=1) for digit in number.digits
+    ]
+    return [
+        (row.batch_id, row.row, index, *_encode_box(digit.box), *digit.probabilities, position)
+        for index, (position, digit) in enumerate(digits, start=1)
+    ]
+
+
+def _encode_box(box: Box) -> tuple[int, int, int, int]:
+    return box.x, box.y, box.width, box.height
+
+
+def _decode_digit(values: Sequence[object]) -> Digit:
     """Return the digit in the columns x, y, width, height, p0 .. p9."""
-    x, y, width, height = (_check_int(value) for value in values[:4])
-    return Digit(Box(x, y, width, height), tuple(map(_check_real, values[4:])))
+    return Digit(Box(*map(_check_int, values[:4])), tuple(map(_check_real, values[4:])))
+
+
+def _decode_number(values: Sequence[object], digits: Sequence[Digit]) -> Number:
+    """Return the number in the columns line, column, x, y, width, height, text, confidence, status, reason."""
+    line, column, x, y, width, height = map(_check_int, values[:6])
+    text, confidence, status, reason = values[6:]
+    return Number(
+        line=line,
+        column=column,
+        box=Box(x, y, width, height),
+        text=str(text),
+        digits=tuple(digits),
+        confidence=_check_optional_real(confidence),
+        status=PageStatus(str(status)),
+        reason=Reason(str(reason)) if reason else None,
+    )
+
+
+def decode_rows(
+    readings: Iterable[Sequence[object]],
+    numbers: Iterable[Sequence[object]] = (),
+    digits: Iterable[Sequence[object]] = (),
+) -> list[TableRow]:
+    """Return the rows of a batch, in order.
+
+    Args:
+        readings: rows of `SELECT_READINGS`.
+        numbers: rows of `SELECT_NUMBERS`.
+        digits: rows of `SELECT_DIGITS` or `SELECT_OLD_DIGITS`.
+    """
+    digits_by_number: dict[tuple[object, object], list[Digit]] = {}
+    for row, position, *values in digits:
+        digits_by_number.setdefault((row, position), []).append(_decode_digit(values))
+    numbers_by_row: dict[object, list[Number]] = {}
+    for row, position, *values in numbers:
+        number = _decode_number(values, digits_by_number.get((row, position), ()))
+        numbers_by_row.setdefault(row, []).append(number)
+    return [
+        _decode_row(values, numbers_by_row.get(values[1], ()), digits_by_number.get((values[1], 0), ()))
+        for values in readings
+    ]
+
+
+def join_digits(reading: PageReading, digits: Sequence[Digit]) -> Number:
+    """Return the digits of a page as one number: that of a page which 0.1 read."""
+    return Number(
+        line=1,
+        column=1,
+        box=Box.enclose([digit.box for digit in digits]),
+        text=reading.text,
+        digits=tuple(digits),
+        confidence=reading.confidence,
+        status=reading.status,
+        reason=reading.reason,
+    )
 
 
 def encode_removal(removal: RemovedOriginal) -> tuple[object, ...]:
@@ -146,8 +239,8 @@ def decode_removal(values: tuple[object, ...]) -> RemovedOriginal:
     )
 
 
-def decode_row(values: tuple[object, ...], digits: tuple[Digit, ...] = ()) -> TableRow:
-    """Return the row in a row of `readings`, with its digits."""
+def _decode_row(values: Sequence[object], numbers: Sequence[Number], loose_digits: Sequence[Digit]) -> TableRow:
+    """Return the row in a row of `readings`, with its numbers; `loose_digits` belong to none of these."""
     columns = dict(zip(_READING, values, strict=True))
     reading = PageReading(
         page=_check_int(columns["page"]),
@@ -161,8 +254,10 @@ def decode_row(values: tuple[object, ...], digits: tuple[Digit, ...] = ()) -> Ta
         format=str(columns["format"]),
         width=_check_int(columns["width"]) if columns["width"] is not None else None,
         height=_check_int(columns["height"]) if columns["height"] is not None else None,
-        digits=digits,
+        numbers=tuple(numbers),
     )
+    if loose_digits:
+        reading = replace(reading, numbers=(join_digits(reading, loose_digits),))
     return TableRow(
         batch_id=str(columns["batch_id"]),
         row=_check_int(columns["row"]),

@@ -109,7 +109,7 @@ def test_the_service_accepts_by_the_new_threshold_and_names_the_copy(tmp_path: P
     predictions = predict.predict(Settings.load(tmp_path, {"max_error": 0.2}), sorted(scans.glob("*.png"))[:3])
 
     assert predictions.output_format.model_id == in_use(tmp_path).card.id
-    assert predictions.output_format.threshold == in_use(tmp_path).thresholds(0.2).digit
+    assert predictions.output_format.thresholds == in_use(tmp_path).thresholds(0.2)
 
 
 def test_calibrating_again_replaces_the_first_calibration(tmp_path: Path, scans: Path) -> None:

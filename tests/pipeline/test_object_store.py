@@ -96,7 +96,7 @@ class Place:
         return sorted(name.rpartition("/")[2] for name in self.fs.find(f"{self.root}/{folder}"))
 
     def rows(self) -> list[dict[str, str]]:
-        tables = [name for name in self.names() if name.endswith(".csv") and ".digits." not in name]
+        tables = [name for name in self.names() if name.endswith(".csv") and name.count(".") == 1]
         texts = [
             self.fs.cat_file(f"{self.root}/out/{name}").decode() for name in tables if name != csv_tables.LATEST_NAME
         ]
@@ -130,7 +130,9 @@ def test_a_run_on_object_stores_writes_tables_and_moves_nothing(place: Place) ->
     assert place.answers() == {"7.png": "7", "monday/3.png": "3", "text.png": "not_an_image"}
     assert {row["group"] for row in place.rows()} == {"", "monday"}
     (batch,) = summary.batches
-    assert place.names() == sorted([".digitrec-folder", f"{batch}.csv", f"{batch}.digits.csv", "latest.csv"])
+    assert place.names() == sorted(
+        [".digitrec-folder", f"{batch}.csv", f"{batch}.digits.csv", f"{batch}.numbers.csv", "latest.csv"]
+    )
     assert place.names("in") == ["1.png", "3.png", "7.png", "7.png.part", "text.png"]
     assert not place.settings.inbox.exists()
     assert not place.settings.outbox.exists()
@@ -263,7 +265,7 @@ def test_a_crash_between_record_and_publish_is_finished_by_the_next_run(
     calls: list[str] = []
 
     def crashes(self: ObjectStore, name: str, content: bytes) -> None:
-        if name.endswith(".csv") and not name.endswith(".digits.csv"):
+        if name.endswith(".csv") and name.count(".") == 1:
             calls.append(name)
             raise KeyboardInterrupt
         real(self, name, content)
@@ -404,20 +406,26 @@ def test_verify_covers_object_stores(here: Place) -> None:
     assert discrepancies() == ()
     here.fs.pipe_file(f"{here.root}/out/{batch}.csv", b"changed")
     here.fs.rm_file(f"{here.root}/out/{batch}.digits.csv")
-    assert discrepancies() == (f"{batch}.csv differs from the ledger", f"{batch}.digits.csv is missing")
+    here.fs.rm_file(f"{here.root}/out/{batch}.numbers.csv")
+    assert discrepancies() == (
+        f"{batch}.digits.csv is missing",
+        f"{batch}.numbers.csv is missing",
+        f"{batch}.csv differs from the ledger",
+    )
 
 
-def test_a_lost_table_in_a_store_is_written_again(here: Place) -> None:
+@pytest.mark.parametrize("table", ["digits", "numbers"])
+def test_a_lost_table_in_a_store_is_written_again(here: Place, table: str) -> None:
     here.put("7.png", draw(7))
     (batch,) = here.run().batches
-    name = f"{here.root}/out/{batch}.digits.csv"
+    name = f"{here.root}/out/{batch}.{table}.csv"
     before = here.fs.cat_file(name)
     here.fs.rm_file(name)
 
     with open_ledgers(here.settings) as ledgers:
         written = list(write_missing_tables(here.settings.outbox, ledgers, ()))
 
-    assert written == [f"{batch}.digits.csv"]
+    assert written == [f"{batch}.{table}.csv"]
     assert here.fs.cat_file(name) == before
 
 

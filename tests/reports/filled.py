@@ -13,7 +13,7 @@ from digitrec.storage.claims import Claim, FileOutcome
 from digitrec.storage.corrected_tables import write_corrected_table
 from digitrec.storage.corrections import Judgement, ReviewMethod, record_judgements
 from digitrec.storage.ledger import Ledger
-from digitrec.types import Batch, BatchStage, OutputFormat, PageReading, PageStatus, Reason, TableRow
+from digitrec.types import Batch, BatchStage, OutputFormat, PageReading, PageStatus, Reason, TableRow, Thresholds
 
 HOSTILE = "<img src=x onerror=alert(1)>.png"
 MODEL_ID = "paper-c0916754ec"
@@ -49,7 +49,9 @@ def fill(ledger: Ledger, batch_id: str, at: datetime, pages: int, *, doubtful: f
     claims = [
         Claim(batch_id, row.path, row.row, row.size, 7, False, _utc(opened), _FATES[row.reading.status]) for row in rows
     ]
-    how = OutputFormat(("file",), ("file",), 1, "plain", MODEL_ID, "1.0", _utc(at), THRESHOLD, 0.005)
+    how = OutputFormat(
+        ("file",), ("file",), ("file",), 2, "plain", MODEL_ID, "1.0", _utc(at), Thresholds(THRESHOLD, THRESHOLD), 0.005
+    )
     ledger.open_batch(Batch(batch_id, _utc(opened), BatchStage.PLANNED), claims)
     ledger.record(batch_id, rows, claims, how, [])
     ledger.set_stage(batch_id, BatchStage.CLOSED)

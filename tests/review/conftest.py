@@ -5,7 +5,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,19 @@ from digitrec.settings import Settings
 from digitrec.storage import csv_tables
 from digitrec.storage.claims import Claim, FileOutcome
 from digitrec.storage.ledger import Ledger
-from digitrec.types import Batch, BatchStage, Box, Digit, OutputFormat, PageReading, PageStatus, Reason, TableRow
+from digitrec.storage.schema import join_digits
+from digitrec.types import (
+    Batch,
+    BatchStage,
+    Box,
+    Digit,
+    OutputFormat,
+    PageReading,
+    PageStatus,
+    Reason,
+    TableRow,
+    Thresholds,
+)
 from tests.conftest import draw
 
 PORT = 8123
@@ -31,12 +43,13 @@ OTHER = "20260103T030405Z-0a1b2c3d"
 OUTPUT_FORMAT = OutputFormat(
     csv_tables.COLUMNS,
     csv_tables.DIGIT_COLUMNS,
+    csv_tables.NUMBER_COLUMNS,
     csv_tables.SCHEMA_VERSION,
     "plain",
     "m-1",
     "test",
     "2026-01-02T03:04:06.000Z",
-    0.9,
+    Thresholds(0.9, 0.9),
     0.005,
 )
 
@@ -97,8 +110,10 @@ def _row(batch_id: str, number: int, path: str, data: bytes, answer: Answer) -> 
     reading = PageReading(
         1, answer.status, answer.text, answer.confidence, "1" if answer.text else "", 0.1 if answer.text else None,
         reason,
-        reason.description if reason else "", "png", 60, 80, digits,
+        reason.description if reason else "", "png", 60, 80,
     )  # fmt: skip
+    if digits:
+        reading = replace(reading, numbers=(join_digits(reading, digits),))
     return TableRow(
         batch_id, number, path, hashlib.sha256(data).hexdigest(), len(data), "2026-01-02T03:04:05.000Z", "", "", reading
     )

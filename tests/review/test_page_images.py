@@ -109,18 +109,19 @@ def test_digits_that_are_small_on_a_large_page_are_shown_near(opened: Opens) -> 
     from dataclasses import replace
 
     from digitrec.review.page_images import find_zoom_box
-    from digitrec.types import Box, Digit, PageReading, PageStatus
+    from digitrec.types import Box, Digit, Number, PageReading, PageStatus
 
     shares = (0.1,) * 10
     digits = (Digit(Box(100, 200, 30, 40), shares), Digit(Box(150, 200, 30, 50), shares))
-    reading = PageReading(1, PageStatus.REVIEW, "77", 0.5, width=2000, height=1000, digits=digits)
+    number = Number(1, 1, Box(100, 200, 80, 50), "77", digits)
+    reading = PageReading(1, PageStatus.REVIEW, "77", 0.5, width=2000, height=1000, numbers=(number,))
     row = TableRow(BATCH, 1, "a.png", "", 0, "", "", "", reading)
 
     assert find_zoom_box(row) == Box(50, 150, 180, 150)
     assert find_zoom_box(replace(row, reading=replace(reading, width=200, height=260))) is None, (
         "they are large on this page"
     )
-    assert find_zoom_box(replace(row, reading=replace(reading, digits=()))) is None
+    assert find_zoom_box(replace(row, reading=replace(reading, numbers=()))) is None
 
 
 def test_a_hostile_file_name_is_nothing_but_a_name(opened: Opens) -> None:

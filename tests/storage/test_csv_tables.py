@@ -8,20 +8,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from digitrec.storage import csv_tables
-from digitrec.types import Box, Digit, OutputFormat, PageReading, PageStatus, Reason, TableRow
+from digitrec.types import Box, Digit, Number, OutputFormat, PageReading, PageStatus, Reason, TableRow, Thresholds
 
 OUTPUT_FORMAT = OutputFormat(
     columns=csv_tables.COLUMNS,
     digit_columns=csv_tables.DIGIT_COLUMNS,
-    schema_version=1,
+    number_columns=csv_tables.NUMBER_COLUMNS,
+    schema_version=2,
     csv_profile="plain",
     model_id="m",
     app_version="0",
     processed_at="2026-01-02T03:04:05.000Z",
-    threshold=0.9,
+    thresholds=Thresholds(0.9, 0.8),
     max_error=0.005,
 )
 SEVEN = Digit(Box(1, 2, 3, 4), (0.0,) * 7 + (0.9, 0.1, 0.0))
+NUMBER = Number(1, 1, Box(1, 2, 3, 4), "7", (SEVEN,), 0.9)
 ROW = TableRow(
     batch_id="20260102T030405Z-00000000",
     row=1,
@@ -32,7 +34,7 @@ ROW = TableRow(
     label="",
     duplicate_of="",
     reading=PageReading(
-        1, PageStatus.ACCEPTED, "7", 0.9, "8", 0.1, None, "", format="png", width=60, height=80, digits=(SEVEN,)
+        1, PageStatus.ACCEPTED, "7", 0.9, "8", 0.1, None, "", format="png", width=60, height=80, numbers=(NUMBER,)
     ),
 )
 
@@ -45,28 +47,36 @@ def test_the_columns_are_those_of_the_contract() -> None:
     assert ",".join(csv_tables.COLUMNS) == (
         "schema_version,batch_id,row,file,group,page,status,text,digit,confidence,runner_up,runner_up_confidence,"
         "digit_count,reason_code,reason,duplicate_of,label,format,width,height,size_bytes,sha256,received_at,"
-        "processed_at,model_id,app_version"
+        "processed_at,model_id,app_version,number_count"
+    )
+    assert ",".join(csv_tables.NUMBER_COLUMNS) == (
+        "schema_version,batch_id,row,file,page,number,line,column,x,y,width,height,text,confidence,status,reason_code"
     )
     assert ",".join(csv_tables.DIGIT_COLUMNS) == (
-        "schema_version,batch_id,row,file,page,index,x,y,width,height,digit,confidence,p0,p1,p2,p3,p4,p5,p6,p7,p8,p9"
+        "schema_version,batch_id,row,file,page,index,x,y,width,height,digit,confidence,p0,p1,p2,p3,p4,p5,p6,p7,p8,p9,"
+        "number"
     )
 
 
 def test_a_row_has_the_expected_bytes() -> None:
     assert csv_tables.render_main([ROW], OUTPUT_FORMAT).split("\r\n")[1:] == [
-        "1,20260102T030405Z-00000000,1,desk/7.png,desk,1,accepted,7,7,0.900000,8,0.100000,1,,,,,png,60,80,123,ab,"
-        "2026-01-02T03:04:00.000Z,2026-01-02T03:04:05.000Z,m,0",
+        "2,20260102T030405Z-00000000,1,desk/7.png,desk,1,accepted,7,7,0.900000,8,0.100000,1,,,,,png,60,80,123,ab,"
+        "2026-01-02T03:04:00.000Z,2026-01-02T03:04:05.000Z,m,0,1",
         "",
     ]
     assert csv_tables.render_digits([ROW], OUTPUT_FORMAT).split("\r\n")[1:] == [
-        "1,20260102T030405Z-00000000,1,desk/7.png,1,1,1,2,3,4,7,0.900000,"
-        "0.000000,0.000000,0.000000,0.000000,0.000000,0.000000,0.000000,0.900000,0.100000,0.000000",
+        "2,20260102T030405Z-00000000,1,desk/7.png,1,1,1,2,3,4,7,0.900000,"
+        "0.000000,0.000000,0.000000,0.000000,0.000000,0.000000,0.000000,0.900000,0.100000,0.000000,1",
+        "",
+    ]
+    assert csv_tables.render_numbers([ROW], OUTPUT_FORMAT).split("\r\n")[1:] == [
+        "2,20260102T030405Z-00000000,1,desk/7.png,1,1,1,1,1,2,3,4,7,0.900000,accepted,",
         "",
     ]
 
 
 def test_a_number_keeps_its_leading_zeros_and_has_no_single_digit() -> None:
-    reading = replace(ROW.reading, text="0650", digits=(SEVEN,) * 4)
+    reading = replace(ROW.reading, text="0650", numbers=(replace(NUMBER, text="0650", digits=(SEVEN,) * 4),))
 
     (row,) = read(csv_tables.render_main([replace(ROW, reading=reading)], OUTPUT_FORMAT))
 

@@ -1,9 +1,10 @@
 """The database guards its own truth."""
 
+import json
 import shutil
 import sqlite3
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from unittest import mock
 
@@ -14,8 +15,9 @@ from digitrec.storage import migrations
 from digitrec.storage.claims import Claim, DeferredFile, FileOutcome
 from digitrec.storage.corrections import Judgement, ReviewMethod, read_latest, record_judgements
 from digitrec.storage.ledger import Ledger
-from digitrec.types import Batch, BatchStage, PageStatus, Reason
-from tests.storage.test_csv_tables import OUTPUT_FORMAT, ROW
+from digitrec.types import Batch, BatchStage, Box, Number, PageStatus, Reason, Thresholds
+from tests.older_ledgers import make_older
+from tests.storage.test_csv_tables import NUMBER, OUTPUT_FORMAT, ROW, SEVEN
 
 BATCH = Batch(ROW.batch_id, "2026-01-02T03:04:00.000Z", BatchStage.PLANNED)
 CLAIM = Claim(BATCH.id, "desk/7.png", 5, 123, 7, False, BATCH.opened_at)
@@ -36,6 +38,8 @@ def test_recorded_batches_are_read_back(ledger: Ledger) -> None:
     recorded(ledger)
 
     assert ledger.rows(BATCH.id) == [ROW]
+    assert ledger.row(BATCH.id, 1) == ROW
+    assert ledger.rows(BATCH.id, with_numbers=False) == [replace(ROW, reading=replace(ROW.reading, numbers=()))]
     assert ledger.claims(BATCH.id) == [replace(CLAIM, outcome=FileOutcome.ACCEPTED, sha256="ab")]
     assert ledger.batch(BATCH.id) == replace(BATCH, stage=BatchStage.RECORDED, output_format=OUTPUT_FORMAT)
     assert ledger.find_first_page("ab", 1) == (BATCH.id, 1)
@@ -67,6 +71,35 @@ def test_an_invalid_answer_rolls_back_its_batch(ledger: Ledger, change: dict[str
     ledger.close()
 
 
+def test_numbers_of_a_page_keep_their_digits_and_positions(ledger: Ledger) -> None:
+    first = replace(NUMBER, text="77", digits=(SEVEN, replace(SEVEN, box=Box(5, 2, 3, 4))))
+    second = Number(3, 2, Box(9, 50, 3, 4), "-7", (SEVEN,), None, PageStatus.REVIEW, Reason.LOW_CONFIDENCE)
+    reading = replace(ROW.reading, text="77 -7", numbers=(first, second), status=second.status, reason=second.reason)
+    row = replace(ROW, reading=reading)
+    ledger.open_batch(BATCH, [CLAIM])
+
+    ledger.record(BATCH.id, [row], [replace(CLAIM, outcome=FileOutcome.REVIEW)], OUTPUT_FORMAT, [])
+
+    assert ledger.rows(BATCH.id) == [row]
+    assert ledger.row(BATCH.id, 1) == row
+    ledger.close()
+
+
+def test_a_batch_of_0_1_has_one_threshold_and_no_table_of_numbers(ledger: Ledger) -> None:
+    recorded(ledger)
+    fields = asdict(OUTPUT_FORMAT) | {"threshold": 0.25, "schema_version": 1}
+    del fields["thresholds"], fields["number_columns"]
+    ledger.query("UPDATE batches SET rendering = ?", (json.dumps(fields),))
+
+    batch = ledger.batch(BATCH.id)
+
+    assert batch is not None
+    assert batch.output_format == replace(
+        OUTPUT_FORMAT, schema_version=1, number_columns=(), thresholds=Thresholds(0.25, 0.25)
+    )
+    ledger.close()
+
+
 def test_a_deferred_file_is_held_until_its_next_attempt(ledger: Ledger) -> None:
     back = DeferredFile(5, 123, 7, "ab", "EACCES", 1000.0, 1, 1030.0)
     ledger.open_batch(BATCH, [CLAIM])
@@ -91,17 +124,13 @@ def test_a_ledger_of_a_newer_version_is_left_alone(tmp_path: Path, ledger: Ledge
 
 
 @pytest.mark.parametrize("version", range(1, migrations.VERSION))
-def test_a_ledger_of_any_older_version_is_migrated_with_its_content(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: int
-) -> None:
+def test_a_ledger_of_any_older_version_is_migrated_with_its_content(tmp_path: Path, version: int) -> None:
     path = tmp_path / "old.sqlite3"
-    with monkeypatch.context() as patch:
-        patch.setattr(migrations, "VERSION", version)
-        older = Ledger.open(path)
-        recorded(older)
-        older.close()
+    older(path, version)
     reopened = Ledger.open_readonly(path)
     assert not reopened.is_up_to_date()
+    assert reopened.rows(BATCH.id) == [ROW]
+    assert reopened.row(BATCH.id, 1) == ROW
     assert read_latest(reopened) == {}
     reopened.close()
 
@@ -120,10 +149,9 @@ def test_a_ledger_of_any_older_version_is_migrated_with_its_content(
 
 
 def older(path: Path, version: int) -> None:
-    with mock.patch.object(migrations, "VERSION", version):
-        ledger = Ledger.open(path)
+    with closing(Ledger.open(path)) as ledger:
         recorded(ledger)
-        ledger.close()
+    make_older(path, version)
 
 
 def test_an_older_ledger_is_backed_up_before_its_migration(tmp_path: Path) -> None:

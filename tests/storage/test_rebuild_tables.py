@@ -45,7 +45,7 @@ def read(harness: ServiceHarness) -> ServiceHarness:
     harness.drop("3.png", draw(3))
     harness.run()
     (harness.outbox / "latest.csv").write_bytes(b"as it was")
-    assert len(content(harness)) == 6
+    assert len(content(harness)) == 8
     return harness
 
 
@@ -54,7 +54,7 @@ def test_every_lost_table_is_rewritten_and_listed(read: ServiceHarness, run_comm
     before = content(read)
     lost = sorted(set(before) - {"latest.csv"})
     lose(read, *lost)
-    assert len(read.account().discrepancies) == 5
+    assert len(read.account().discrepancies) == 7
 
     done = run_command("verify", "--rebuild", "--tables")
 
@@ -66,7 +66,7 @@ def test_every_lost_table_is_rewritten_and_listed(read: ServiceHarness, run_comm
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("suffix", [".csv", ".digits.csv"])
+@pytest.mark.parametrize("suffix", [".csv", ".digits.csv", ".numbers.csv"])
 def test_a_lost_table_is_rewritten_and_others_stay(read: ServiceHarness, run_command: RunCommand, suffix: str) -> None:
     before = content(read)
     newest = read.tables()[-1]

@@ -32,10 +32,12 @@ def test_no_page_of_the_reference_is_left_over() -> None:
 
 def test_the_reference_explains_exactly_the_existing_names() -> None:
     codes = {error.exit_code for error in _errors(DigitrecError)} - {DigitrecError.exit_code}
+    page = {"schema_version", "batch_id", "row", "file", "page"}
     shared = set(csv_tables.DIGIT_COLUMNS) & set(csv_tables.COLUMNS)
 
     assert set(reference_words.COLUMNS) == set(csv_tables.COLUMNS)
     assert set(reference_words.DIGIT_COLUMNS) | shared == set(csv_tables.DIGIT_COLUMNS)
+    assert set(reference_words.NUMBER_COLUMNS) | page == set(csv_tables.NUMBER_COLUMNS)
     assert set(reference_words.EXPORT_COLUMNS) == set(EXPORTED) - set(csv_tables.COLUMNS)
     assert set(reference_words.FIXES) == set(Reason)
     assert codes <= set(reference_words.EXIT_CODES)
