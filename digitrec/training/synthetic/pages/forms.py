@@ -10,34 +10,27 @@ from dataclasses import dataclass
 import numpy as np
 
 from digitrec.training.synthetic.pages import paper
-from digitrec.training.synthetic.pages.drawing import Parameters, Sheet, draw_hand, lay_out
-from digitrec.training.synthetic.pages.layouts import DrawnPage, number, scan_page, scan_sheet, write_near
-from digitrec.training.synthetic.strokes import Floats, HandwritingStyle
+from digitrec.training.synthetic.pages.drawing import Parameters, Sheet
+from digitrec.training.synthetic.pages.layouts import (
+    DrawnPage,
+    Writer,
+    draw_writer,
+    number,
+    scan_page,
+    scan_sheet,
+    write_near,
+)
+from digitrec.training.synthetic.strokes import Floats
 from digitrec.training.synthetic.symbols import GlyphSources
 
 _FORM_PRINTS = {
-    "green": (70, 160, 110),
-    "dark green": (30, 110, 70),
-    "red": (215, 90, 80),
-    "orange": (235, 150, 90),
-    "blue": (90, 130, 210),
-    "violet": (150, 110, 190),
+    "green": (50, 160, 95),
+    "dark green": (15, 110, 60),
+    "red": (215, 60, 50),
+    "orange": (240, 140, 50),
+    "blue": (60, 110, 215),
+    "violet": (140, 80, 190),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class _Writer:
-    """One person's hand, pen and spacing, for all cells of a page."""
-
-    hand: HandwritingStyle
-    pen: float
-    """Width of the stroke over h."""
-    gap: float
-    """Free space between digits, digit widths."""
-    height: float
-    """h, pixels."""
-    shift: float
-    """Standard deviation of a number's position in its cell, over h."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +52,7 @@ def cells(sources: GlyphSources, draws: Parameters) -> DrawnPage:
     text = number(draws, 1, 1) if draws.happens("one_digit", 0.25) else number(draws, 2, 2)
     high = draws.log_uniform("cell_px", 24, 110)
     wide = high * draws.uniform("aspect", 1.0, 2.4)
-    writer = _draw_writer(draws, high * draws.uniform("fill", 0.38, 0.72))
+    writer = draw_writer(draws, high * draws.uniform("fill", 0.38, 0.72))
     sheet, (xs, ys) = _crop_of_grid(draws, high, wide, 1, 1)
     _write_cells(sheet, [[text]], xs, ys, writer, sources, draws)
     _write_neighbours(sheet, xs, ys, writer, sources, draws)
@@ -75,7 +68,7 @@ def cell_rows(sources: GlyphSources, draws: Parameters) -> DrawnPage:
     texts = [[_cell_text(draws, longest, place > 1) for place in range(columns)]]
     high = draws.log_uniform("cell_px", 24, 90)
     wide = high * draws.uniform("aspect", 1.2, 2.4)
-    writer = _draw_writer(draws, high * draws.uniform("fill", 0.38, 0.72))
+    writer = draw_writer(draws, high * draws.uniform("fill", 0.38, 0.72))
     sheet, (xs, ys) = _crop_of_grid(draws, high, wide, 1, columns)
     _write_cells(sheet, texts, xs, ys, writer, sources, draws)
     _write_neighbours(sheet, xs, ys, writer, sources, draws)
@@ -92,7 +85,7 @@ def ruled_table(sources: GlyphSources, draws: Parameters) -> DrawnPage:
     texts = [[_cell_text(draws, 2, row + column > 0) for column in range(columns)] for row in range(rows)]
     high = draws.log_uniform("cell_px", 20, 52)
     wide = high * draws.uniform("aspect", 1.2, 2.4)
-    writer = _draw_writer(draws, high * draws.uniform("fill", 0.4, 0.75))
+    writer = draw_writer(draws, high * draws.uniform("fill", 0.4, 0.75))
     has_margin = draws.happens("has_margin", 0.5)
     sheet, (xs, ys) = _crop_of_grid(draws, high, wide, rows, columns, (0.1, 1.5) if has_margin else (-0.06, 0.14))
     _write_cells(sheet, texts, xs, ys, writer, sources, draws)
@@ -111,8 +104,8 @@ def frame_year(sources: GlyphSources, draws: Parameters) -> DrawnPage:
     text = str(draws.whole("year", 1700, 2030))
     high = draws.log_uniform("cell_px", 26, 120)
     height = high * draws.uniform("fill", 0.35, 0.75)
-    writer = _draw_writer(draws, height)
-    line = lay_out(text, sources, draws, gap=writer.gap, pen=writer.pen, hand=writer.hand)
+    writer = draw_writer(draws, height)
+    line = writer.lay_out(text, sources, draws)
     away = [draws.uniform(f"away_{side}", -0.02, 0.35) * height for side in ("left", "right")]
     behind = [draws.uniform(f"behind_{side}", 0, 0.25) * height for side in ("left", "right")]
     slack = 0.35 * abs(writer.hand.slant) * height  # a slanting digit is wider than it was laid out
@@ -139,18 +132,18 @@ def frame_year(sources: GlyphSources, draws: Parameters) -> DrawnPage:
 def colour_form(sources: GlyphSources, draws: Parameters) -> DrawnPage:
     """Draw 1 to 6 numbers of 1 to 5 digits in the fields of a green, red or blue form.
 
-    Fields 28 to 90 px high, one below the other, each as wide as 5 digits; h 0.4 to 0.95; lines 1 to 5 px, half the
+    Fields 28 to 90 px high, one below the other, each as wide as 5 digits; h 0.4 to 0.95; lines 1 px to 0.08, half the
     forms filled with a pale tint inside or outside the fields.
     """
     count = draws.whole("fields", 1, 6)
     texts = [number(draws, 1, 5) for _ in range(count)]
     high = draws.log_uniform("cell_px", 28, 90)
     height = high * draws.uniform("fill", 0.4, 0.95)
-    writer = _draw_writer(draws, height)
+    writer = draw_writer(draws, height)
     wide = 5.5 * height
     edge, apart = high * draws.uniform("margin", 0.2, 1.2), high * draws.uniform("apart", 0.15, 0.9)
     sheet = Sheet.blank(count * (high + apart) + 2 * edge, wide + 2 * edge)
-    rules = _draw_rules(draws, high)
+    rules = _Rules(draws.log_uniform("line_px", 1, max(2.0, 0.08 * high)), draws.uniform("darkness", 0.6, 1))
     filled = draws.one_of("filled", ("none", "inside", "outside"), (0.5, 0.25, 0.25))
     tint = np.float32(draws.uniform("tint", 0.08, 0.35))
     if filled == "outside":
@@ -181,7 +174,7 @@ def comb_black(sources: GlyphSources, draws: Parameters) -> DrawnPage:
     high = draws.log_uniform("cell_px", 28, 110)
     wide = high * draws.uniform("aspect", 0.6, 1.0)
     apart = wide * draws.uniform("apart", 0.05, 0.4) if draws.happens("are_apart", 0.5) else 0.0
-    writer = _draw_writer(draws, high * draws.uniform("fill", 0.55, 1.02))
+    writer = draw_writer(draws, high * draws.uniform("fill", 0.55, 1.02))
     edge = high * draws.uniform("margin", 0.1, 1.0)
     thick, dark = max(2.0, high * draws.uniform("line", 0.02, 0.1)), draws.uniform("darkness", 0.8, 1.0)
     sheet = Sheet.blank(high + 2 * edge, len(text) * (wide + apart) - apart + 2 * edge)
@@ -196,12 +189,6 @@ def comb_black(sources: GlyphSources, draws: Parameters) -> DrawnPage:
     if draws.happens("photographed", 0.4):
         page = paper.tilted(page, draws, 3, 0.02)
     return scan_page(page, draws, [[text]])
-
-
-def _draw_writer(draws: Parameters, height: float) -> _Writer:
-    pen = max(draws.log_uniform("pen", 0.04, 0.15), 1.0 / height)  # no pen leaves less than a pixel
-    draws.values["height_px"] = round(height, 1)
-    return _Writer(draw_hand(draws), pen, draws.uniform("gap", 0.05, 0.5), height, draws.uniform("shift", 0.02, 0.12))
 
 
 def _draw_rules(draws: Parameters, cell_px: float) -> _Rules:
@@ -260,7 +247,7 @@ def _write_cells(
     texts: Sequence[Sequence[str]],
     xs: Floats,
     ys: Floats,
-    writer: _Writer,
+    writer: Writer,
     sources: GlyphSources,
     draws: Parameters,
 ) -> None:
@@ -275,14 +262,14 @@ def _write_in_cell(
     sheet: Sheet,
     text: str,
     box: tuple[float, float, float, float],
-    writer: _Writer,
+    writer: Writer,
     sources: GlyphSources,
     draws: Parameters,
     fill: float = 0.85,
 ) -> None:
     """Write a number near the middle of a box (left, top, right, foot), smaller if it is wider than `fill` of it."""
     left, top, right, foot = box
-    line = lay_out(text, sources, draws, gap=writer.gap, pen=writer.pen, hand=writer.hand)
+    line = writer.lay_out(text, sources, draws)
     height = min(writer.height, fill * (right - left) / max(line.width, 0.1))
     free = (right - left - line.width * height) / 2
     shift = float(np.clip(draws.rng.normal(0, writer.shift), -0.3, 0.3)) * height
@@ -291,13 +278,13 @@ def _write_in_cell(
 
 
 def _write_neighbours(
-    sheet: Sheet, xs: Floats, ys: Floats, writer: _Writer, sources: GlyphSources, draws: Parameters
+    sheet: Sheet, xs: Floats, ys: Floats, writer: Writer, sources: GlyphSources, draws: Parameters
 ) -> None:
     """Write digits of the rows above and below of which the sheet shows at most a third."""
     for side in ("top", "foot"):
         if not draws.happens(f"neighbour_{side}", 0.3):
             continue
-        line = lay_out(number(draws, 1, 2), sources, draws, gap=writer.gap, pen=writer.pen, hand=writer.hand)
+        line = writer.lay_out(number(draws, 1, 2), sources, draws)
         seen = float(draws.rng.uniform(0.02, 0.3)) * writer.height
         middle = seen - 0.5 * writer.height if side == "top" else sheet.shape[0] - seen + 0.5 * writer.height
         outside = float(ys[0]) < 0.4 * seen if side == "top" else sheet.shape[0] - float(ys[-1]) < 0.4 * seen

@@ -7,10 +7,10 @@ import numpy as np
 from numpy.random import Generator
 
 from digitrec.training.synthetic.pages import paper
-from digitrec.training.synthetic.pages.drawing import Line, Parameters, Sheet, lay_out
+from digitrec.training.synthetic.pages.drawing import Line, Parameters, Sheet, draw_hand, lay_out
 from digitrec.training.synthetic.pages.paper import Encoded
 from digitrec.training.synthetic.pages.truth import Truth, number_lines
-from digitrec.training.synthetic.strokes import Floats
+from digitrec.training.synthetic.strokes import Floats, HandwritingStyle
 from digitrec.training.synthetic.symbols import GlyphSources
 
 _LONGEST = 14.0
@@ -50,6 +50,34 @@ class Style:
     """Width of the narrowest page over that of the line."""
     is_ruled: bool = True
     """Whether the paper may be ruled or squared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """One person's hand, pen and spacing, for all numbers of a page."""
+
+    hand: HandwritingStyle
+    pen: float
+    """Width of the stroke over the height of a digit."""
+    gap: float
+    """Free space between digits, digit widths."""
+    height: float
+    """Height of a digit, pixels."""
+    shift: float
+    """Standard deviation of the distance of a number from the middle of its line or cell, digit heights."""
+
+    def lay_out(self, text: str, sources: GlyphSources, draws: Parameters) -> Line:
+        """Lay out a number."""
+        return lay_out(text, sources, draws, gap=self.gap, pen=self.pen, hand=self.hand)
+
+
+def draw_writer(
+    draws: Parameters, height: float, pen: tuple[float, float] = (0.04, 0.15), gap: tuple[float, float] = (0.05, 0.5)
+) -> Writer:
+    """Draw how a person writes digits that are `height` pixels high; no pen is thinner than a pixel."""
+    draws.values["height_px"] = round(height, 1)
+    width = max(draws.log_uniform("pen_width", *pen), 1.0 / height)
+    return Writer(draw_hand(draws), width, draws.uniform("gap", *gap), height, draws.uniform("shift", 0.02, 0.12))
 
 
 def number(draws: Parameters, shortest: int, longest: int) -> str:

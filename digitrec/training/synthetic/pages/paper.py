@@ -150,7 +150,7 @@ def on_desk(
     placed = ((corners - middle) @ matrix.T + middle + offset + rng.uniform(-bend, bend, (4, 2))).astype(np.float32)
     warp = cv2.getPerspectiveTransform(corners, placed)
     size = (frame_w, frame_h)
-    ground = _desk(frame_h, frame_w, draws)  # (h, w, 3)
+    ground = desk_texture(frame_h, frame_w, draws)  # (h, w, 3)
     cover = cv2.warpPerspective(np.ones(sheet.shape, np.float32), warp, size, flags=cv2.INTER_LINEAR)
     reach = draws.uniform("edge_shadow", 0.002, 0.03) * min(frame_h, frame_w)
     moved = np.array([[1, 0, rng.normal(0, reach)], [0, 1, rng.normal(0, reach)]], np.float32)
@@ -183,6 +183,18 @@ def tilted(page: Floats, draws: Parameters, turn: float, bend: float) -> Floats:
 
 def black_margin(page: Floats, draws: Parameters, most: float) -> Floats:
     """Add the black of a scanner's lid on one to four sides, each up to `most` of the page's side wide."""
+    large, mask = with_border(page, draws, most)
+    level = np.float32(draws.uniform("margin_level", 0, 50))
+    black = level + _noise(mask.shape, 0.8, draws.rng)[..., None] * np.float32(draws.rng.uniform(0, 3))
+    return np.asarray(large * (1 - mask[..., None]) + black * mask[..., None], np.float32)
+
+
+def with_border(page: Floats, draws: Parameters, most: float) -> tuple[Floats, Floats]:
+    """Extend a page on one to four sides, each by up to `most` of its side.
+
+    Returns:
+        The larger page, (h, w, 3), and a mask, (h, w), 1.0 where it was added.
+    """
     rng, (height, width) = draws.rng, page.shape[:2]
     count = draws.whole("margin_sides", 1, 4)
     sides = sorted(int(side) for side in rng.permutation(4)[:count])  # 0 top, 1 foot, 2 left, 3 right
@@ -205,12 +217,23 @@ def black_margin(page: Floats, draws: Parameters, most: float) -> Floats:
         if side >= 2:
             outline = outline[:, ::-1]
         cv2.fillPoly(mask, [np.rint(outline * 16).astype(np.int32)], 1.0, cv2.LINE_AA, 4)
-    level = np.float32(draws.uniform("margin_level", 0, 50))
-    black = level + _noise((high, across), 0.8, rng)[..., None] * np.float32(rng.uniform(0, 3))
-    return np.asarray(large * (1 - mask[..., None]) + black * mask[..., None], np.float32)
+    return np.asarray(large, np.float32), mask
 
 
-def _desk(height: int, width: int, draws: Parameters) -> Floats:
+def dark_border(page: Floats, draws: Parameters, most: float) -> Floats:
+    """Add a desk, or a part of the page in deep shadow, on one to four sides, each up to `most` of its side wide."""
+    large, mask = with_border(page, draws, most)
+    kind = draws.one_of("border", ("desk", "shadow"))
+    if kind == "desk":
+        other = desk_texture(mask.shape[0], mask.shape[1], draws)
+    else:
+        soft = 0.5 + draws.uniform("shadow_edge", 0, 0.02) * max(mask.shape)
+        mask = np.asarray(cv2.GaussianBlur(mask, (0, 0), soft), np.float32)
+        other = large * np.float32(draws.uniform("shadow_light", 0.1, 0.45))
+    return np.asarray(large * (1 - mask[..., None]) + other * mask[..., None], np.float32)
+
+
+def desk_texture(height: int, width: int, draws: Parameters) -> Floats:
     """The top of a desk, (h, w, 3): wood, cloth, a plain board or tiles."""
     rng = draws.rng
     kind = draws.one_of("desk", ("wood", "cloth", "plain", "checked"), (0.4, 0.25, 0.2, 0.15))

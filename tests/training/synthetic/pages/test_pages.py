@@ -48,8 +48,9 @@ def test_a_page_depends_on_seed_kind_and_number_only(sources: GlyphSources, kind
 def test_a_page_is_a_picture_with_its_text_and_parameters(sources: GlyphSources, kind: str) -> None:
     for page in drawn(sources, kind, 3):
         assert min(decoded(page).shape) >= 3
-        assert page.truth.is_written == (kind != "empty")
-        assert json.loads(json.dumps(page.parameters))["pen"]
+        assert page.truth.is_written == (kind != "empty") or kind == "cut"
+        assert json.loads(json.dumps(page.parameters)) == page.parameters
+        assert len(page.source_digits) >= sum(character.isdigit() for character in page.truth.text) or kind == "meter"
         for number in page.truth.texts:
             assert number
             assert {character for character in number if not character.isdigit()} <= SIGNED.get(kind, set())
@@ -74,6 +75,65 @@ def test_several_numbers_are_listed_in_reading_order(sources: GlyphSources) -> N
     assert all(len(page.truth.numbers) == 2 for page in drawn(sources, "two_numbers"))
     for page in drawn(sources, "rows"):
         assert len(page.truth.numbers) == page.parameters["rows"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["free_rows", "digit_page", "table", "cell_rows", "big_page", "note_on_desk"])
+def test_every_number_has_its_own_line_and_column(sources: GlyphSources, kind: str) -> None:
+    for page in drawn(sources, kind, 3):
+        places = [(number.line, number.column) for number in page.truth.numbers]
+        assert places == sorted(set(places))
+        assert places[0] == (1, 1)
+
+
+@pytest.mark.slow
+def test_an_empty_cell_counts_as_a_column(sources: GlyphSources) -> None:
+    rows = [page.truth.numbers for page in drawn(sources, "cell_rows", 30)]
+
+    assert any(numbers[-1].column > len(numbers) for numbers in rows)
+
+
+@pytest.mark.slow
+def test_a_big_page_is_a4_with_60_to_150_numbers(sources: GlyphSources) -> None:
+    for page in drawn(sources, "big_page", 3):
+        shape = decoded(page).shape
+        assert max(shape) / min(shape) == pytest.approx(297 / 210, rel=0.01)
+        assert 60 <= len(page.truth.numbers) <= 150
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "side"), [("tight_16", 16), ("tight_28", 28)])
+def test_a_tiny_crop_has_the_size_of_its_kind(sources: GlyphSources, kind: str, side: int) -> None:
+    for page in drawn(sources, kind):
+        assert decoded(page).shape == (side, side)
+        assert len(page.truth.text) == 1
+
+
+@pytest.mark.slow
+def test_a_thin_1_is_at_an_end_of_its_number(sources: GlyphSources) -> None:
+    for page in drawn(sources, "thin_edge_1"):
+        assert page.truth.text[0 if page.parameters["is_first"] else -1] == "1"
+
+
+@pytest.mark.slow
+def test_a_cut_line_is_written_if_more_than_half_is_seen(sources: GlyphSources) -> None:
+    for page in drawn(sources, "cut", 20):
+        parameters = page.parameters
+        has_foot = not parameters["cut_top"] or parameters["cut_foot"]
+        expected = bool(parameters["whole_line"]) + bool(parameters["cut_top"] and parameters["written_top"])
+        expected += bool(has_foot and parameters["written_foot"])
+        assert len(page.truth.numbers) == expected
+
+
+@pytest.mark.slow
+def test_a_colour_form_has_colours(sources: GlyphSources) -> None:
+    spreads = []
+    for page in drawn(sources, "colour_form", 12):
+        picture = cv2.imdecode(np.frombuffer(page.file.content, np.uint8), cv2.IMREAD_COLOR)
+        assert picture is not None
+        spreads.append(int(np.ptp(picture.astype(int), axis=2).max()))
+
+    assert sum(spread > 40 for spread in spreads) >= 4
 
 
 @pytest.mark.slow
