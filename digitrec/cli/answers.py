@@ -68,7 +68,7 @@ def number_to_json(number: Number) -> dict[str, object]:
         "text": number.text,
         "confidence": None if number.confidence is None else round(number.confidence, 6),
         "status": number.status,
-        "reason_code": number.reason,
+        "reason_code": number.reason or "",
     }
 
 
