@@ -2,16 +2,18 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from difflib import SequenceMatcher
+from dataclasses import asdict, dataclass
 
+from benchmarks.pages.alignment import NumberCounts, ReadNumber, count_numbers, digits_of
 from digitrec.recognition import decision
 from digitrec.reports.statistics import Proportion, clopper_pearson
 from digitrec.training.synthetic.pages.truth import Truth
 from digitrec.types import PageReading, PageStatus
 
-Rows = list[tuple[str, ...]]
-HEADS = ("kind", "pages", "right", "accepted", "wrong pages", "wrong numbers", "rejected", "not accepted, by reason")
+HEADS = (
+    *("kind", "pages", "right", "accepted", "wrong pages", "numbers right", "wrong numbers", "joined", "digit errors"),
+    *("rejected", "not accepted, by reason"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,7 @@ class Scored:
     number: int
     truth: Truth
     status: str
+    counts: NumberCounts
     text: str = ""
     reason: str = ""
     confidence: float | None = None
@@ -53,16 +56,9 @@ class Scored:
         return self.status == PageStatus.REJECTED and self.truth.is_written
 
     @property
-    def accepted_numbers(self) -> int:
-        """How many numbers an accepted page stands for: at least one."""
-        return max(1, len(self.truth.numbers)) if self.is_accepted else 0
-
-    @property
-    def wrong_numbers(self) -> int:
-        """How many numbers of an accepted page do not stand whole in the answer: at least one if it is wrong."""
-        if not self.is_wrong:
-            return 0
-        return max(1, len(self.truth.numbers) - _count_numbers_in(self.truth.texts, self.text.replace(" ", "")))
+    def has_wrong_answer(self) -> bool:
+        """True if the page, or one of its numbers, was accepted and is wrong."""
+        return self.is_wrong or self.counts.wrong > 0
 
     def to_json(self) -> dict[str, object]:
         """Return everything about the page as plain types."""
@@ -79,8 +75,7 @@ class Scored:
             "is_right": self.is_right,
             "is_wrong": self.is_wrong,
             "is_lost": self.is_lost,
-            "accepted_numbers": self.accepted_numbers,
-            "wrong_numbers": self.wrong_numbers,
+            "counts": asdict(self.counts),
         }
 
 
@@ -92,8 +87,7 @@ class Tally:
     right: int
     accepted: int
     wrong_pages: int
-    accepted_numbers: int
-    wrong_numbers: int
+    counts: NumberCounts
     lost: int
     reasons: Mapping[str, int]
     """How many pages were not accepted, by reason_code, the most frequent first."""
@@ -107,20 +101,34 @@ class Tally:
             right=sum(page.is_right for page in pages),
             accepted=sum(page.is_accepted for page in pages),
             wrong_pages=sum(page.is_wrong for page in pages),
-            accepted_numbers=sum(page.accepted_numbers for page in pages),
-            wrong_numbers=sum(page.wrong_numbers for page in pages),
+            counts=sum((page.counts for page in pages), NumberCounts()),
             lost=sum(page.is_lost for page in pages),
             reasons=dict(Counter(page.reason for page in pages if not page.is_accepted).most_common()),
         )
 
+    @property
+    def digit_error_share(self) -> float | None:
+        """Return the digit edit distance over the number of digits written, or None if none is."""
+        return self.counts.digit_errors / self.counts.digits if self.counts.digits else None
+
+    def shares(self) -> dict[str, Proportion]:
+        """Return the shares that a reader compares, with their 95 % intervals."""
+        counts = self.counts
+        return {
+            "right": clopper_pearson(self.right, self.pages),
+            "accepted": clopper_pearson(self.accepted, self.pages),
+            "wrong_pages": clopper_pearson(self.wrong_pages, self.accepted),
+            "numbers_right": clopper_pearson(counts.right, counts.written),
+            "wrong_numbers": clopper_pearson(counts.wrong, counts.accepted),
+        }
+
     def to_json(self) -> dict[str, object]:
-        """Return the counts and their 95 % intervals as plain types."""
+        """Return the counts, and the shares with their 95 % intervals, as plain types."""
         return {
             "pages": self.pages,
-            "right": self.right,
-            "accepted": clopper_pearson(self.accepted, self.pages).to_json(),
-            "wrong_pages": clopper_pearson(self.wrong_pages, self.accepted).to_json(),
-            "wrong_numbers": clopper_pearson(self.wrong_numbers, self.accepted_numbers).to_json(),
+            **{name: share.to_json() for name, share in self.shares().items()},
+            "counts": asdict(self.counts),
+            "digit_error_share": self.digit_error_share,
             "rejected_with_writing": self.lost,
             "reasons": dict(self.reasons),
         }
@@ -129,81 +137,73 @@ class Tally:
 def score(kind: str, number: int, truth: Truth, readings: Sequence[PageReading]) -> Scored:
     """Score a file by the readings of all its pages."""
     confidences = [reading.confidence for reading in readings if reading.confidence is not None]
+    status = decision.file_status(readings)
+    numbers = [
+        ReadNumber(number.text, number.status is PageStatus.ACCEPTED)
+        for reading in readings
+        for number in reading.numbers
+    ]
+    counts = count_numbers(
+        truth.texts, numbers, is_accepted=status is PageStatus.ACCEPTED, has_limits=not truth.is_digits_only
+    )
     return Scored(
         kind,
         number,
         truth,
-        status=str(decision.file_status(readings)),
-        text=" ".join(reading.text for reading in readings),
+        status=str(status),
+        counts=counts,
+        text=" ".join(reading.text for reading in readings if reading.text),
         reason=next((str(reading.reason) for reading in readings if reading.reason is not None), ""),
         confidence=min(confidences, default=None),
     )
 
 
-def table(pages: Sequence[Scored]) -> str:
-    """Return the table as Markdown with columns of fixed width, and the totals below it."""
-    kinds = {
-        kind: Tally.of(page for page in pages if page.kind == kind)
-        for kind in dict.fromkeys(page.kind for page in pages)
-    }
-    total = Tally.of(pages)
-    rows: Rows = [HEADS, *(_row(kind, tally) for kind, tally in kinds.items()), _row("all", total)]
-    lines = [_line(row, _widths(rows)) for row in rows]
-    rule = (
-        "|"
-        + "|".join("-" * (width + 1) + (":" if 0 < place < 7 else "-") for place, width in enumerate(_widths(rows)))
-        + "|"
-    )
-    shares = {
-        "accepted": clopper_pearson(total.accepted, total.pages),
-        "wrong among accepted, pages": clopper_pearson(total.wrong_pages, total.accepted),
-        "wrong among accepted, numbers": clopper_pearson(total.wrong_numbers, total.accepted_numbers),
-    }
-    ends = [f"{name}: {_share(share)}" for name, share in shares.items()]
-    return "\n".join([lines[0], rule, *lines[1:], "", *ends, f"rejected although something is written: {total.lost}"])
+def tallies(pages: Sequence[Scored], pools: Mapping[str, Sequence[str]]) -> dict[str, Tally]:
+    """Count the pages of each kind, of each pool of kinds, and all."""
+    kinds = {kind: [page for page in pages if page.kind == kind] for kind in dict.fromkeys(page.kind for page in pages)}
+    pooled = {name: [page for page in pages if page.kind in members] for name, members in pools.items()}
+    return {name: Tally.of(members) for name, members in {**kinds, **pooled, "all": pages}.items()}
 
 
-def digits_of(text: str) -> str:
-    """Return the digits of a text.
-
-    >>> digits_of("-12,5")
-    '125'
-    """
-    return "".join(character for character in text if character.isdigit())
-
-
-def _count_numbers_in(numbers: Sequence[str], text: str) -> int:
-    """How many of these numbers stand whole in a text, in order."""
-    written = "".join(numbers)
-    blocks = SequenceMatcher(None, written, text, autojunk=False).get_matching_blocks()
-    start = count = 0
-    for number in numbers:
-        end = start + len(number)
-        count += any(block.a <= start and end <= block.a + block.size for block in blocks)
-        start = end
-    return count
+def table(tally_of: Mapping[str, Tally]) -> str:
+    """Return a table of `tallies` as Markdown with columns of fixed width, and the shares of all pages below it."""
+    total = tally_of["all"]
+    rows = [HEADS, *(_row(kind, tally) for kind, tally in tally_of.items())]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADS))]
+    last = len(HEADS) - 1
+    rule = "|".join("-" * (width + 1) + (":" if 0 < place < last else "-") for place, width in enumerate(widths))
+    lines = [_line(row, widths) for row in rows]
+    shares = total.shares()
+    ends = [
+        f"accepted: {_share(shares['accepted'])}",
+        f"wrong among accepted, pages: {_share(shares['wrong_pages'])}",
+        f"wrong among accepted, numbers: {_share(shares['wrong_numbers'])}",
+        f"numbers right: {_share(shares['numbers_right'])}",
+        f"rejected although something is written: {total.lost}",
+    ]
+    return "\n".join([lines[0], f"|{rule}|", *lines[1:], "", *ends])
 
 
 def _row(kind: str, tally: Tally) -> tuple[str, ...]:
+    counts, share = tally.counts, tally.digit_error_share
     return (
         kind,
         str(tally.pages),
         str(tally.right),
         str(tally.accepted),
         str(tally.wrong_pages),
-        f"{tally.wrong_numbers} of {tally.accepted_numbers}",
+        f"{counts.right} of {counts.written}",
+        f"{counts.wrong} of {counts.accepted}",
+        str(counts.joined),
+        "-" if share is None else f"{100 * share:.1f} %",
         str(tally.lost),
         ", ".join(f"{reason} {count}" for reason, count in tally.reasons.items()),
     )
 
 
-def _widths(rows: Rows) -> list[int]:
-    return [max(len(row[column]) for row in rows) for column in range(len(HEADS))]
-
-
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:
     cells = [
-        cell.rjust(width) if 0 < place < 7 else cell.ljust(width)
+        cell.rjust(width) if 0 < place < len(row) - 1 else cell.ljust(width)
         for place, (cell, width) in enumerate(zip(row, widths, strict=True))
     ]
     return "| " + " | ".join(cells) + " |"
