@@ -28,7 +28,8 @@ from digitrec.errors import DigitrecError
 from digitrec.models.package import ModelPackage
 from digitrec.pipeline import workspace
 from digitrec.settings import Settings
-from digitrec.storage.corrections import Judgement, ReviewMethod, Verdict, read_latest, record_judgements
+from digitrec.storage.corrections import ReviewMethod, Verdict, read_latest
+from digitrec.storage.judgements import Judgement, record_judgements
 from digitrec.storage.ledger import Ledger
 from digitrec.text import format_utc
 from digitrec.training.classifier import TrainingState

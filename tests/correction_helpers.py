@@ -5,14 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from digitrec.storage.claims import Claim, FileOutcome
-from digitrec.storage.corrections import (
-    Correction,
-    Judgement,
-    ReviewMethod,
-    read_history,
-    read_latest,
-    record_judgements,
-)
+from digitrec.storage.corrections import Correction, ReviewMethod, get_latest_id, read_history, read_latest
+from digitrec.storage.judgements import Judgement, record_judgements
 from digitrec.storage.ledger import Ledger
 from digitrec.types import Batch, BatchStage, PageStatus, Reason, TableRow
 from tests.storage.test_csv_tables import NUMBER, OUTPUT_FORMAT, ROW
@@ -26,9 +20,11 @@ def row(number: int, status: PageStatus = PageStatus.REVIEW, text: str = "7", **
     reasons = {PageStatus.REVIEW: Reason.LOW_CONFIDENCE, PageStatus.REJECTED: Reason.TRUNCATED}
     reason = change.pop("reason", reasons.get(status))
     path = change.pop("path", f"desk/{number}.png")
-    digits = ROW.reading.digits * len(text)
-    read_number = replace(NUMBER, text=text, digits=digits, status=status, reason=reason)
-    read = replace(ROW.reading, status=status, text=text, reason=reason, numbers=(read_number,) * bool(text), **change)  # type: ignore[arg-type]
+    numbers = change.pop("numbers", None) or tuple(
+        replace(NUMBER, column=column, text=part, digits=ROW.reading.digits * len(part), status=status, reason=reason)
+        for column, part in enumerate(text.split(), start=1)
+    )
+    read = replace(ROW.reading, status=status, text=text, reason=reason, numbers=numbers, **change)  # type: ignore[arg-type]
     if status is PageStatus.REJECTED:
         read = replace(read, text="", confidence=None, runner_up="", runner_up_confidence=None, numbers=())
     return replace(ROW, row=number, path=str(path), sha256=f"{number:064x}", reading=read)
@@ -64,6 +60,13 @@ def say(ledger: Ledger, number: int, new: str | None, who: str = "ann", batch_id
     entries = read_history(ledger, batch_id, number)
     judgement = Judgement(batch_id, number, new, entries[-1].id if entries else 0)
     return record_judgements(ledger, [judgement], reviewer=who, method=ReviewMethod.ONE, reviewed_at=AT)[0]
+
+
+def say_numbers(ledger: Ledger, number: int, who: str = "ann", **texts: str | None) -> Correction:
+    """Record judgements on numbers of a page, `n1="7", n3=None`; return the entry of the page."""
+    seen = get_latest_id(ledger, BATCH_ID, number)
+    judgements = [Judgement(BATCH_ID, number, new, seen, int(name[1:])) for name, new in texts.items()]
+    return record_judgements(ledger, judgements, reviewer=who, method=ReviewMethod.ONE, reviewed_at=AT)[-1]
 
 
 def texts(ledger: Ledger) -> dict[int, str]:

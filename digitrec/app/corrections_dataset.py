@@ -8,7 +8,8 @@ from digitrec import files
 from digitrec.errors import DataError
 from digitrec.pipeline.ledgers import open_ledgers
 from digitrec.settings import Settings
-from digitrec.storage.corrections import ReviewedRow, Verdict, read_reviewed_rows
+from digitrec.storage.corrections import Verdict
+from digitrec.storage.reviewed_rows import ReviewedRow, read_reviewed_rows
 from digitrec.training.correction_examples import LabelledPage
 
 HOLDOUT_EVERY = 5

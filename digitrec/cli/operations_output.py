@@ -108,8 +108,9 @@ def _format_answer(answer: "AnsweredRow") -> Iterator[str]:
     elif answer.same_bytes:
         yield f"  the same bytes came again: {', '.join(answer.same_bytes)}"
     for verdict in answer.verdicts:
+        number = f", number {verdict.number}" if verdict.number else ""
         text_now = f": {verdict.new}" if verdict.new else ""
-        yield f"  {verdict.verdict:9} {verdict.reviewed_at} by {verdict.reviewer}{text_now}"
+        yield f"  {verdict.verdict:9} {verdict.reviewed_at} by {verdict.reviewer}{number}{text_now}"
 
 
 def format_dry_run(plan: "DryRun") -> Iterator[str]:

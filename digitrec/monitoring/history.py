@@ -12,7 +12,7 @@ from digitrec.pipeline.inbox import CLAIMED
 from digitrec.settings import Settings
 from digitrec.storage import folder_id, removals, schema
 from digitrec.storage.claims import Claim, FileOutcome, RemovalKind, RemovedOriginal
-from digitrec.storage.corrections import Correction, read_history
+from digitrec.storage.corrections import Correction, ReviewMethod, Verdict, read_history
 from digitrec.storage.ledger import Ledger
 from digitrec.text import escape, unescape_cell
 from digitrec.types import TableRow
@@ -256,8 +256,13 @@ def _describe_row(row: TableRow, ledger: Ledger, ledgers: Iterable[Ledger]) -> A
         reason=escape(reading.detail),
         duplicate_of=row.duplicate_of,
         same_bytes=tuple(others[:_MAX_SAME_BYTES]),
-        verdicts=tuple(read_history(ledger, row.batch_id, row.row)),
+        verdicts=tuple(filter(_is_told, read_history(ledger, row.batch_id, row.row))),
     )
+
+
+def _is_told(entry: Correction) -> bool:
+    """Return False for the entry of a page that only says that some of its numbers have no verdict yet."""
+    return entry.verdict is not Verdict.WITHDRAWN or entry.method is ReviewMethod.UNDO
 
 
 def _waiting_entries(

@@ -43,7 +43,7 @@ METRICS = {
     "digitrec_ledger_readable": ("gauge", "0 if the ledger of a worker cannot be read; its metrics are left out."),
     "digitrec_free_bytes": ("gauge", "Free space on the disk of a folder."),
     "digitrec_review_open": ("gauge", "Pages in review."),
-    "digitrec_corrections_total": ("counter", "Verdicts of reviewers, by verdict."),
+    "digitrec_corrections_total": ("counter", "Verdicts of reviewers on pages, by verdict."),
     "digitrec_drift_psi": (
         "gauge",
         "Population stability index of recent pages against the training data, as of the last `digitrec report`.",
@@ -67,10 +67,14 @@ _REVIEW = "SELECT COUNT(*) FROM readings WHERE status = 'review'"
 _REVIEWED = (
     "SELECT COUNT(*) FROM corrections JOIN readings USING (batch_id, row) WHERE id IN "
     "(SELECT MAX(id) FROM corrections GROUP BY batch_id, row) "
-    "AND verdict IN ('confirmed', 'corrected') AND status = 'review'"
+    "AND verdict IN ('confirmed', 'corrected', 'illegible') AND status = 'review'"
 )
-_CORRECTIONS = "SELECT verdict, COUNT(*) FROM corrections GROUP BY verdict"
-_VERDICTS = ("confirmed", "corrected", "unsure", "withdrawn")
+# A withdrawn entry of a page is counted if it is an undo; otherwise some numbers of the page have no verdict yet.
+_COUNTED = "verdict <> 'withdrawn' OR how = 'undo'"
+_OLD_CORRECTIONS = f"SELECT verdict, COUNT(*) FROM corrections WHERE {_COUNTED} GROUP BY verdict"
+"""For a ledger of schema 4 or earlier, which has no entries of numbers."""
+_CORRECTIONS = f"SELECT verdict, COUNT(*) FROM corrections WHERE number = 0 AND ({_COUNTED}) GROUP BY verdict"
+_VERDICTS = ("confirmed", "corrected", "unsure", "withdrawn", "illegible")
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +203,7 @@ def _ledger_samples(ledger: Ledger, labels: Mapping[str, str]) -> Iterator[Sampl
     verdicts: dict[str, int] = {}
     settled = 0
     if ledger.has_table("corrections"):
-        verdicts = dict(ledger.query(_CORRECTIONS).fetchall())
+        verdicts = dict(ledger.query(_CORRECTIONS if ledger.has_table("numbers") else _OLD_CORRECTIONS).fetchall())
         (settled,) = ledger.query(_REVIEWED).fetchone()
     yield Sample("digitrec_review_open", in_review - settled, labels)
     for verdict in _VERDICTS:

@@ -192,16 +192,17 @@ def _compare_tables(
 def _compare_corrected(batch_id: str, ledger: Ledger, outbox: Path) -> Iterator[str]:
     if not corrected_tables.is_table_current(ledger, batch_id):
         return  # the review goes on, or a crash prevented the table
-    path = outbox / corrected_tables.CORRECTED_FOLDER / f"{batch_id}.csv"
-    text = corrected_tables.render_corrected(ledger, batch_id)
-    name = path.relative_to(outbox).as_posix()
-    try:
-        if text is None and os.path.lexists(path):
-            yield f"{name} has corrections that are in no ledger"
-        elif text is not None and path.read_bytes() != text.encode():
-            yield f"{name} differs from the ledger"
-    except FileNotFoundError:
-        yield f"{name} is missing"
+    texts = corrected_tables.render_corrected(ledger, batch_id)
+    for name in (f"{batch_id}.numbers.csv", f"{batch_id}.csv"):
+        path = outbox / corrected_tables.CORRECTED_FOLDER / name
+        shown_name = path.relative_to(outbox).as_posix()
+        try:
+            if name not in texts and os.path.lexists(path):
+                yield f"{shown_name} has corrections that are in no ledger"
+            elif name in texts and path.read_bytes() != texts[name].encode():
+                yield f"{shown_name} differs from the ledger"
+        except FileNotFoundError:
+            yield f"{shown_name} is missing"
 
 
 def _compare_files(

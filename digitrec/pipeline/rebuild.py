@@ -83,12 +83,12 @@ def _write_tables_of(batch: Batch, ledger: Ledger, outbox: Path) -> Iterator[str
             files.atomic_create(outbox / name, table)
             yield name
     is_current = corrected_tables.is_table_current(ledger, batch.id)
-    corrected = corrected_tables.render_corrected(ledger, batch.id) if is_current else None
-    path = outbox / corrected_tables.CORRECTED_FOLDER / f"{batch.id}.csv"
-    if corrected is not None and not os.path.lexists(path):
-        files.make_dir(path.parent, under=outbox)
-        files.atomic_create(path, corrected)
-        yield path.relative_to(outbox).as_posix()
+    folder = outbox / corrected_tables.CORRECTED_FOLDER
+    for name, table in corrected_tables.render_corrected(ledger, batch.id).items() if is_current else ():
+        if not os.path.lexists(folder / name):
+            files.make_dir(folder, under=outbox)
+            files.atomic_create(folder / name, table)
+            yield f"{folder.name}/{name}"
 
 
 def restore_batch(ledger: Ledger, batch_id: str, outbox: Path, inbox: Path) -> bool:

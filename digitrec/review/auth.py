@@ -14,7 +14,7 @@ from starlette.requests import Request, cookie_parser
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from digitrec.storage.corrections import normalize_reviewer
+from digitrec.storage.judgements import normalize_reviewer
 
 _MAX_LINKS = 50
 """Upper limit of unused invitations; a new one replaces the oldest."""

@@ -7,7 +7,8 @@ from digitrec.errors import UsageError
 from digitrec.review import queries
 from digitrec.review.page_images import find_zoom_box
 from digitrec.review.queries import START, Entry, Filter, Key, State
-from digitrec.storage.corrections import NONE, Correction, Judgement, ReviewMethod, Verdict
+from digitrec.storage.corrections import NONE, Correction, ReviewMethod, Verdict
+from digitrec.storage.judgements import Judgement
 from digitrec.text import BATCH_ID, escape
 from digitrec.types import Box, PageStatus
 

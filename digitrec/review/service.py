@@ -12,9 +12,9 @@ from digitrec.errors import EnvironmentFailure, UsageError
 from digitrec.review import queries
 from digitrec.review.page_images import ImageUnavailable, PageImage, PageImages, View
 from digitrec.review.queries import Entry, Filter, Key, ReviewProgress, RowId
-from digitrec.storage import corrections
 from digitrec.storage.corrected_tables import has_final_table, write_corrected_table
-from digitrec.storage.corrections import Conflict, Correction, Judgement, ReviewMethod, Verdict, read_history
+from digitrec.storage.corrections import Correction, ReviewMethod, Verdict, read_history
+from digitrec.storage.judgements import Conflict, Judgement, record_judgements, undo_correction
 from digitrec.storage.ledger import Ledger
 from digitrec.types import PageStatus
 
@@ -149,9 +149,7 @@ class ReviewService:
             return self._save(
                 ledgers,
                 judgements,
-                lambda ledger, own: corrections.record_judgements(
-                    ledger, own, reviewer=who, method=how, reviewed_at=self.now()
-                ),
+                lambda ledger, own: record_judgements(ledger, own, reviewer=who, method=how, reviewed_at=self.now()),
             )
 
     def undo(self, entries: Sequence[tuple[str, int, int]], *, who: str) -> SaveResult:
@@ -160,7 +158,7 @@ class ReviewService:
 
         def undo_all(ledger: Ledger, own: Sequence[Judgement]) -> list[Correction]:
             return [
-                corrections.undo_correction(
+                undo_correction(
                     ledger, item.batch_id, item.row, seen_id=item.seen_id, reviewer=who, reviewed_at=self.now()
                 )
                 for item in reversed(own)

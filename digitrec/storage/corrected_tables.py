@@ -1,24 +1,20 @@
-"""Tables of reviewed batches, `outbox/corrected/<batch>.csv`: the rows of the ledger with corrections applied."""
+"""Tables of reviewed batches in `outbox/corrected/`: the rows of the ledger with corrections applied.
+
+`<batch>.csv` has the pages, `<batch>.numbers.csv` their numbers.
+"""
 
 import csv
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
 
 from digitrec import files
 from digitrec.storage import csv_tables, folder_id
-from digitrec.storage.corrections import (
-    NONE,
-    Correction,
-    Judgement,
-    ReviewMethod,
-    Verdict,
-    is_review_finished,
-    read_latest,
-    record_judgements,
-)
+from digitrec.storage.corrected_rows import apply_corrections
+from digitrec.storage.corrections import ILLEGIBLE, NONE, ReviewMethod, is_review_finished
+from digitrec.storage.judgements import Judgement, record_judgements
 from digitrec.storage.ledger import Ledger
-from digitrec.text import format_utc
-from digitrec.types import PageStatus, Reason, TableRow
+from digitrec.text import format_utc, unescape_cell
+from digitrec.types import PageStatus, Reason
 
 CORRECTED_FOLDER = "corrected"
 """Name of the folder in the outbox."""
@@ -32,34 +28,8 @@ _SELECT_OUTDATED = (
 )
 
 
-def apply_corrections(ledger: Ledger, batch_id: str) -> list[TableRow]:
-    """Return the rows of a batch with the corrections in place of the answers."""
-    corrections = read_latest(ledger, batch_id)
-    return [apply_correction(row, corrections.get((batch_id, row.row))) for row in ledger.rows(batch_id)]
-
-
-def apply_correction(row: TableRow, correction: Correction | None) -> TableRow:
-    """Return a row with a correction applied; unchanged if the correction is missing or does not settle the row.
-
-    A text that is not the service's has neither confidence nor runner-up.
-    """
-    if correction is None or not correction.verdict.is_settled:
-        return row
-    is_none = correction.new == NONE
-    reading = replace(
-        row.reading,
-        status=PageStatus.CONFIRMED if correction.verdict is Verdict.CONFIRMED else PageStatus.CORRECTED,
-        text="" if is_none else correction.new,
-        reason=Reason.NOT_A_DIGIT if is_none else None,
-        detail=Reason.NOT_A_DIGIT.description if is_none else "",
-    )
-    if reading.text != row.reading.text:
-        reading = replace(reading, confidence=None, runner_up="", runner_up_confidence=None)
-    return replace(row, label=correction.new, reading=reading)
-
-
 def write_corrected_table(outbox: Path, ledger: Ledger, batch_id: str) -> Path | None:
-    """Write the table of a batch once its review is finished, and again after every later correction.
+    """Write the tables of a batch once its review is finished, and again after every later correction.
 
     Idempotent, and any process may call it. A table that exists stays, and is kept up to date.
 
@@ -69,22 +39,24 @@ def write_corrected_table(outbox: Path, ledger: Ledger, batch_id: str) -> Path |
         batch_id: a batch of the ledger.
 
     Returns:
-        Its path; None while the review goes on.
+        The path of the main table; None while the review goes on.
 
     Raises:
         EnvironmentFailure: the outbox is another folder than before.
         OSError: it cannot be written; `write_outdated_tables` tries again later.
     """
-    path = outbox / CORRECTED_FOLDER / f"{batch_id}.csv"
+    folder = outbox / CORRECTED_FOLDER
+    path = folder / f"{batch_id}.csv"
     if is_table_current(ledger, batch_id) and path.exists():
         return path
-    while (table := _render(ledger, batch_id)) is not None:
-        latest_id, text = table
+    while tables := _render(ledger, batch_id):
+        latest_id, texts = tables
         folder_id.verify_folder(outbox, ledger.get_meta("outbox_id"), ledger.get_meta("outbox_device"))
-        files.make_dir(path.parent, under=outbox)
+        files.make_dir(folder, under=outbox)
         with ledger.transaction():  # one process at a time, so that none overwrites a newer table
             if _select_int(ledger, _SELECT_LATEST_ID, batch_id) == latest_id:
-                files.atomic_write(path, text)
+                for name, text in texts.items():
+                    files.atomic_write(folder / name, text)
                 ledger.query("INSERT OR REPLACE INTO corrected_tables VALUES (?, ?)", (batch_id, latest_id))
                 return path
     return None
@@ -102,31 +74,54 @@ def write_outdated_tables(outbox: Path, ledger: Ledger) -> list[Path]:
 
 
 def restore_corrections(ledger: Ledger, outbox: Path, batch_id: str) -> int:
-    """Read the corrected table of a batch into a rebuilt ledger; return the number of settled rows.
+    """Read the corrected tables of a batch into a rebuilt ledger; return the number of judged rows.
 
-    The table has neither reviewer nor time: the log gets the reviewer `rebuilt` and the mtime of the table.
+    The tables have neither reviewer nor time: the log gets the reviewer `rebuilt` and the mtime of the main table.
 
     Raises:
-        ValueError, KeyError, csv.Error, DigitrecError: it is not valid; nothing was restored.
-        OSError: it cannot be read.
+        ValueError, KeyError, csv.Error, DigitrecError: a table is not valid; nothing was restored.
+        OSError: a table cannot be read.
     """
     path = outbox / CORRECTED_FOLDER / f"{batch_id}.csv"
     if not path.is_file():
         return 0
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        lines = [line for line in csv.DictReader(file, strict=True) if line["status"] in set(Verdict)]
-    judgements = [Judgement(batch_id, int(line["row"]), line["text"] or NONE, 0) for line in lines]
+    numbers_path = path.with_name(f"{batch_id}.numbers.csv")
+    numbers: dict[int, list[Mapping[str, str]]] = {}
+    for line in _read_lines(numbers_path) if numbers_path.is_file() else ():
+        numbers.setdefault(int(line["row"]), []).append(line)
+    judgements: list[Judgement] = []
+    for line in _read_lines(path):
+        row = ledger.row(batch_id, int(line["row"]))
+        own = numbers.get(int(line["row"]), [])
+        if row is not None and len(row.reading.numbers) == len(own) > 1:
+            judged = [(int(number["number"]), _restore_text(number)) for number in own]
+            judgements += [Judgement(batch_id, row.row, text, 0, number) for number, text in judged if text is not None]
+        elif (text := _restore_text(line)) is not None:
+            judgements.append(Judgement(batch_id, int(line["row"]), text, 0))
     reviewed_at = format_utc(path.stat().st_mtime)
     record_judgements(ledger, judgements, reviewer=_REBUILT, method=ReviewMethod.FILE, reviewed_at=reviewed_at)
     with ledger.transaction():
         ledger.query("INSERT OR REPLACE INTO corrected_tables VALUES (?, 0)", (batch_id,))
-    return len(judgements)
+    return len({judgement.row for judgement in judgements})
 
 
-def render_corrected(ledger: Ledger, batch_id: str) -> str | None:
-    """Return the expected corrected table of a batch; None if there should be none."""
-    table = _render(ledger, batch_id) if ledger.has_table("corrections") else None
-    return table[1] if table else None
+def _read_lines(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return list(csv.DictReader(file, strict=True))
+
+
+def _restore_text(line: Mapping[str, str]) -> str | None:
+    """Return the text of the judgement behind a line of a corrected table; None if there was none."""
+    if line["status"] in {PageStatus.CONFIRMED, PageStatus.CORRECTED}:
+        return unescape_cell(line["text"]) or NONE
+    is_open = line["status"] != PageStatus.REVIEW or line["text"] or line["reason_code"] != Reason.NOT_A_DIGIT
+    return None if is_open else ILLEGIBLE
+
+
+def render_corrected(ledger: Ledger, batch_id: str) -> dict[str, str]:
+    """Return the expected corrected tables of a batch by file name; empty if there should be none."""
+    tables = _render(ledger, batch_id) if ledger.has_table("corrections") else None
+    return tables[1] if tables else {}
 
 
 def is_table_current(ledger: Ledger, batch_id: str) -> bool:
@@ -137,9 +132,9 @@ def is_table_current(ledger: Ledger, batch_id: str) -> bool:
     return written_id == _select_int(ledger, _SELECT_LATEST_ID, batch_id)
 
 
-def _render(ledger: Ledger, batch_id: str) -> tuple[int, str] | None:
-    """Return the id of the latest correction in the table of a batch, and the table; None while its review goes on."""
-    # Query the id first: a correction in between is in the table, and only causes another write.
+def _render(ledger: Ledger, batch_id: str) -> tuple[int, dict[str, str]] | None:
+    """Return the id of the latest correction of a batch, and its tables; None while its review goes on."""
+    # Query the id first: a correction in between is in the tables, and only causes another write.
     latest_id = _select_int(ledger, _SELECT_LATEST_ID, batch_id) or 0
     batch = ledger.batch(batch_id)
     if batch is None or batch.output_format is None:
@@ -148,7 +143,9 @@ def _render(ledger: Ledger, batch_id: str) -> tuple[int, str] | None:
         latest_id and is_review_finished(ledger, batch_id)
     ):
         return None
-    return latest_id, csv_tables.render_main(apply_corrections(ledger, batch_id), batch.output_format)
+    rows = apply_corrections(ledger, batch_id)
+    tables = csv_tables.render_tables(batch_id, rows, batch.output_format)
+    return latest_id, {name: text for name, text in tables.items() if not name.endswith(".digits.csv")}
 
 
 def _select_int(ledger: Ledger, sql: str, batch_id: str) -> int | None:

@@ -12,7 +12,8 @@ from digitrec.app.retrain import retrain
 from digitrec.app.run import run_once
 from digitrec.pipeline import workspace
 from digitrec.settings import Settings
-from digitrec.storage.corrections import Judgement, ReviewMethod, record_judgements
+from digitrec.storage.corrections import ReviewMethod
+from digitrec.storage.judgements import Judgement, record_judgements
 from digitrec.storage.ledger import Ledger
 from digitrec.text import format_utc
 from digitrec.training.classifier import no_progress

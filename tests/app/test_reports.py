@@ -10,9 +10,10 @@ from typer.testing import CliRunner
 from digitrec.app import reports
 from digitrec.cli.main import cli
 from digitrec.pipeline.ledgers import open_ledgers
-from digitrec.storage import corrections
+from digitrec.storage import judgements
 from digitrec.storage.corrected_tables import write_corrected_table
-from digitrec.storage.corrections import Judgement, ReviewMethod, read_latest
+from digitrec.storage.corrections import ReviewMethod, read_latest
+from digitrec.storage.judgements import Judgement
 from digitrec.storage.ledger import Ledger
 from jobs import nightly_report
 from tests.conftest import ServiceHarness, draw
@@ -40,7 +41,7 @@ def judge(harness: ServiceHarness, new: str, how: ReviewMethod) -> str:
     """Record a verdict on row 1 of the batch that begins with 0.png; return the batch id."""
     batch_id = next(row["batch_id"] for row in harness.rows() if row["file"] == "0.png")
     ledger = Ledger.open_shared(harness.settings.ledger)
-    corrections.record_judgements(ledger, [Judgement(batch_id, 1, new, 0)], reviewer="ann", method=how, reviewed_at=AT)
+    judgements.record_judgements(ledger, [Judgement(batch_id, 1, new, 0)], reviewer="ann", method=how, reviewed_at=AT)
     write_corrected_table(harness.outbox, ledger, batch_id)
     ledger.close()
     return batch_id
@@ -90,7 +91,7 @@ def test_an_audited_answer_stays_in_the_sample_when_it_is_judged_again(read: Ser
     batch_id = judge(read, "8", ReviewMethod.AUDIT)
     ledger = Ledger.open_shared(read.settings.ledger)
     ((_, correction),) = read_latest(ledger, batch_id).items()
-    corrections.record_judgements(
+    judgements.record_judgements(
         ledger, [Judgement(batch_id, 1, "0", correction.id)], reviewer="bob", method=ReviewMethod.ONE, reviewed_at=AT
     )
     ledger.close()

@@ -16,8 +16,9 @@ from digitrec.errors import DataError
 from digitrec.files import hash_file
 from digitrec.reports.index import read_index
 from digitrec.settings import Settings
-from digitrec.storage.corrections import ReviewedRow, ReviewMethod, Verdict
+from digitrec.storage.corrections import ReviewMethod, Verdict
 from digitrec.storage.ledger import Ledger
+from digitrec.storage.reviewed_rows import ReviewedRow
 from digitrec.training.correction_examples import LabelledPage
 from digitrec.training.datasets import mnist
 from digitrec.types import PageStatus

@@ -13,10 +13,13 @@ from digitrec.monitoring import metrics
 from digitrec.monitoring.heartbeat import HeartbeatWriter
 from digitrec.settings import Settings
 from digitrec.storage import migrations
-from digitrec.storage.corrections import Judgement, ReviewMethod, record_judgements
+from digitrec.storage.corrections import ILLEGIBLE, ReviewMethod
+from digitrec.storage.judgements import Judgement, record_judgements
 from digitrec.storage.ledger import Ledger
 from tests.conftest import RunCommand, ServiceHarness
+from tests.correction_helpers import open_test_ledger, say_numbers
 from tests.older_ledgers import make_older
+from tests.storage.test_number_corrections import TABLE
 
 Numbers = dict[tuple[str, frozenset[str]], float]
 
@@ -74,6 +77,21 @@ def test_open_reviews_and_corrections_are_counted(harness: ServiceHarness) -> No
     assert values[key("review_open", "main")] == 0
     assert values[key("corrections_total", "main", correction.verdict)] == 1
     assert sum(value for (name, _), value in values.items() if name == "digitrec_corrections_total") == 1
+
+
+def test_verdicts_are_counted_by_page(tmp_path: Path) -> None:
+    with contextlib.closing(open_test_ledger(tmp_path, [TABLE])) as ledger:
+        say_numbers(ledger, 1, n2="31")
+        say_numbers(ledger, 1, n4=ILLEGIBLE)
+
+    values = {
+        (sample.metric, sample.labels.get("verdict")): sample.value
+        for sample in metrics.collect_samples(Settings(workspace=tmp_path), 1_800_000_000.0)
+    }
+
+    counts = {verdict: value for (name, verdict), value in values.items() if name == "digitrec_corrections_total"}
+    assert counts == {"confirmed": 0, "corrected": 0, "unsure": 0, "withdrawn": 0, "illegible": 1}
+    assert values["digitrec_review_open", None] == 0
 
 
 def test_the_queue_age_is_the_longest_waiting_time(harness: ServiceHarness) -> None:

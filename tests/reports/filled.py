@@ -11,7 +11,8 @@ import numpy as np
 from digitrec.settings import Settings
 from digitrec.storage.claims import Claim, FileOutcome
 from digitrec.storage.corrected_tables import write_corrected_table
-from digitrec.storage.corrections import Judgement, ReviewMethod, record_judgements
+from digitrec.storage.corrections import ReviewMethod
+from digitrec.storage.judgements import Judgement, record_judgements
 from digitrec.storage.ledger import Ledger
 from digitrec.types import Batch, BatchStage, OutputFormat, PageReading, PageStatus, Reason, TableRow, Thresholds
 

@@ -10,7 +10,8 @@ import pytest
 from digitrec.app import reports
 from digitrec.pipeline import outcomes
 from digitrec.settings import Settings
-from digitrec.storage.corrections import Judgement, ReviewMethod, record_judgements
+from digitrec.storage.corrections import ReviewMethod
+from digitrec.storage.judgements import Judgement, record_judgements
 from digitrec.storage.ledger import Ledger
 from digitrec.types import Reason
 from tests.conftest import ServiceHarness, draw

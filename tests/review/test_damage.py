@@ -10,7 +10,8 @@ import pytest
 from digitrec import files
 from digitrec.settings import Settings
 from digitrec.storage.corrected_tables import write_corrected_table
-from digitrec.storage.corrections import Judgement, ReviewMethod, get_latest_id, read_history, record_judgements
+from digitrec.storage.corrections import ReviewMethod, get_latest_id, read_history
+from digitrec.storage.judgements import Judgement, record_judgements
 from digitrec.storage.ledger import Ledger
 from digitrec.types import Reason
 from tests.review import browser

@@ -9,22 +9,21 @@ import pytest
 
 from digitrec import files
 from digitrec.errors import EnvironmentFailure
-from digitrec.storage import corrected_tables, corrections, csv_tables
-from digitrec.storage.corrected_tables import apply_corrections, write_corrected_table, write_outdated_tables
+from digitrec.storage import corrected_rows, corrected_tables, csv_tables, judgements
+from digitrec.storage.corrected_rows import apply_corrections
+from digitrec.storage.corrected_tables import write_corrected_table, write_outdated_tables
 from digitrec.storage.corrections import (
     NONE,
     Correction,
-    Judgement,
     ReviewMethod,
     Verdict,
     is_review_finished,
     read_history,
     read_latest,
-    read_reviewed_rows,
-    record_judgements,
-    undo_correction,
 )
+from digitrec.storage.judgements import Judgement, record_judgements, undo_correction
 from digitrec.storage.ledger import Ledger
+from digitrec.storage.reviewed_rows import read_reviewed_rows
 from digitrec.types import PageStatus, Reason
 from tests.conftest import ServiceHarness, draw, read_csv
 from tests.correction_helpers import AT, BATCH_ID, open_test_ledger, row, say
@@ -68,7 +67,7 @@ def test_the_table_appears_when_the_review_is_finished(tmp_path: Path, ledger: L
 def test_a_page_without_a_digit_is_marked() -> None:
     correction = Correction(1, BATCH_ID, 1, AT, "ann", Verdict.CORRECTED, "7", NONE, ReviewMethod.ONE)
 
-    corrected = corrected_tables.apply_correction(row(1), correction)
+    corrected = corrected_rows.apply_correction(row(1), correction)
 
     assert (corrected.label, corrected.reading.text, corrected.reading.reason) == (NONE, "", Reason.NOT_A_DIGIT)
     assert ",corrected,,,,,,,not_a_digit,this does not look like a digit," in csv_tables.render_main(
@@ -105,7 +104,7 @@ def test_the_digits_that_a_person_saw_are_counted() -> None:
     correction = Correction(1, BATCH_ID, 1, AT, "ann", Verdict.CORRECTED, "7", "0650", ReviewMethod.ONE)
 
     assert ",corrected,0650,,,,,4,,," in csv_tables.render_main(
-        [corrected_tables.apply_correction(row(1), correction)], OUTPUT_FORMAT
+        [corrected_rows.apply_correction(row(1), correction)], OUTPUT_FORMAT
     )
 
 
@@ -197,13 +196,19 @@ def judge_all(harness: ServiceHarness, ledger: Ledger, new: str = "0650") -> Non
         for line in read_csv(path):
             past = read_history(ledger, path.stem, int(line["row"]))
             judgement = Judgement(path.stem, int(line["row"]), new, past[-1].id if past else 0)
-            corrections.record_judgements(ledger, [judgement], reviewer="ann", method=ReviewMethod.ONE, reviewed_at=AT)
+            judgements.record_judgements(ledger, [judgement], reviewer="ann", method=ReviewMethod.ONE, reviewed_at=AT)
         corrected_tables.write_corrected_table(harness.outbox, ledger, path.stem)
 
 
 def corrected(harness: ServiceHarness) -> dict[str, list[str]]:
-    """The texts in outbox/corrected/, by batch."""
-    return {path.stem: [line["text"] for line in read_csv(path)] for path in (harness.outbox / "corrected").iterdir()}
+    """The texts in the main tables in outbox/corrected/, by batch."""
+    return {path.stem: [line["text"] for line in read_csv(path)] for path in list_corrected(harness)}
+
+
+def list_corrected(harness: ServiceHarness) -> list[Path]:
+    """The main tables in outbox/corrected/."""
+    paths = sorted((harness.outbox / "corrected").iterdir())
+    return [path for path in paths if not path.name.endswith(".numbers.csv")]
 
 
 @pytest.mark.slow
@@ -212,8 +217,8 @@ def corrected(harness: ServiceHarness) -> dict[str, list[str]]:
 @pytest.mark.parametrize(
     ("home", "function"),
     [
-        (corrections, "_append"),
-        (corrections, "record_judgements"),
+        (judgements, "_append"),
+        (judgements, "record_judgements"),
         (corrected_tables, "write_corrected_table"),
         (files, "atomic_write"),
     ],
@@ -249,7 +254,7 @@ def test_a_power_cut_during_a_review_loses_no_saved_verdict(
 def test_verify_reports_late_missing_changed_and_unknown_corrected_tables(read: ServiceHarness) -> None:
     with noting(read) as ledger:
         judge_all(read, ledger)
-        first, second = sorted((read.outbox / "corrected").iterdir())
+        first, second = list_corrected(read)
         assert read.account().discrepancies == ()
         past = read_history(ledger, first.stem, 1)
         record_judgements(
@@ -263,9 +268,16 @@ def test_verify_reports_late_missing_changed_and_unknown_corrected_tables(read: 
         assert "main: 1 corrected table not written yet; its next `run`, or `review`, does" in read.account().notes
         write_outdated_tables(read.outbox, ledger)
     second.write_bytes(second.read_bytes().replace(b"0650", b"650"))
-    assert read.account().discrepancies == (f"corrected/{second.name} differs from the ledger",)
+    numbers = second.with_name(f"{second.stem}.numbers.csv")
+    numbers.write_bytes(numbers.read_bytes().replace(b"0650", b"650"))
+    assert read.account().discrepancies == (
+        f"corrected/{numbers.name} differs from the ledger",
+        f"corrected/{second.name} differs from the ledger",
+    )
+    numbers.unlink()
     second.rename(second.with_name("20260102T030405Z-00000000.csv"))
     assert read.account().discrepancies == (
+        f"corrected/{numbers.name} is missing",
         f"corrected/{second.name} is missing",
         "outbox/corrected/20260102T030405Z-00000000.csv is in no ledger",
     )
@@ -311,14 +323,17 @@ def test_a_rebuilt_ledger_has_the_corrections_of_finished_reviews(read: ServiceH
 def test_an_unreadable_corrected_table_does_not_stop_a_rebuild(read: ServiceHarness, damage: bytes) -> None:
     with noting(read) as ledger:
         judge_all(read, ledger)
-    path = min((read.outbox / "corrected").iterdir())
+    path = list_corrected(read)[0]
     path.write_bytes(damage)
     read.settings.ledger.unlink()
 
     read.run()
 
     assert len(read.rows()) == 3
-    assert read.account().discrepancies == (f"corrected/{path.name} has corrections that are in no ledger",)
+    assert read.account().discrepancies == (
+        f"corrected/{path.stem}.numbers.csv has corrections that are in no ledger",
+        f"corrected/{path.name} has corrections that are in no ledger",
+    )
 
 
 def test_pruning_and_requeuing_keep_the_corrections(read: ServiceHarness) -> None:

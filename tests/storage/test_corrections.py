@@ -10,22 +10,20 @@ from hypothesis import strategies as st
 
 from digitrec.errors import EnvironmentFailure, UsageError
 from digitrec.storage import migrations
-from digitrec.storage.corrected_tables import apply_corrections
+from digitrec.storage.corrected_rows import apply_corrections
 from digitrec.storage.corrections import (
+    ILLEGIBLE,
     NONE,
-    Conflict,
-    Judgement,
     ReviewMethod,
     Verdict,
     count_open_rows,
     is_review_finished,
     read_history,
     read_latest,
-    read_reviewed_rows,
-    record_judgements,
-    undo_correction,
 )
+from digitrec.storage.judgements import Conflict, Judgement, record_judgements, undo_correction
 from digitrec.storage.ledger import Ledger
+from digitrec.storage.reviewed_rows import read_reviewed_rows
 from digitrec.types import PageStatus, Reason
 from tests.correction_helpers import AT, BATCH_ID, add_batch, open_test_ledger, row, say, texts
 from tests.older_ledgers import make_older
@@ -64,6 +62,9 @@ def test_entries_keep_author_and_time_and_the_latest_is_valid(ledger: Ledger) ->
         (row(1), "07", Verdict.CORRECTED),
         (row(1), NONE, Verdict.CORRECTED),
         (row(1), None, Verdict.UNSURE),
+        (row(1), ILLEGIBLE, Verdict.ILLEGIBLE),
+        (row(1, text="21 37"), "21 37", Verdict.CONFIRMED),
+        (row(1, text="21 37"), "2137", Verdict.CORRECTED),
         (row(1, reason=Reason.NOT_A_DIGIT), NONE, Verdict.CONFIRMED),
         (row(1, reason=Reason.NOT_A_DIGIT), "7", Verdict.CONFIRMED),
         (row(1, PageStatus.REJECTED, reason=Reason.BLANK), NONE, Verdict.CONFIRMED),
@@ -78,6 +79,11 @@ def test_a_judgement_equal_to_the_answer_confirms_it(
 
     assert say(ledger, 1, new).verdict is verdict
     ledger.close()
+
+
+@pytest.mark.parametrize("text", ["-7", "3,14", "12/03/2024 -5", "1" * 20_000, "7 " * 4_999 + "7"])
+def test_a_text_may_hold_signs_and_several_numbers(ledger: Ledger, text: str) -> None:
+    assert say(ledger, 1, text).new == text
 
 
 def test_a_judgement_of_a_stale_row_is_a_conflict(ledger: Ledger) -> None:
@@ -96,7 +102,7 @@ def test_a_judgement_of_a_stale_row_is_a_conflict(ledger: Ledger) -> None:
     assert read_latest(ledger) == {(BATCH_ID, 2): theirs}
 
 
-@pytest.mark.parametrize("text", ["", "7a", "-7", "٧", "7 ", "None", "1" * 1001])
+@pytest.mark.parametrize("text", ["", "7a", "-", "7 - 8", "٧", "7 ", "7  8", "None", "1" * 20_001])
 def test_an_invalid_text_rejects_all_judgements(ledger: Ledger, text: str) -> None:
     with pytest.raises(UsageError, match="no number"):
         record_judgements(

@@ -13,7 +13,8 @@ import pytest
 from digitrec.errors import EnvironmentFailure
 from digitrec.storage import migrations
 from digitrec.storage.claims import Claim, DeferredFile, FileOutcome
-from digitrec.storage.corrections import Judgement, ReviewMethod, read_latest, record_judgements
+from digitrec.storage.corrections import ReviewMethod, read_latest
+from digitrec.storage.judgements import Judgement, record_judgements
 from digitrec.storage.ledger import Ledger
 from digitrec.types import Batch, BatchStage, Box, Number, PageStatus, Reason, Thresholds
 from tests.older_ledgers import make_older

@@ -7,7 +7,8 @@ import pytest
 
 from digitrec.pipeline.archive import FolderOutbox
 from digitrec.storage.corrected_tables import write_corrected_table
-from digitrec.storage.corrections import Judgement, ReviewMethod, record_judgements
+from digitrec.storage.corrections import ReviewMethod
+from digitrec.storage.judgements import Judgement, record_judgements
 from digitrec.storage.ledger import Ledger
 from tests.conftest import RunCommand, ServiceHarness, draw
 
@@ -45,7 +46,7 @@ def read(harness: ServiceHarness) -> ServiceHarness:
     harness.drop("3.png", draw(3))
     harness.run()
     (harness.outbox / "latest.csv").write_bytes(b"as it was")
-    assert len(content(harness)) == 8
+    assert len(content(harness)) == 9
     return harness
 
 
@@ -54,7 +55,7 @@ def test_every_lost_table_is_rewritten_and_listed(read: ServiceHarness, run_comm
     before = content(read)
     lost = sorted(set(before) - {"latest.csv"})
     lose(read, *lost)
-    assert len(read.account().discrepancies) == 7
+    assert len(read.account().discrepancies) == 8
 
     done = run_command("verify", "--rebuild", "--tables")
 
