@@ -118,7 +118,7 @@ def tables() -> Iterator[str]:
     yield from _table(("column", "meaning"), ((f"`{name}`", words.COLUMNS[name]) for name in csv_tables.COLUMNS))
     yield from ("", "## outbox/BATCH.numbers.csv", "")
     yield "One row for each number found. A wide gap, a line between cells or a new row ends a number. Batches that"
-    yield "version 0.1 recorded have no such table."
+    yield "version 0.1 recorded have no such table. `outbox/corrected/BATCH.numbers.csv` has the same columns."
     yield ""
     visible = (
         (f"`{name}`", words.NUMBER_COLUMNS.get(name, "As in the main table.")) for name in csv_tables.NUMBER_COLUMNS

@@ -11,7 +11,7 @@ COLUMNS = {
     "group": "Its first folder under the inbox; empty if it lay in the inbox itself.",
     "page": "From 1.",
     "status": "`accepted`, `review` (look at it; the columns hold the best guess), `rejected` (no answer); in "
-    "`corrected/` also `corrected` and `confirmed`.",
+    "`corrected/` also `corrected` and `confirmed`; judged illegible: `review`, an empty `text` and `not_a_digit`.",
     "text": 'The numbers of the page in reading order, one space between them: "7", "39287", "21 37 65".',
     "digit": "The digit, if the page holds one digit and nothing else.",
     "confidence": "How probable it is that `text` is right, 0 to 1, six decimals.",
@@ -43,7 +43,7 @@ NUMBER_COLUMNS = {
     "height": "Of the box.",
     "text": 'The number as written: "7", "0650".',
     "confidence": "How probable it is that `text` is right, 0 to 1, six decimals.",
-    "status": "`accepted` or `review`; each number has its own.",
+    "status": "`accepted` or `review`; each number has its own. In `corrected/` also `corrected` and `confirmed`.",
     "reason_code": "Why it was not accepted; empty if it was.",
 }
 """Descriptions of the columns of the table of numbers; those before `number` are in the main table."""
@@ -64,7 +64,7 @@ DIGIT_COLUMNS = (
 )
 """Descriptions of the columns of the digit table; columns of the main table are not repeated."""
 EXPORT_COLUMNS = {
-    "corrected_by": "Who corrected or confirmed the row last.",
+    "corrected_by": "Who settled the row last: corrected, confirmed or judged it illegible.",
     "corrected_at": "When, UTC.",
 }
 EXIT_CODES = {

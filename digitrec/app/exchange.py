@@ -12,11 +12,19 @@ from digitrec.text import format_utc
 
 
 def export_results(
-    settings: Settings, table_format: TableFormat, target: Path | IO[bytes], since: str
+    settings: Settings, table_format: TableFormat, target: Path | IO[bytes], selection: export.Selection
 ) -> export.ExportResult:
-    """Write the latest results of all batches since a date or batch, corrections applied."""
+    """Write the latest results of a selection of batches, corrections applied."""
     with open_ledgers(settings) as ledgers:
-        return export.export(settings, ledgers, table_format, target, since)
+        return export.export(settings, ledgers, table_format, target, selection)
+
+
+def export_tables(
+    settings: Settings, table_format: TableFormat, target: Path, selection: export.Selection
+) -> export.TablesResult:
+    """Write the numbers of each page of a selection of batches as a table of its own, corrections applied."""
+    with open_ledgers(settings) as ledgers:
+        return export.export_tables(settings, ledgers, table_format, target, selection)
 
 
 def plan_import(settings: Settings, table: Path, *, confirm_unchanged: bool) -> importer.ImportPlan:

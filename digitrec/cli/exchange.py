@@ -3,7 +3,7 @@
 import getpass
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,9 @@ from digitrec.errors import UsageError
 from digitrec.exchange.formats import TableFormat
 from digitrec.settings import Settings
 from digitrec.text import pluralize
+
+if TYPE_CHECKING:
+    from digitrec.exchange.export import Selection
 
 _MAX_ERRORS = 20
 """Lines that cannot be applied and are printed."""
@@ -28,6 +31,15 @@ def register(cli: typer.Typer) -> None:
 @takes_settings("csv_profile")
 def export(
     settings: Settings,
+    batches: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[BATCH]...",
+            help="Only these batches; latest: those of outbox/latest.csv.",
+            show_default=False,
+            autocompletion=complete_batches,
+        ),
+    ] = None,
     since: Annotated[
         str,
         typer.Option(
@@ -37,31 +49,64 @@ def export(
             autocompletion=complete_batches,
         ),
     ] = "",
+    tables: Annotated[
+        bool, typer.Option("--tables", help="One table per page: its numbers, laid out as on the page.")
+    ] = False,
     table_format: Annotated[
         TableFormat | None,
         typer.Option("--format", help="Default: by the extension of --out, else csv.", show_default=False),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(dir_okay=False, help="The file, replaced at once. Default: print it.", show_default=False),
+        typer.Option(
+            metavar="FILE|FOLDER",
+            help="The file, replaced at once; for --tables a folder or an .xlsx. Default: print it; the folder tables.",
+            show_default=False,
+        ),
     ] = None,
 ) -> None:
     """Write the latest results, corrections applied, as one table.
 
     All batches of all workers, with the columns of the CSVs, and who corrected a row and when. Text stays text: "0650"
-    keeps its zero.
+    keeps its zero. With --tables, each page becomes a table of its own: a CSV, or a sheet of an .xlsx, in which numbers
+    that need review are marked by a pale yellow background.
     """
     from digitrec.app import exchange
+    from digitrec.exchange.export import Selection
 
+    selection = Selection(tuple(batches or ()), since)
+    if tables:
+        _export_tables(settings, table_format, out, selection)
+        return
     table_format = table_format or _detect_format(out)
     if out is None and not table_format.is_text:
         raise UsageError(f"{table_format} cannot be written to stdout", hint=f"Add --out answers.{table_format}")
     warn_if_unread(settings)
-    result = exchange.export_results(settings, table_format, out or sys.stdout.buffer, since)
+    result = exchange.export_results(settings, table_format, out or sys.stdout.buffer, selection)
     sys.stdout.flush()
     if out is not None:
         rows = f"{pluralize(result.rows, 'row')} of {pluralize(result.batches, 'batch', 'batches')}"
         typer.echo(text.escape_message(f"{rows}, {result.reviewed} of them reviewed: {out}"))
+
+
+def _export_tables(
+    settings: Settings, table_format: TableFormat | None, out: Path | None, selection: "Selection"
+) -> None:
+    from digitrec.app import exchange
+
+    suffix = out.suffix.lower() if out else ""
+    table_format = table_format or (TableFormat.XLSX if suffix == ".xlsx" else TableFormat.CSV)
+    if table_format is TableFormat.JSONL or suffix in {".csv", ".jsonl"}:
+        hint = "Name a folder (--out tables), or an .xlsx."
+        raise UsageError("--tables writes a folder of CSVs or one .xlsx", hint=hint)
+    out = out or Path("tables.xlsx" if table_format is TableFormat.XLSX else "tables")
+    warn_if_unread(settings)
+    result = exchange.export_tables(settings, table_format, out, selection)
+    if not result.pages:
+        typer.echo("no page with numbers")
+        return
+    numbers, pages = pluralize(result.numbers, "number"), pluralize(result.pages, "page")
+    typer.echo(text.escape_message(f"{pages}, {numbers}, {result.in_review} of them need review: {out}"))
 
 
 def _detect_format(out: Path | None) -> TableFormat:
@@ -101,8 +146,8 @@ def apply(
     """Import corrections from a table.
 
     A CSV or an Excel workbook that identifies answers (batch_id,row or sha256 or file, and page where there are
-    several) and has the true value in `text` or `label`: digits, or none. Or a published table with `text` edited;
-    unchanged lines are ignored.
+    several; number for one of its numbers) and has the true value in `text` or `label`: numbers, none or illegible. Or
+    a published table with `text` edited, also that of the numbers; unchanged lines are ignored.
     """
     from digitrec.app import exchange
 
@@ -115,8 +160,9 @@ def apply(
         hint = "Fix them, or add --skip-bad."
         raise UsageError(f"{pluralize(len(plan.errors), 'line')} of {table} cannot be applied; nothing was", hint=hint)
     result = exchange.apply_import(settings, plan, reviewer or _get_login())
+    illegible = f"{result.illegible} illegible, " if result.illegible else ""
     typer.echo(
-        f"{result.confirmed} confirmed, {result.corrected} corrected, {plan.repeated} already known, "
+        f"{result.confirmed} confirmed, {result.corrected} corrected, {illegible}{plan.repeated} already known, "
         f"{plan.unchanged} unchanged" + (f", {len(plan.errors)} skipped" if plan.errors else "")
     )
     for path in result.tables:

@@ -11,8 +11,10 @@ from io import BytesIO
 from xml.etree.ElementTree import ParseError
 
 from digitrec.errors import UsageError
-from digitrec.storage.corrections import NONE
+from digitrec.storage.corrections import ILLEGIBLE, NONE
+from digitrec.storage.judgements import is_text
 from digitrec.text import escape
+from digitrec.types import Reason
 
 _ZIP_MAGIC, _OLD_EXCEL_MAGIC = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
 _LABEL_COLUMNS = {"text", "label"}
@@ -103,16 +105,22 @@ class SheetRow:
 
     @property
     def text(self) -> str:
-        """Return its label: digits, 'none', or '' if it has none."""
+        """Return its label: numbers, 'none', 'illegible', or '' if it has none."""
         cell = self["text"] if "text" in self.cells else self["label"]
-        if not cell and self.is_ours and self["status"] in {"corrected", "confirmed"}:
-            cell = self["label"]  # a corrected table has 'none' there
-        bare = cell.removeprefix("'").strip()
-        if bare.lower() == NONE:
-            return NONE
-        if not re.fullmatch("[0-9]*", bare):
-            raise RowError(f"{escape(bare[:40])!r} is neither digits nor {NONE}")
+        if not cell and self.is_ours:
+            cell = self._settled_label()
+        bare = " ".join(cell.removeprefix("'").split())
+        if bare.lower() in {NONE, ILLEGIBLE}:
+            return bare.lower()
+        if bare and not is_text(bare):
+            raise RowError(f"{escape(bare[:40])!r} is neither a number nor {NONE}")
         return bare
+
+    def _settled_label(self) -> str:
+        """Return the label of a row of a corrected table whose text is empty; '' for any other row."""
+        if self["status"] in {"corrected", "confirmed"}:
+            return NONE if "number" in self.cells else self["label"]
+        return ILLEGIBLE if self["status"] == "review" and self["reason_code"] == Reason.NOT_A_DIGIT else ""
 
     @property
     def is_literal(self) -> bool:

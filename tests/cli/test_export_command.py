@@ -51,7 +51,7 @@ def test_an_impossible_export_is_reported_with_the_next_step(
         (("--out", "/dev/stdout", "--format", "csv"), "no file that can be replaced"),
         (("--out", "", "--format", "csv"), "no file that can be replaced"),
         (("--out", str(tmp_path / "all.ods")), "Use .csv, .jsonl, .xlsx, or"),
-        (("--out", str(read.outbox / "all.csv")), "Name a file elsewhere"),
+        (("--out", str(read.outbox / "all.csv")), "Name one elsewhere"),
         (("--out", str(tmp_path / "gone" / "all.csv")), "Create the folder"),
     ):
         result = run_command("export", *words)

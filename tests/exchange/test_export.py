@@ -111,7 +111,7 @@ def exported(settings: Settings, form: TableFormat = TableFormat.CSV, since: str
 
     target = io.BytesIO()
     with open_ledgers(settings) as ledgers:
-        result = export.export(settings, ledgers, form, target, since)
+        result = export.export(settings, ledgers, form, target, export.Selection(since=since))
     rows = READERS[form](target.getvalue())
     assert result.rows == len(rows)
     return rows

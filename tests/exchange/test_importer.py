@@ -145,9 +145,9 @@ def test_corrections_have_an_author_and_finish_the_review(settings: Settings) ->
         ("nope,1,,,,7", "there is no row 1 in batch nope"),
         (f"{BATCH_ID},one,,,,7", "row is 'one', which is no whole number"),
         (f"{BATCH_ID},1,,,,", "it has no text"),
-        (f"{BATCH_ID},1,,,,seven", "'seven' is neither digits nor none"),
-        (f"{BATCH_ID},1,,,,1.5E+12", "neither digits"),
-        (f"{BATCH_ID},1,,,,٧", "neither digits"),
+        (f"{BATCH_ID},1,,,,seven", "'seven' is neither a number nor none"),
+        (f"{BATCH_ID},1,,,,1.5E+12", "neither a number"),
+        (f"{BATCH_ID},1,,,,٧", "neither a number"),
         (f"{BATCH_ID},2,,,,650", "650 is what spreadsheets make of 0650; write '650 if it is meant, or '0650"),
         (f"{BATCH_ID},1,,desk/2.png,,7", f"row 1 of {BATCH_ID} has another file: was the table sorted in part?"),
         (f"{BATCH_ID},1,ff,,,7", "has another sha256"),
@@ -171,7 +171,7 @@ def test_an_inapplicable_line_is_reported_and_the_others_are_planned(settings: S
     (bad,) = plan.errors
     assert bad.startswith("line 3: ")
     assert why in bad
-    assert plan.corrections == {"main": {(BATCH_ID, 5): "7", (BATCH_ID, 3): "3"}}
+    assert plan.corrections == {"main": {(BATCH_ID, 5, 0): "7", (BATCH_ID, 3, 0): "3"}}
     assert held(settings) == {}
 
 
@@ -189,7 +189,7 @@ def test_numbers_that_lost_zeros_in_a_workbook_are_refused(settings: Settings) -
 
     plan = planned(settings, workbook(header, (BATCH_ID, 1, None, 7), (), (BATCH_ID, 2.0, None, 650)))
 
-    assert plan.corrections == {"main": {(BATCH_ID, 1): "7"}}
+    assert plan.corrections == {"main": {(BATCH_ID, 1, 0): "7"}}
     assert plan.errors == ["line 4: 650 is what spreadsheets make of 0650; write '650 if it is meant, or '0650"]
 
 
@@ -204,14 +204,14 @@ def test_an_unedited_exported_workbook_has_no_corrections(settings: Settings, tm
     book.save(path)
 
     assert (untouched.corrections, untouched.errors, untouched.unchanged) == ({}, [], result.rows)
-    assert planned(settings, path.read_bytes()).corrections == {"main": {(BATCH_ID, 5): "650"}}
+    assert planned(settings, path.read_bytes()).corrections == {"main": {(BATCH_ID, 5, 0): "650"}}
 
 
 def test_digits_in_a_text_cell_count_as_written(settings: Settings) -> None:
     plan = planned(settings, workbook(("batch_id", "row", "text"), (BATCH_ID, 2, "650"), (BATCH_ID, 1, "None")))
 
     assert plan.errors == []
-    assert plan.corrections == {"main": {(BATCH_ID, 2): "650", (BATCH_ID, 1): "none"}}
+    assert plan.corrections == {"main": {(BATCH_ID, 2, 0): "650", (BATCH_ID, 1, 0): "none"}}
 
 
 def test_line_numbers_match_an_editor_even_after_a_multiline_cell(settings: Settings) -> None:
