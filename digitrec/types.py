@@ -143,6 +143,32 @@ class Number:
 
 
 @dataclass(frozen=True, slots=True)
+class NumberCounts:
+    """Counts of the numbers on the pages of one or several batches."""
+
+    found: int = 0
+    accepted: int = 0
+    most_on_page: int = 0
+    """Largest count of numbers on one page."""
+
+    @property
+    def review(self) -> int:
+        """Return how many numbers need review."""
+        return self.found - self.accepted
+
+    def __add__(self, other: "NumberCounts") -> "NumberCounts":
+        return NumberCounts(
+            self.found + other.found,
+            self.accepted + other.accepted,
+            max(self.most_on_page, other.most_on_page),
+        )
+
+    def to_json(self) -> dict[str, int]:
+        """Return the counts by name."""
+        return {"found": self.found, "accepted": self.accepted, "review": self.review}
+
+
+@dataclass(frozen=True, slots=True)
 class Thresholds:
     """Lowest confidences that are accepted without review, 0..1; more than 1 accepts nothing."""
 

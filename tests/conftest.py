@@ -96,6 +96,8 @@ class ServiceHarness:
     engine: Any = field(default_factory=SerialExecutor)
     reader: PageReader = field(default_factory=reader)
     published: list[str] = field(default_factory=list)
+    output_format: Callable[[OutputFormat], OutputFormat] = lambda output_format: output_format
+    """Changes the format in which batches are recorded."""
 
     @property
     def inbox(self) -> Path:
@@ -190,17 +192,19 @@ class ServiceHarness:
             return verify.verify(self.root, ledgers)
 
     def _output_format(self) -> OutputFormat:
-        return OutputFormat(
-            columns=csv_tables.COLUMNS,
-            digit_columns=csv_tables.DIGIT_COLUMNS,
-            number_columns=csv_tables.NUMBER_COLUMNS,
-            schema_version=csv_tables.SCHEMA_VERSION,
-            csv_profile=self.settings.csv_profile,
-            model_id=self.reader.classifier.fingerprint,
-            app_version="test",
-            processed_at=format_utc(self.now_s),
-            thresholds=Thresholds(0.5, 0.5),
-            max_error=0.005,
+        return self.output_format(
+            OutputFormat(
+                columns=csv_tables.COLUMNS,
+                digit_columns=csv_tables.DIGIT_COLUMNS,
+                number_columns=csv_tables.NUMBER_COLUMNS,
+                schema_version=csv_tables.SCHEMA_VERSION,
+                csv_profile=self.settings.csv_profile,
+                model_id=self.reader.classifier.fingerprint,
+                app_version="test",
+                processed_at=format_utc(self.now_s),
+                thresholds=Thresholds(0.5, 0.5),
+                max_error=0.005,
+            )
         )
 
 

@@ -189,6 +189,7 @@ def _build_pipeline(
     def write_report(batch_id: str) -> None:
         reports.report_batch(settings, ledger, batch_id)
         context.summary.batches.append(batch_id)
+        context.summary.numbers += ledger.count_numbers(batch_id)
         context.hooks.add_batch(batch_id)
 
     executor = EXECUTORS[settings.engine](settings)

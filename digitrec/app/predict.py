@@ -44,15 +44,12 @@ def predict(settings: Settings, paths: Sequence[Path]) -> Predictions:
     now = format_utc(time.time())
     rows: list[TableRow] = []
     unreadable: list[str] = []
-    for path in paths:
-        try:
-            data = path.read_bytes()
-        except OSError as why:
-            unreadable.append(f"{path} cannot be read: {why.strerror}")
+    for path, result in zip(paths, read_files.iter_results(paths, settings.limits, reader), strict=True):
+        if isinstance(result, OSError):
+            unreadable.append(f"{path} cannot be read: {result.strerror}")
             continue
-        result = read_files.read_bytes(data, settings.limits, reader)
         for reading in read_files.decide_readings([result], thresholds)[0]:
-            rows.append(TableRow("", len(rows) + 1, str(path), result.sha256, len(data), now, "", "", reading))
+            rows.append(TableRow("", len(rows) + 1, str(path), result.sha256, result.size, now, "", "", reading))
     return Predictions(rows, composition.make_output_format(settings, package, thresholds, now), unreadable)
 
 

@@ -24,6 +24,7 @@ from digitrec.pipeline.scanner import SkippedCounts, StabilityTracker
 from digitrec.settings import Settings
 from digitrec.storage.claims import FileSnapshot, OutcomeCounts, backoff_s
 from digitrec.storage.ledger import Ledger
+from digitrec.types import NumberCounts
 
 if TYPE_CHECKING:
     from digitrec.pipeline.archive import Outbox
@@ -111,6 +112,7 @@ class RunSummary:
     """Result of one run."""
 
     count: OutcomeCounts = field(default_factory=OutcomeCounts)
+    numbers: NumberCounts = field(default_factory=NumberCounts)
     batches: list[str] = field(default_factory=list)
     published: list[str] = field(default_factory=list)
     """Batches whose tables go into latest.csv, in the order of publication."""

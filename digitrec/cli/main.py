@@ -12,7 +12,7 @@ import typer
 
 import digitrec
 from digitrec import logs, text
-from digitrec.cli import exchange, models, operations, operations_output, options, output, review
+from digitrec.cli import answers, exchange, models, operations, operations_output, options, output, review
 from digitrec.cli.options import GroupedCommands, complete_batches, in_panel, takes_settings, warn_if_unread
 from digitrec.errors import DigitrecError, UnexpectedFailure, UsageError
 from digitrec.images import threads
@@ -122,7 +122,7 @@ def run(
         for line in operations_output.format_passed_over(summary.passed_over):
             typer.echo(line)
     if table:
-        output.print_batches(settings, summary.batches)
+        answers.print_batches(settings, summary.batches)
     if stop():
         raise typer.Exit(stop.exit_code)
     raise typer.Exit(_EXIT_STRICT if strict and summary.count.rejected else 0)
@@ -146,7 +146,7 @@ def watch(settings: Settings) -> None:
 def predict(
     settings: Settings,
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Pictures to read.", show_default=False)],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON with the CSV's columns.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the CSV's columns and the numbers as JSON.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
     explain: Annotated[
         Path | None,
@@ -174,7 +174,7 @@ def predict(
     predictions = predict.predict(settings, files)
     table_format = "json" if as_json else "csv" if as_csv else "table"
     if predictions.rows or table_format != "table":
-        output.print_rows(predictions.rows, predictions.output_format, table_format=table_format)
+        answers.print_predictions(predictions.rows, predictions.output_format, table_format=table_format)
     read_paths = {row.path for row in predictions.rows}
     pictures = [path for path in files if str(path) in read_paths]
     if explain is not None and pictures:

@@ -1,11 +1,9 @@
 """Show progress, and format summaries and tables; rich is imported only to draw bars and tables."""
 
-import csv
-import io
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from itertools import product
 from types import TracebackType
@@ -23,9 +21,7 @@ from digitrec.models.calibration import (
 )
 from digitrec.models.package import ModelPackage
 from digitrec.settings import Settings
-from digitrec.storage import csv_tables
 from digitrec.text import escape_message, pluralize
-from digitrec.types import OutputFormat, TableRow
 
 if TYPE_CHECKING:
     from digitrec.app.retrain import RetrainReport
@@ -36,7 +32,6 @@ if TYPE_CHECKING:
 
 _BAR_DELAY_S = 2.0
 _MAX_BATCHES = 3
-_TABLE_COLUMNS = ("file", "page", "status", "text", "confidence", "reason")
 
 
 class ProgressBar:
@@ -118,15 +113,20 @@ def format_proportion(proportion: "Proportion") -> str:
 
 def format_summary(settings: Settings, summary: "RunSummary", *, is_stopped: bool = False) -> str:
     """Return the summary of a run in a few lines."""
-    count = summary.count
+    count, numbers = summary.count, summary.numbers
     lines = []
     if not count.claimed and not is_stopped:
         lines.append(f"Nothing to read in {settings.source or settings.inbox}")
     else:
-        lines.append(
-            f"{_files(count.claimed)}: {count.accepted} accepted, {count.review} to review, "
-            f"{count.rejected} rejected, {count.deferred} deferred"
+        outcomes = (
+            f"{count.accepted} accepted, {count.review} to review, {count.rejected} rejected, {count.deferred} deferred"
         )
+        if numbers.most_on_page > 1:
+            found = pluralize(numbers.found, "number")
+            lines.append(f"{_files(count.claimed)}, {found}: {numbers.accepted} accepted, {numbers.review} need review")
+            lines.append(f"  files   {outcomes}")
+        else:
+            lines.append(f"{_files(count.claimed)}: {outcomes}")
         for batch_id in summary.batches[-_MAX_BATCHES:]:
             table = settings.table_location(batch_id)
             if isinstance(table, str) or table.exists():  # else all its files were deferred
@@ -146,6 +146,7 @@ def summary_to_json(settings: Settings, summary: "RunSummary") -> dict[str, obje
     return {
         **summary.count.to_json(),
         "claimed": summary.count.claimed,
+        "numbers": summary.numbers.to_json(),
         "waiting": summary.waiting,
         "passed_over": asdict(summary.passed_over),
         "batches": [
@@ -157,31 +158,6 @@ def summary_to_json(settings: Settings, summary: "RunSummary") -> dict[str, obje
             for batch_id in summary.batches
         ],
     }
-
-
-def print_batches(settings: Settings, batches: Iterable[str]) -> None:
-    """Print the rows of batches as a table, from their CSVs."""
-    for batch_id in batches:
-        path = settings.table_location(batch_id)
-        if isinstance(path, str):
-            typer.echo(f"{path} is in the object store and not shown here")
-        elif path.exists():
-            with path.open(encoding="utf-8-sig", newline="") as file:
-                _print_table(list(csv.DictReader(file)))
-
-
-def print_rows(rows: Sequence[TableRow], output_format: OutputFormat, *, table_format: str) -> None:
-    """Print rows as `table`, `json` or `csv`; json and csv have the columns of the main CSV."""
-    text = csv_tables.render_main(rows, output_format)
-    if table_format == "csv":
-        sys.stdout.buffer.write(text.encode())
-        sys.stdout.buffer.flush()
-        return
-    lines = list(csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline="")))
-    if table_format == "json":
-        typer.echo(json.dumps(lines, indent=1))
-    else:
-        _print_table(lines)
 
 
 def format_integrity_report(report: "IntegrityReport") -> str:
@@ -201,25 +177,6 @@ def format_integrity_report(report: "IntegrityReport") -> str:
 def integrity_report_to_json(report: "IntegrityReport", written: Sequence[str]) -> str:
     """Return the result of `verify` as JSON, with the names of the rewritten tables."""
     return json.dumps({**report.to_json(), "tables_written": list(written)})
-
-
-def _print_table(lines: Sequence[dict[str, str]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False)
-    for column in _TABLE_COLUMNS:
-        table.add_column(column, justify="right" if column in {"page", "confidence"} else "left", overflow="fold")
-    styles = {"accepted": "green", "review": "yellow", "rejected": "red"}
-    for line in lines:
-        cells = [Text(_short(column, line[column]), style=styles.get(line[column], "")) for column in _TABLE_COLUMNS]
-        table.add_row(*cells)
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
-
-
-def _short(column: str, cell: str) -> str:
-    return f"{float(cell):.4f}" if column == "confidence" and cell else cell
 
 
 def _batches(number: int) -> str:

@@ -17,8 +17,12 @@ from digitrec.errors import UsageError
 Cells: TypeAlias = Iterable[Mapping[str, str]]
 """Rows; the text of each cell by column."""
 
-_INTEGER_COLUMNS = frozenset({"schema_version", "row", "page", "digit_count", "width", "height", "size_bytes"})
+_INTEGER_COLUMNS = frozenset(
+    {"schema_version", "row", "page", "digit_count", "number_count", "width", "height", "size_bytes"}
+)
 _FLOAT_COLUMNS = frozenset({"confidence", "runner_up_confidence"})
+NUMERIC_COLUMNS = _INTEGER_COLUMNS | _FLOAT_COLUMNS
+"""Columns of the main table that hold numbers."""
 _MAX_XLSX_ROWS = 1_048_576
 """Upper limit of rows in a sheet, with the header."""
 _NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
@@ -52,7 +56,7 @@ def _csv(file: IO[bytes], columns: Sequence[str], rows: Cells, csv_profile: str)
 def _jsonl(file: IO[bytes], columns: Sequence[str], rows: Cells, _: str) -> None:
     """Write one JSON object per line."""
     for row in rows:
-        values = {column: _parse_value(column, row[column]) for column in columns}
+        values = {column: parse_value(column, row[column]) for column in columns}
         file.write(json.dumps(values, ensure_ascii=False).encode() + b"\n")
 
 
@@ -70,7 +74,7 @@ def _xlsx(file: IO[bytes], columns: Sequence[str], rows: Cells, _: str) -> None:
     sheet.freeze_panes = "A2"
 
     def make_cell(column: str, text: str) -> object:
-        value = _parse_value(column, text)
+        value = parse_value(column, text)
         if not isinstance(value, str):
             return value
         text_cell = WriteOnlyCell(sheet, _NOT_IN_XML.sub(_escape_match, value))
@@ -99,7 +103,8 @@ WRITERS: dict[TableFormat, Callable[[IO[bytes], Sequence[str], Cells, str], None
 """Writer of each format; its arguments: open file, columns, rows, CSV profile."""
 
 
-def _parse_value(column: str, text: str) -> str | int | float | None:
+def parse_value(column: str, text: str) -> str | int | float | None:
+    """Return the value of a cell: a number in columns of numbers, None for an empty cell, else its text."""
     if not text:
         return None
     return int(text) if column in _INTEGER_COLUMNS else float(text) if column in _FLOAT_COLUMNS else text

@@ -59,6 +59,8 @@ class FileResult:
     has_backoff: bool = False
     """The file is deferred with backoff, though no system call failed."""
     detail: str = ""
+    size: int = 0
+    """Bytes of the content that was read."""
 
     @property
     def is_undecodable(self) -> bool:
@@ -72,11 +74,39 @@ def read_paths(paths: Sequence[Path], limits: Limits, reader: PageReader) -> lis
     Raises:
         OSError: a file cannot be read.
     """
-    return [
-        result
-        for group in group_by_bytes(paths, lambda path: path.stat().st_size)
-        for result in _read_pages([_hash(path.read_bytes()) for path in group], limits, reader)
-    ]
+    results = []
+    for result in iter_results(paths, limits, reader):
+        if isinstance(result, OSError):
+            raise result
+        results.append(result)
+    return results
+
+
+def iter_results(paths: Sequence[Path], limits: Limits, reader: PageReader) -> Iterator[FileResult | OSError]:
+    """Yield the result of each file that a user named, in order, or the error if it cannot be read.
+
+    Links are followed. Small files are read together, as in the pipeline.
+    """
+    for group in group_by_bytes(paths, _get_size):
+        contents = [_read_content(path) for path in group]
+        readable = [content for content in contents if isinstance(content, _FileBytes)]
+        results = iter(_read_pages(readable, limits, reader))
+        yield from (content if isinstance(content, OSError) else next(results) for content in contents)
+
+
+def _get_size(path: Path) -> int:
+    """Return the size of a file, bytes; 0 if it is missing."""
+    try:
+        return path.stat().st_size
+    except OSError:  # `_read_content` reports it
+        return 0
+
+
+def _read_content(path: Path) -> "_FileBytes | OSError":
+    try:
+        return _hash(path.read_bytes())
+    except OSError as error:
+        return error
 
 
 def read_chunk(
@@ -139,9 +169,9 @@ def _read_pages(
         elif (pages := next(pages_by_file, None)) is None:
             break
         elif isinstance(pages, RejectedImage):
-            results.append(FileResult(file.sha256, rejected=pages.reason, detail=pages.detail))
+            results.append(FileResult(file.sha256, rejected=pages.reason, detail=pages.detail, size=len(file.data)))
         else:
-            results.append(FileResult(file.sha256, tuple(pages)))
+            results.append(FileResult(file.sha256, tuple(pages), size=len(file.data)))
     return results
 
 

@@ -17,7 +17,7 @@ from digitrec import files
 from digitrec.errors import EnvironmentFailure
 from digitrec.storage import migrations, schema
 from digitrec.storage.claims import Claim, DeferredFile, FileOutcome, OutcomeCounts, RemovedOriginal
-from digitrec.types import Batch, BatchStage, OutputFormat, Reason, TableRow
+from digitrec.types import Batch, BatchStage, NumberCounts, OutputFormat, Reason, TableRow
 
 _SAME_FILE = "path = ? AND inode = ? AND size = ? AND mtime_ns = ?"
 
@@ -229,12 +229,15 @@ class Ledger:
         sql = "SELECT fate, count(*) FROM claims WHERE batch_id = ? AND fate IS NOT NULL GROUP BY fate"
         return OutcomeCounts(**{FileOutcome(outcome): count for outcome, count in self._db.execute(sql, (batch_id,))})
 
+    def count_numbers(self, batch_id: str) -> NumberCounts:
+        """Count the numbers of a batch that this version recorded."""
+        sql = "SELECT count(*), total(status = 'accepted'), max(number) FROM numbers WHERE batch_id = ?"
+        return NumberCounts(*(int(value or 0) for value in self._first(sql, batch_id)))
+
     def rows(self, batch_id: str, *, with_numbers: bool = True) -> list[TableRow]:
         """Return the rows of a batch, in order; reading them without numbers and digits takes half the time."""
-        readings = self._db.execute(schema.SELECT_READINGS, (batch_id,))
-        if not with_numbers:
-            return schema.decode_rows(readings)
-        return schema.decode_rows(readings, *self._select_numbers("batch_id = ?", batch_id))
+        numbers = self._select_numbers("batch_id = ?", batch_id) if with_numbers else ()
+        return schema.decode_rows(self._db.execute(schema.SELECT_READINGS, (batch_id,)), *numbers)
 
     def _select_numbers(self, where: str, *values: object) -> tuple[Iterable[tuple[object, ...]], sqlite3.Cursor]:
         """Return the rows of `numbers` and `digits` that meet a condition, in order."""
@@ -295,9 +298,8 @@ class Ledger:
     def row(self, batch_id: str, row: int) -> TableRow | None:
         """Return one row; None if it is unknown."""
         where = "batch_id = ? AND row = ?"
-        readings = self._db.execute(f"{schema.ALL_READINGS} WHERE {where}", (batch_id, row))
-        rows = schema.decode_rows(readings, *self._select_numbers(where, batch_id, row))
-        return rows[0] if rows else None
+        values = self._db.execute(f"{schema.ALL_READINGS} WHERE {where}", (batch_id, row))
+        return next(iter(schema.decode_rows(values, *self._select_numbers(where, batch_id, row))), None)
 
     def find_pages(self, sha256: str, page: int) -> list[tuple[str, int]]:
         """Return batch and row of every page with these bytes, the earliest first."""

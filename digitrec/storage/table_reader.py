@@ -77,7 +77,7 @@ def _join_digits(rows: Iterable[TableRow], digit_lines: Iterable[_Line]) -> list
 
 
 def _add_numbers(
-    rows: Iterable[TableRow], number_lines: Iterable[_Line], digit_lines: Iterable[_Line]
+    rows: Sequence[TableRow], number_lines: Iterable[_Line], digit_lines: Iterable[_Line]
 ) -> list[TableRow]:
     """Return the rows with their numbers, and these with their digits."""
     digits: dict[tuple[str, str], list[Digit]] = {}
@@ -89,6 +89,8 @@ def _add_numbers(
         numbers.setdefault(int(line["row"]), []).append(number)
     if digits:
         raise ValueError("row {} has a digit of number {}, which is in no table".format(*min(digits)))
+    if unknown := numbers.keys() - {row.row for row in rows}:
+        raise ValueError(f"a number is of row {min(unknown)}, which is in no table")
     return [_replace_numbers(row, numbers.get(row.row, ())) for row in rows]
 
 

@@ -95,8 +95,16 @@ def test_predict_prints_a_table_json_or_csv_and_touches_no_folder(
 
     assert call(monkeypatch, tmp_path, "predict", "sieben ü.png", "bad.png", "--json") == 0
     good, bad = json.loads(capsys.readouterr().out)
-    assert (good["file"], good["digit"], good["batch_id"], good["row"]) == ("sieben ü.png", "7", "", "1")
-    assert (bad["status"], bad["reason_code"]) == ("rejected", "not_an_image")
+    assert (good["file"], good["digit"], good["batch_id"], good["row"]) == ("sieben ü.png", "7", "", 1)
+    assert (good["number_count"], good["size_bytes"]) == (1, len(draw(7)))
+    (number,) = good["numbers"]
+    assert (number["line"], number["column"], number["text"]) == (1, 1, "7")
+    assert number["confidence"] == good["confidence"]
+    assert number["status"] == good["status"]
+    assert set(number) == {"line", "column", "box", "text", "confidence", "status", "reason_code"}
+    assert set(number["box"]) == {"x", "y", "width", "height"}
+    assert (bad["status"], bad["reason_code"], bad["confidence"]) == ("rejected", "not_an_image", None)
+    assert bad["numbers"] == []
     call(monkeypatch, tmp_path, "predict", "sieben ü.png", "--csv")
     assert capsys.readouterr().out.startswith("schema_version,batch_id,row,file")
     call(monkeypatch, tmp_path, "predict", "sieben ü.png")

@@ -1,12 +1,19 @@
 """Progress and status lines of the commands."""
 
+import json
+
 import pytest
 
-from digitrec.cli import operations_output
-from digitrec.cli.output import TrainingProgress
+from digitrec.app.service import RunSummary
+from digitrec.cli import answers, operations_output
+from digitrec.cli.output import TrainingProgress, format_summary, summary_to_json
 from digitrec.models.card import Epoch
 from digitrec.pipeline.scanner import SkippedCounts
+from digitrec.settings import Settings
+from digitrec.storage.claims import OutcomeCounts
 from digitrec.training.classifier import TrainingState
+from digitrec.types import Box, Number, NumberCounts, PageReading, PageStatus, Reason, TableRow
+from tests.storage.test_csv_tables import OUTPUT_FORMAT, SEVEN
 
 
 def test_a_training_says_a_line_for_each_epoch_of_each_network(capsys: pytest.CaptureFixture[str]) -> None:
@@ -32,3 +39,70 @@ def test_files_that_can_never_be_claimed_are_counted_in_one_line() -> None:
     assert list(operations_output.format_passed_over(SkippedCounts(2, 3))) == [
         "5 files passed over: 2 with too long a path, 3 on another filesystem (`digitrec doctor` says what to do)"
     ]
+
+
+def test_run_counts_numbers_where_a_page_had_more_than_one() -> None:
+    numbers = NumberCounts(100, 99, 100) + NumberCounts(12, 10, 1)
+    summary = RunSummary(count=OutcomeCounts(accepted=0, review=1, rejected=1), numbers=numbers)
+
+    assert format_summary(Settings(), summary).splitlines() == [
+        "2 files, 112 numbers: 109 accepted, 3 need review",
+        "  files   0 accepted, 1 to review, 1 rejected, 0 deferred",
+    ]
+    assert summary_to_json(Settings(), summary)["numbers"] == {"found": 112, "accepted": 109, "review": 3}
+
+
+def test_run_of_single_numbers_counts_files() -> None:
+    summary = RunSummary(count=OutcomeCounts(accepted=2), numbers=NumberCounts(2, 2, 1))
+
+    assert format_summary(Settings(), summary) == "2 files: 2 accepted, 0 to review, 0 rejected, 0 deferred"
+
+
+def page_of_numbers(lines: int) -> TableRow:
+    """Return a page with the numbers 10, 11 and 7 in each line; the 7 needs review."""
+    numbers = []
+    for line in range(1, lines + 1):
+        numbers += [Number(line, column, Box(9, line, 8, 8), f"1{column - 1}", (SEVEN,) * 2, 0.99) for column in (1, 2)]
+        doubtful = (PageStatus.REVIEW, Reason.LOW_CONFIDENCE)
+        numbers.append(Number(line, 4, Box(70, line, 8, 8), "7", (SEVEN,), 0.512345678, *doubtful))
+    text = " ".join(number.text for number in numbers)
+    reading = PageReading(
+        1, PageStatus.REVIEW, text, 0.5, reason=Reason.LOW_CONFIDENCE, detail="unsure", numbers=tuple(numbers)
+    )
+    return TableRow("", 1, "a\nb.png", "ab", 9, "", "", "", reading)
+
+
+def test_page_of_many_numbers_is_printed_as_laid_out(capsys: pytest.CaptureFixture[str]) -> None:
+    answers.print_predictions([page_of_numbers(20)], OUTPUT_FORMAT, table_format="table")
+
+    lines = capsys.readouterr().out.splitlines()
+    assert "60 numbers" in lines[1]
+    assert max(map(len, lines)) < 100
+    assert lines[2:4] == ["", "a%0Ab.png, page 1; ? needs review"]
+    assert lines[4:] == ["  10  11  7?"] * 20
+
+
+def test_numbers_of_one_short_line_are_printed_in_the_row_of_their_page(capsys: pytest.CaptureFixture[str]) -> None:
+    answers.print_predictions([page_of_numbers(1)], OUTPUT_FORMAT, table_format="table")
+
+    head, line = capsys.readouterr().out.splitlines()
+    assert head.split() == ["file", "page", "status", "text", "confidence", "reason"]
+    assert line.split() == ["a%0Ab.png", "1", "review", "10", "11", "7", "0.5000", "unsure"]
+
+
+def test_predictions_in_json_have_an_object_for_each_number(capsys: pytest.CaptureFixture[str]) -> None:
+    answers.print_predictions([page_of_numbers(2)], OUTPUT_FORMAT, table_format="json")
+
+    (page,) = json.loads(capsys.readouterr().out)
+    assert (page["text"], page["number_count"], page["digit_count"]) == ("10 11 7 10 11 7", 6, 10)
+    assert (page["confidence"], page["width"], page["batch_id"]) == (0.5, None, "")
+    assert page["numbers"][5] == {
+        "line": 2,
+        "column": 4,
+        "box": {"x": 70, "y": 2, "width": 8, "height": 8},
+        "text": "7",
+        "confidence": 0.512346,
+        "status": "review",
+        "reason_code": "low_confidence",
+    }
+    assert page["numbers"][0]["reason_code"] == ""

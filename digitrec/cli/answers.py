@@ -1,0 +1,120 @@
+"""Print answers: rows of the main table, and the numbers of a page as they are laid out on it."""
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from itertools import groupby
+
+import typer
+
+from digitrec.exchange.formats import NUMERIC_COLUMNS, parse_value
+from digitrec.settings import Settings
+from digitrec.storage import csv_tables
+from digitrec.text import escape, pluralize
+from digitrec.types import Number, OutputFormat, PageReading, PageStatus, TableRow
+
+_COLUMNS = ("file", "page", "status", "text", "confidence", "reason")
+_MAX_TEXT = 40
+"""Longest text of a page that is printed in its row; a longer one is printed line by line below."""
+
+
+def print_batches(settings: Settings, batches: Iterable[str]) -> None:
+    """Print the rows of batches as a table, from their CSVs."""
+    for batch_id in batches:
+        path = settings.table_location(batch_id)
+        if isinstance(path, str):
+            typer.echo(f"{path} is in the object store and not shown here")
+        elif path.exists():
+            with path.open(encoding="utf-8-sig", newline="") as file:
+                _print_table(list(csv.DictReader(file)))
+
+
+def print_predictions(rows: Sequence[TableRow], output_format: OutputFormat, *, table_format: str) -> None:
+    """Print rows as `table`, `json` or `csv`; json and csv have the columns of the main table.
+
+    In json, columns of numbers hold numbers, null for an empty cell, and `numbers` has an object for each number.
+    """
+    text = csv_tables.render_main(rows, output_format)
+    if table_format == "csv":
+        sys.stdout.buffer.write(text.encode())
+        sys.stdout.buffer.flush()
+        return
+    cells = list(csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline="")))
+    if table_format == "json":
+        pages = [
+            {column: parse_value(column, cell) if column in NUMERIC_COLUMNS else cell for column, cell in line.items()}
+            | {"numbers": [number_to_json(number) for number in row.reading.numbers]}
+            for line, row in zip(cells, rows, strict=True)
+        ]
+        typer.echo(json.dumps(pages, indent=1))
+        return
+    _print_table(cells)
+    for row in rows:
+        if _is_laid_out(row.reading):
+            typer.echo(f"\n{escape(row.path)}, page {row.reading.page}; ? needs review")
+            for line in format_numbers(row.reading.numbers):
+                typer.echo(line)
+
+
+def number_to_json(number: Number) -> dict[str, object]:
+    """Return a number with the keys of `predict --json`."""
+    return {
+        "line": number.line,
+        "column": number.column,
+        "box": asdict(number.box),
+        "text": number.text,
+        "confidence": None if number.confidence is None else round(number.confidence, 6),
+        "status": number.status,
+        "reason_code": number.reason or "",
+    }
+
+
+def format_numbers(numbers: Sequence[Number]) -> Iterator[str]:
+    r"""Yield the numbers of a page, one text line per line of the page, each number in its column.
+
+    >>> from digitrec.types import Box
+    >>> box, doubtful = Box(0, 0, 9, 9), PageStatus.REVIEW
+    >>> numbers = [Number(1, 1, box, "7", ()), Number(1, 2, box, "50", ()), Number(2, 2, box, "9", (), 0.4, doubtful)]
+    >>> print(*format_numbers(numbers), sep="\n")
+      7  50
+         9?
+    """
+    texts: dict[tuple[int, int], str] = {}
+    for number in numbers:
+        position, mark = (number.line, number.column), "?" if number.status is PageStatus.REVIEW else ""
+        texts[position] = f"{texts.get(position, '')} {number.text}{mark}".lstrip()
+    columns = sorted({column for _, column in texts})
+    widths = {column: max(len(text) for (_, at), text in texts.items() if at == column) for column in columns}
+    for line, _ in groupby(sorted(texts), key=lambda position: position[0]):
+        cells = [texts.get((line, column), "").ljust(widths[column]) for column in columns]
+        yield f"  {'  '.join(cells)}".rstrip()
+
+
+def _is_laid_out(reading: PageReading) -> bool:
+    """Return whether the numbers of a page are printed below the table: they have several lines, or a long text."""
+    return len(reading.text) > _MAX_TEXT or len({number.line for number in reading.numbers}) > 1
+
+
+def _print_table(lines: Sequence[dict[str, str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False)
+    for column in _COLUMNS:
+        table.add_column(column, justify="right" if column in {"page", "confidence"} else "left", overflow="fold")
+    styles = {"accepted": "green", "review": "yellow", "rejected": "red"}
+    for line in lines:
+        cells = [Text(_shorten(column, line), style=styles.get(line[column], "")) for column in _COLUMNS]
+        table.add_row(*cells)
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+
+
+def _shorten(column: str, line: dict[str, str]) -> str:
+    cell = line[column]
+    if column == "text" and len(cell) > _MAX_TEXT:
+        return pluralize(len(cell.split()), "number")
+    return f"{float(cell):.4f}" if column == "confidence" and cell else cell
