@@ -171,6 +171,8 @@ def _parse_label(row: SheetRow, answers: list[_CurrentAnswer], *, confirm_unchan
         return text if is_verdict and text else None
     if not text:
         raise RowError(f"it has no text; {NONE!r} says that there is no digit")
+    if row.integer("number") and " " in text:
+        raise RowError(f"{text!r} has a space, and is one number")
     if not row.is_literal:
         for old in {answer.answer.text for answer in answers} | {answer.label for answer in answers}:
             if old and _is_rewritten(old, text):
