@@ -11,6 +11,8 @@ from urllib.parse import unquote_to_bytes
 _BIDI = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
 _UNSAFE = re.compile(f"[\\x00-\\x1f\\x7f-\\x9f%{_BIDI}\ud800-\udfff]")
 _ANSWER = re.compile(r"[+-]?[0-9]+([.,][0-9]+)*|[0-9][0-9 +\-.,/:]*")
+_LABEL = re.compile(r"none|[0-9 +\-.,/:]+")
+_SEPARATORS = re.compile(r"(?<=[0-9])(?:[ .,/:]+|-)(?=[0-9])")
 _FORMULA = re.compile("[=+\\-@'\t\r\uff1d\uff0b\uff0d\uff20\uff07]")
 
 
@@ -73,6 +75,29 @@ def unescape_cell(text: str) -> str:
 def _to_bytes(character: str) -> bytes:
     is_byte = "\udc80" <= character <= "\udcff"  # the surrogate of an undecodable byte
     return os.fsencode(character) if is_byte else character.encode(errors="surrogatepass")
+
+
+def is_comparable_label(label: str) -> bool:
+    """Return whether a label can be compared with an answer: `none`, or made of the characters of answers.
+
+    >>> is_comparable_label("21 37"), is_comparable_label("none"), is_comparable_label("7a"), is_comparable_label("")
+    (True, True, False, False)
+    """
+    return _LABEL.fullmatch(label) is not None
+
+
+def matches_label(answer: str, label: str) -> bool:
+    """Return whether an answer is the one of the label.
+
+    If the label holds digits only, spaces, `. , / :` and `-` between the digits of the answer are ignored.
+
+    >>> matches_label("21 37", "2137"), matches_label("2026-01-31", "20260131"), matches_label("-5", "5")
+    (True, True, False)
+    >>> matches_label("2137", "21 37"), matches_label("3 -5", "35")
+    (False, False)
+    """
+    has_digits_only = label.isascii() and label.isdigit()
+    return answer == label or (has_digits_only and _SEPARATORS.sub("", answer) == label)
 
 
 def format_utc(now_s: float) -> str:

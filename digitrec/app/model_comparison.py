@@ -15,6 +15,7 @@ from digitrec.recognition.reader import PageReader
 from digitrec.reports.retrain_report import ModelMetrics
 from digitrec.reports.statistics import wilson
 from digitrec.settings import Settings
+from digitrec.text import matches_label
 from digitrec.training.compare import McNemarResult, compare_accepted_pages, mcnemar
 from digitrec.training.correction_examples import LabelledPage
 from digitrec.training.datasets import registry
@@ -179,7 +180,7 @@ def _to_answer(reading: PageReading | None, label: str) -> PageAnswer:
     if reading is None:
         return PageAnswer("", 0.0, is_accepted=False, is_correct=label == NONE)
     is_accepted = reading.status is PageStatus.ACCEPTED
-    is_correct = not is_accepted if label == NONE else reading.text == label
+    is_correct = not is_accepted if label == NONE else matches_label(reading.text, label)
     if reading.reason in _NO_DIGIT_REASONS:
         no_digit = [1.0 - sum(digit.probabilities) for digit in reading.digits]
         return PageAnswer(NONE, float(np.clip(max(no_digit, default=1.0), 0.0, 1.0)), is_accepted, is_correct)

@@ -55,18 +55,23 @@ class EvaluationResult:
     accuracy: Proportion
     accepted: Proportion
     accepted_wrong: Proportion
+    exact: Proportion
+    """Accuracy with labels of digits only compared as they are written."""
+    left_out: int
+    """Pages left out because no answer can equal their label, such as a word."""
     report: Path
     problem: str = ""
     """Why pages need review whatever their confidence; "" if none does."""
 
     def to_json(self) -> dict[str, object]:
         """Return the result as plain types."""
-        shares = {name: getattr(self, name).to_json() for name in ("accuracy", "accepted", "accepted_wrong")}
+        shares = {name: getattr(self, name).to_json() for name in ("accuracy", "exact", "accepted", "accepted_wrong")}
         return {
             "model_id": self.model_id,
             "data": self.data,
             "source": self.source,
             **shares,
+            "labels_left_out": self.left_out,
             "report": str(self.report),
         }
 
@@ -259,8 +264,8 @@ def _evaluate_arrays(
     folder = _report_dir(settings, facts)
     page = write_evaluation(folder, facts, evaluation, split.pictures, curves if history else None)
     batch_report.write_index(settings.reports)
-    shares = (evaluation.accuracy, evaluation.accepted, evaluation.accepted_wrong)
-    return EvaluationResult(package.card.id, dataset.name, dataset.source, *shares, page, problem)
+    shares = (evaluation.accuracy, evaluation.accepted, evaluation.accepted_wrong, evaluation.accuracy)
+    return EvaluationResult(package.card.id, dataset.name, dataset.source, *shares, 0, page, problem)
 
 
 def _evaluate_files(
@@ -293,8 +298,8 @@ def _evaluate_files(
     facts = _facts(settings, package, files.name, files.source, files.digest)
     page = write_page_evaluation(_report_dir(settings, facts), facts, evaluation)
     batch_report.write_index(settings.reports)
-    shares = (evaluation.accuracy, evaluation.accepted, evaluation.accepted_wrong)
-    return EvaluationResult(package.card.id, files.name, files.source, *shares, page, problem)
+    shares = (evaluation.accuracy, evaluation.accepted, evaluation.accepted_wrong, evaluation.exact)
+    return EvaluationResult(package.card.id, files.name, files.source, *shares, evaluation.left_out, page, problem)
 
 
 def _load_classifier(package: ModelPackage, *, keras: bool) -> DigitClassifier:

@@ -148,17 +148,12 @@ def evaluate(
 
     with output.ProgressBar("Reading", unit="pictures") as progress:
         evaluation = models.evaluate(settings, data, as_files=full_pipeline, keras=keras, progress=progress.update)
-    right, wrong = evaluation.accuracy, evaluation.accepted_wrong
+    right = evaluation.accuracy
     if as_json:
         typer.echo(json.dumps(evaluation.to_json()))
     else:
-        typer.echo(f"{evaluation.model_id} on {evaluation.data} ({evaluation.source})")
-        if evaluation.problem:
-            typer.echo(f"  nothing would be accepted: {evaluation.problem}")
-        typer.echo(f"  accuracy {output.format_proportion(right)}")
-        accepted = output.format_proportion(evaluation.accepted)
-        typer.echo(f"  accepted {accepted}, of these wrong {output.format_proportion(wrong)}")
-        typer.echo(text.escape_message(f"  report   {evaluation.report}"))
+        for line in output.format_evaluation(evaluation):
+            typer.echo(line)
     is_missed = min_accuracy is not None and (right.share is None or right.share < min_accuracy)
     if is_missed:
         typer.echo(f"digitrec: the accuracy is below the {min_accuracy:.2%} asked for", err=True)

@@ -24,6 +24,7 @@ from digitrec.settings import Settings
 from digitrec.text import escape_message, pluralize
 
 if TYPE_CHECKING:
+    from digitrec.app.models import EvaluationResult
     from digitrec.app.retrain import RetrainReport
     from digitrec.app.service import RunSummary
     from digitrec.monitoring.verify import IntegrityReport
@@ -109,6 +110,21 @@ def format_proportion(proportion: "Proportion") -> str:
         return "none to count"
     interval = f"95 %: {100 * proportion.low:.2f} to {100 * proportion.high:.2f}"
     return f"{100 * proportion.share:.2f} % ({proportion.hits:,} of {proportion.total:,}; {interval})"
+
+
+def format_evaluation(evaluation: "EvaluationResult") -> Iterator[str]:
+    """Yield the lines of an evaluation."""
+    yield f"{evaluation.model_id} on {evaluation.data} ({evaluation.source})"
+    if evaluation.problem:
+        yield f"  nothing would be accepted: {evaluation.problem}"
+    yield f"  accuracy {format_proportion(evaluation.accuracy)}"
+    if evaluation.exact != evaluation.accuracy:
+        yield f"  exactly as labelled {format_proportion(evaluation.exact)}"
+    if evaluation.left_out:
+        yield f"  left out {pluralize(evaluation.left_out, 'page')} whose label is no number"
+    accepted, wrong = format_proportion(evaluation.accepted), format_proportion(evaluation.accepted_wrong)
+    yield f"  accepted {accepted}, of these wrong {wrong}"
+    yield escape_message(f"  report   {evaluation.report}")
 
 
 def format_summary(settings: Settings, summary: "RunSummary", *, is_stopped: bool = False) -> str:

@@ -18,6 +18,7 @@ from digitrec.recognition import decision
 from digitrec.storage import csv_tables
 from digitrec.storage.claims import Claim, DeferredFile, FileIdentity, FileOutcome, backoff_s
 from digitrec.storage.ledger import Ledger
+from digitrec.text import is_comparable_label, matches_label
 from digitrec.types import PageReading, PageStatus, Reason, TableRow, Thresholds
 
 T = TypeVar("T")
@@ -137,7 +138,8 @@ class OutcomeBuilder:
         for number, (claim, file, reading) in enumerate(in_order, start=1):
             key = (file.sha256, reading.page)
             label = labels.find(claim.path)
-            has_preview = reading.status is not PageStatus.ACCEPTED or label not in ("", reading.text)
+            is_wrong = is_comparable_label(label) and not matches_label(reading.text, label)
+            has_preview = reading.status is not PageStatus.ACCEPTED or is_wrong
             preview = None
             if has_preview and preview_bytes < _MAX_PREVIEW_BYTES:
                 preview = encode_preview(file, reading)

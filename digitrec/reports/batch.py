@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from digitrec.reports.statistics import Proportion, clopper_pearson, wilson
 from digitrec.storage.claims import OutcomeCounts
 from digitrec.storage.corrections import Verdict
+from digitrec.text import is_comparable_label, matches_label
 from digitrec.types import PageStatus, Reason
 
 Json: TypeAlias = dict[str, Any]
@@ -114,7 +115,9 @@ class BatchFacts:
 
 
 def is_correct(row: RowFacts) -> bool:
-    """Return whether the answer of a labelled page is correct: `text` equals `label`; for label `none`, not accepted.
+    """Return whether the answer of a labelled page is correct; for label `none`, whether it is not accepted.
+
+    A label that holds digits only is compared with them only; see `text.matches_label`.
 
     >>> is_correct(RowFacts(1, "a.png", 1, PageStatus.REVIEW, text="7", label="7"))
     True
@@ -123,12 +126,27 @@ def is_correct(row: RowFacts) -> bool:
     """
     if row.label == NO_DIGIT:
         return row.status is not PageStatus.ACCEPTED
-    return row.text == row.label
+    return matches_label(row.text, row.label)
+
+
+def is_exact(row: RowFacts) -> bool:
+    """Return whether the answer of a labelled page is the label as written; for label `none`, as `is_correct`."""
+    return is_correct(row) and row.label in {row.text, NO_DIGIT}
+
+
+def select_labelled(rows: Iterable[RowFacts]) -> list[RowFacts]:
+    """Return the pages whose label can be compared with an answer; `count_left_out` counts the other labelled ones."""
+    return [row for row in rows if is_comparable_label(row.label)]
+
+
+def count_left_out(rows: Iterable[RowFacts]) -> int:
+    """Return the number of pages with a label that no answer can equal, such as a word."""
+    return sum(row.label != "" and not is_comparable_label(row.label) for row in rows)
 
 
 def select_errors(rows: Iterable[RowFacts]) -> list[RowFacts]:
     """Return the labelled pages with a wrong answer: accepted ones first, then by descending confidence."""
-    return _sort_by_severity(row for row in rows if row.label and not is_correct(row))
+    return _sort_by_severity(row for row in select_labelled(rows) if not is_correct(row))
 
 
 _SEVERITY = {PageStatus.ACCEPTED: 0, PageStatus.REVIEW: 1}
@@ -166,6 +184,7 @@ def summarize_batch(facts: BatchFacts) -> Json:
         "confidence": _confidence_bins(facts.rows),
         "reasons": _reasons(facts.rows),
         "truth": _truth(facts.rows),
+        "labels_left_out": count_left_out(facts.rows),
         "automation": wilson(pages[PageStatus.ACCEPTED], len(facts.rows)).to_json(),
         "reviewed": summarize_review([(row.status, row.review) for row in facts.rows], facts.corrected_csv),
     }
@@ -198,12 +217,13 @@ def _reasons(rows: Iterable[RowFacts]) -> dict[str, int]:
 
 
 def _truth(rows: Iterable[RowFacts]) -> Json | None:
-    labelled = [row for row in rows if row.label]
+    labelled = select_labelled(rows)
     if not labelled:
         return None
     accepted = [row for row in labelled if row.status is PageStatus.ACCEPTED]
     return {
         "accuracy": measure_accuracy(labelled).to_json(),
+        "exact": measure_exact(labelled).to_json(),
         "accepted": measure_accuracy(accepted).to_json(),
         "mistakes": sum(not is_correct(row) for row in labelled),
     }
@@ -212,6 +232,11 @@ def _truth(rows: Iterable[RowFacts]) -> Json | None:
 def measure_accuracy(rows: Sequence[RowFacts]) -> Proportion:
     """Return the share of labelled pages with a correct answer, with Wilson's 95 % interval."""
     return wilson(sum(map(is_correct, rows)), len(rows))
+
+
+def measure_exact(rows: Sequence[RowFacts]) -> Proportion:
+    """Return the share of labelled pages whose answer is the label as written, with Wilson's 95 % interval."""
+    return wilson(sum(map(is_exact, rows)), len(rows))
 
 
 def summarize_review(

@@ -7,7 +7,17 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from digitrec.errors import DataError
-from digitrec.reports.batch import NO_DIGIT, Json, RowFacts, is_correct, measure_accuracy, select_errors
+from digitrec.reports.batch import (
+    NO_DIGIT,
+    Json,
+    RowFacts,
+    count_left_out,
+    is_correct,
+    measure_accuracy,
+    measure_exact,
+    select_errors,
+    select_labelled,
+)
 from digitrec.reports.reliability import (
     ReliabilityBin,
     RiskPoint,
@@ -17,6 +27,7 @@ from digitrec.reports.reliability import (
     risk_coverage_curve,
 )
 from digitrec.reports.statistics import Proportion, Range, bootstrap_rows, clopper_pearson, wilson
+from digitrec.text import matches_label
 from digitrec.types import PageStatus, Reason, Thresholds
 
 READ_AS = (*"0123456789", "other", "none")
@@ -45,8 +56,12 @@ class PageEvaluation:
 
     accuracy: Proportion
     """Share of pages with `text` equal to the label; for label `none`, not accepted. A rejected number is an error."""
+    exact: Proportion
+    """The same, with a label that holds digits only compared as it is written."""
     unlabelled: int
     """Number of pages left out because they have no label."""
+    left_out: int
+    """Number of pages left out because no answer can equal their label, such as a word."""
     accepted: Proportion
     """Share of accepted pages among the labelled ones."""
     accepted_wrong: Proportion
@@ -80,7 +95,9 @@ class PageEvaluation:
         """Return the metrics as plain types; errors are counted, not listed."""
         return {
             "accuracy": self.accuracy.to_json(),
+            "exact": self.exact.to_json(),
             "unlabelled": self.unlabelled,
+            "labels_left_out": self.left_out,
             "accepted": self.accepted.to_json(),
             "accepted_wrong": self.accepted_wrong.to_json(),
             "numbers": self.numbers.to_json(),
@@ -113,7 +130,7 @@ def evaluate_pages(rows: Iterable[RowFacts], thresholds: Thresholds | None = Non
         thresholds: lowest accepted confidences.
     """
     rows = list(rows)
-    labelled = [row for row in rows if row.label]
+    labelled, left_out = select_labelled(rows), count_left_out(rows)
     if not labelled:
         raise DataError(
             "no page has a label, so there is nothing to measure",
@@ -126,7 +143,9 @@ def evaluate_pages(rows: Iterable[RowFacts], thresholds: Thresholds | None = Non
     bins, ece, ece_range = _calibration([row for row in labelled if row.confidence is not None])
     return PageEvaluation(
         accuracy=measure_accuracy(labelled),
-        unlabelled=len(rows) - len(labelled),
+        exact=measure_exact(labelled),
+        unlabelled=len(rows) - len(labelled) - left_out,
+        left_out=left_out,
         accepted=wilson(len(accepted), len(labelled)),
         accepted_wrong=clopper_pearson(sum(not is_correct(row) for row in accepted), len(accepted)),
         numbers=measure_accuracy(numbers),
@@ -149,7 +168,7 @@ def _calibration(
 ) -> tuple[tuple[ReliabilityBin, ...], float | None, Range | None]:
     """Return reliability bins and calibration error, with its interval, of pages with a confidence."""
     confidence = np.array([row.confidence for row in answered], np.float64)
-    right = np.array([row.text == row.label for row in answered], np.bool_)
+    right = np.array([matches_label(row.text, row.label) for row in answered], np.bool_)
     bins = reliability_bins(confidence, right)
     if not answered:
         return bins, None, None
@@ -164,7 +183,7 @@ def _risk_coverage(labelled: Sequence[RowFacts]) -> tuple[RiskPoint, ...]:
     if not acceptable:
         return ()
     confidence = np.array([row.confidence or 0.0 for row in acceptable], np.float64)
-    right = np.array([row.text == row.label for row in acceptable], np.bool_)
+    right = np.array([matches_label(row.text, row.label) for row in acceptable], np.bool_)
     return risk_coverage_curve(confidence, right, len(labelled))
 
 

@@ -10,7 +10,16 @@ from operator import add
 from statistics import median
 from typing import Any
 
-from digitrec.reports.batch import CONFIDENCE_EDGES, BatchFacts, Json, RowFacts, audit_error_rate, review_error_rate
+from digitrec.reports.batch import (
+    CONFIDENCE_EDGES,
+    BatchFacts,
+    Json,
+    RowFacts,
+    audit_error_rate,
+    is_correct,
+    review_error_rate,
+    select_labelled,
+)
 from digitrec.reports.drift import DRIFT_THRESHOLD, MIN_COUNT, Reference, measure_drift
 from digitrec.reports.statistics import clopper_pearson, wilson
 from digitrec.types import PageStatus, Reason
@@ -85,7 +94,7 @@ def count_pages(rows: Sequence[RowFacts]) -> PageCounts:
     status = Counter(row.status for row in rows)
     judged = [(row.status, row.review) for row in rows if row.review is not None]
     held_back, drawn = review_error_rate(judged), audit_error_rate(judged)
-    labelled = [row for row in rows if row.status is PageStatus.ACCEPTED and row.label]
+    labelled = [row for row in select_labelled(rows) if row.status is PageStatus.ACCEPTED]
     return PageCounts(
         pages=len(rows),
         accepted=status[PageStatus.ACCEPTED],
@@ -95,7 +104,7 @@ def count_pages(rows: Sequence[RowFacts]) -> PageCounts:
         in_review_resolved=held_back.total,
         audit_wrong=drawn.hits,
         audit_resolved=drawn.total,
-        labelled_wrong=sum(row.text != row.label for row in labelled),
+        labelled_wrong=sum(not is_correct(row) for row in labelled),
         labelled=len(labelled),
         digits=_digits(rows),
         confidence=_confidence(rows),

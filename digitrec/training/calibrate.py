@@ -16,6 +16,7 @@ from digitrec.pipeline.read_files import FileResult
 from digitrec.recognition import decision
 from digitrec.recognition.classifier import apply_temperature
 from digitrec.reports.statistics import betaincinv, wilson
+from digitrec.text import is_comparable_label, matches_label
 from digitrec.training.datasets.dataset import Digits
 from digitrec.types import Thresholds
 
@@ -82,10 +83,12 @@ def judge_pages(labelled: Iterable[tuple[FileResult, str]]) -> tuple[NDArray[np.
 
     Args:
         labelled: file results with their labels: the number on every page of the file, or `none`. With `none`, any
-            accepted answer is wrong.
+            accepted answer is wrong. Pages of a label that no answer can equal are left out.
     """
     pages: list[tuple[float, bool]] = []
     for result, label in labelled:
+        if not is_comparable_label(label):
+            continue
         pages += [_judge_page(page, label) for page in result.pages]
         pages += [(NEVER, False)] * (result.rejected is not None)
     confidence, is_right = [page[0] for page in pages], [page[1] for page in pages]
@@ -103,7 +106,7 @@ def _judge_page(page: PageResult, label: str) -> tuple[float, bool]:
     confidence = decision.acceptance_threshold(page)
     if confidence is None:
         return NEVER, False
-    return confidence, decision.decide(page, Thresholds(confidence, confidence)).text == label
+    return confidence, matches_label(decision.decide(page, Thresholds(confidence, confidence)).text, label)
 
 
 def compute_metric(data: str, is_right: NDArray[np.bool_]) -> Metric:

@@ -10,11 +10,14 @@ import pytest
 
 from digitrec.app import composition
 from digitrec.app import models as app_models
+from digitrec.app.models import EvaluationResult
 from digitrec.arrays import Ink, Scores
+from digitrec.cli.output import format_evaluation
 from digitrec.models.package import CARD, ModelPackage
 from digitrec.recognition.classifier import CLASSES
 from digitrec.recognition.full_path import RecognitionModels
 from digitrec.recognition.reader import PageReader
+from digitrec.reports.statistics import wilson
 from digitrec.settings import Settings
 from digitrec.training.compare import McNemarResult
 from digitrec.training.datasets.dataset import Split
@@ -50,6 +53,19 @@ def test_pictures_are_evaluated_with_the_reader_of_the_service(
     evaluation = app_models.evaluate(Settings(workspace=tmp_path, engine="serial"), f"folder:{pictures}")
 
     assert (evaluation.accuracy.hits, evaluation.accuracy.total) == (1, 2)
+
+
+def test_evaluation_prints_what_differs_from_the_labels_as_written(tmp_path: Path) -> None:
+    right = wilson(3, 4)
+    evaluation = EvaluationResult("m", "d", "s", right, right, right, wilson(2, 4), 1, tmp_path, "")
+
+    lines = list(format_evaluation(evaluation))
+
+    assert lines[1].startswith("  accuracy 75.00 % (3 of 4;")
+    assert lines[2].startswith("  exactly as labelled 50.00 % (2 of 4;")
+    assert lines[3] == "  left out 1 page whose label is no number"
+    same = replace(evaluation, exact=right, left_out=0)
+    assert [line for line in format_evaluation(same) if "exactly" in line or "left out" in line] == []
 
 
 def test_with_keras_only_the_digit_classifier_is_replaced(

@@ -128,7 +128,8 @@ def fields(row):
 
 
 def harmless(row):
-    return {"file": "x", "detail": "x", "duplicate_of": "x" if row.duplicate_of else "", "label": "y"}
+    label = "1" if row.label == "1" else "y"
+    return {"file": "x", "detail": "x", "duplicate_of": "x" if row.duplicate_of else "", "label": label}
 
 
 def test_unprintable_text_does_not_stop_the_report(tmp_path, make_facts):

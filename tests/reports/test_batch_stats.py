@@ -1,4 +1,6 @@
-from digitrec.reports.batch import RowFacts, is_correct, select_errors, summarize_batch
+import pytest
+
+from digitrec.reports.batch import RowFacts, is_correct, is_exact, select_errors, summarize_batch
 from digitrec.types import PageStatus, Reason
 
 ROWS = [
@@ -50,6 +52,48 @@ def test_a_page_without_a_digit_is_right_unless_accepted():
 
 def test_a_leading_zero_counts():
     assert not is_correct(RowFacts(1, "x.png", 1, PageStatus.ACCEPTED, "650", label="0650"))
+
+
+@pytest.mark.parametrize(
+    ("text", "label", "is_right", "as_written"),
+    [
+        ("21 37", "2137", True, False),
+        ("21 37", "21 37", True, True),
+        ("2137", "21 37", False, False),
+        ("12,50", "1250", True, False),
+        ("-5", "5", False, False),
+        ("-5", "-5", True, True),
+        ("7 -5", "75", False, False),
+        ("+5", "5", False, False),
+    ],
+)
+def test_label_of_digits_only_is_compared_without_separators(text, label, is_right, as_written):
+    row = RowFacts(1, "x.png", 1, PageStatus.ACCEPTED, text, label=label)
+
+    assert (is_correct(row), is_exact(row)) == (is_right, as_written)
+
+
+def test_pages_with_a_word_as_label_are_left_out_and_counted(make_facts):
+    rows = [
+        RowFacts(1, "a", 1, PageStatus.ACCEPTED, "12,50", label="1250"),
+        RowFacts(2, "b", 1, PageStatus.ACCEPTED, "7", label="seven"),
+        RowFacts(3, "c", 1, PageStatus.REVIEW, "7", label="7a"),
+        RowFacts(4, "d", 1, PageStatus.ACCEPTED, "7"),
+    ]
+
+    report = summarize_batch(make_facts(rows))
+
+    assert report["labels_left_out"] == 2
+    assert (report["truth"]["accuracy"]["hits"], report["truth"]["accuracy"]["of"]) == (1, 1)
+    assert report["truth"]["exact"]["hits"] == 0
+    assert report["truth"]["mistakes"] == 0
+    assert select_errors(rows) == []
+
+
+def test_labels_without_any_number_give_no_accuracy(make_facts):
+    report = summarize_batch(make_facts([RowFacts(1, "a", 1, PageStatus.ACCEPTED, "7", label="seven")]))
+
+    assert (report["truth"], report["labels_left_out"]) == (None, 1)
 
 
 def test_the_worst_mistake_comes_first():

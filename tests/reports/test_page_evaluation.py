@@ -60,6 +60,17 @@ def test_json_holds_the_same_numbers_in_plain_types():
     assert plain["reasons"]["blank"] == 2
 
 
+def test_both_accuracies_are_measured_and_words_are_left_out():
+    rows = [*ROWS, RowFacts(11, "k", 1, A, "21 37", 0.9, label="2137"), RowFacts(12, "l", 1, A, "7", 0.9, label="x")]
+
+    measured = evaluate_pages(rows)
+
+    assert (measured.accuracy.hits, measured.accuracy.total) == (6, 10)
+    assert (measured.exact.hits, measured.exact.total) == (5, 10)
+    assert (measured.unlabelled, measured.left_out) == (1, 1)
+    assert [row.row for row in measured.errors] == [2, 7, 4, 5]
+
+
 def test_pages_without_any_label_are_refused_with_the_way_out():
     with pytest.raises(DataError, match="no page has a label") as refused:
         evaluate_pages(ROWS[-1:])

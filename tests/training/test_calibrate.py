@@ -1,10 +1,12 @@
 """Calibrated confidence, and error bounds of operating points."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies
 
-from digitrec.arrays import PageResult
+from digitrec.arrays import NumberSpan, PageResult
 from digitrec.models.calibration import OperatingPoint, Rule, required_sample_size
 from digitrec.pipeline.read_files import FileResult
 from digitrec.recognition.classifier import NO_DIGIT, apply_temperature
@@ -131,6 +133,17 @@ def test_a_page_that_is_never_accepted_counts_as_a_page_only() -> None:
     assert (result.point_at(0.0).accepted, result.point_at(0.0).wrong) == (2, 1)
     assert result.threshold(0.0) == pytest.approx(0.5, abs=0.05)
     assert result.point_at(result.threshold(0.0) or 0).accepted == 1
+
+
+def test_labels_are_compared_without_separators_and_words_are_left_out() -> None:
+    page = digits_page([*np.eye(11).tolist()[2:4]])
+    numbers = (NumberSpan(0, 1), NumberSpan(1, 2, column=2))
+    result = FileResult("ab", (replace(page, numbers=numbers),))
+
+    confidence, is_right = judge_pages([(result, "23"), (result, "2 3"), (result, "32"), (result, "two")])
+
+    assert confidence.tolist() == [1.0, 1.0, 1.0]
+    assert is_right.tolist() == [True, True, False]
 
 
 def digits_page(scores: list[list[float]], reason: Reason | None = None) -> PageResult:

@@ -16,7 +16,6 @@ from digitrec.types import Limits
 LABELS = "labels.csv"
 NONE = "none"
 _HEADER = ["file", "label"]
-_LABEL = re.compile(r"[0-9]+|none")
 _IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".jp2", ".j2k")
 _SUFFIXES = {*_IMAGE_SUFFIXES, ".pbm", ".pgm", ".ppm", ".pnm", ".heic", ".heif", ".pdf"}
 
@@ -27,7 +26,7 @@ class LabelledPicture:
 
     path: Path
     label: str
-    """All its digits, left to right, top to bottom; or `none` if there is no digit."""
+    """Its text, as in the column `text`; `none` if there is no digit. Any other text is left out where it counts."""
 
 
 def has_labelled_pictures(folder: Path) -> bool:
@@ -77,7 +76,7 @@ def load_image_folder(folder: Path) -> Dataset:
     labelled = find_labelled_pictures(folder)
     inks, digits, excluded = [], [], {"without one digit": 0, "not read as one digit": 0}
     for picture in labelled:
-        if len(picture.label) != 1:
+        if not re.fullmatch("[0-9]", picture.label):
             excluded["without one digit"] += 1
         elif (ink := _read_single_digit(picture.path)) is None:
             excluded["not read as one digit"] += 1
@@ -111,14 +110,14 @@ def _read_labels(table: Path, home: Path | None = None) -> dict[Path, str]:
         raise DataError(f"{table} cannot be read: {error.strerror}") from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{table} is no CSV in UTF-8: {error}") from None
-    if not rows or [cell.strip() for cell in rows[0]] != _HEADER:
+    if not rows or [cell.strip() for cell in rows[0][:2]] != _HEADER:
         raise DataError(f"{table} has the header {','.join(rows[0]) if rows else 'nothing'!r}; it should be file,label")
     labels: dict[Path, str] = {}
     for line, row in enumerate(rows[1:], start=2):
         if not row:
             continue
-        if len(row) != 2 or not _LABEL.fullmatch(row[1].strip()):
-            raise DataError(f"{table}, row {line}: {','.join(row)!r} is not a file and its digits (or `none`)")
+        if len(row) < 2 or not row[1].strip():
+            raise DataError(f"{table}, row {line}: {','.join(row)!r} is not a file and its label")
         path = (home or table.parent) / row[0].strip()
         if not path.is_file():
             raise DataError(f"{table}, row {line}: there is no file {path}")
