@@ -27,9 +27,9 @@ _LARGE_PX, _DIGIT_PX = 480, 200
 def tiny(sources: GlyphSources, draws: Parameters, side_px: int) -> DrawnPage:
     """Draw a square crop of one digit, `side_px` wide, that touches the frame on all or some sides.
 
-    Each side touches with 75 % (margin -0.04 to 0.02 h), or has 0.03 to 0.3 h; half the crops are stretched to the
-    square, up to twice their width. 35 % are binary, 40 % grey, 25 % scans of paper; 60 % of the first two light on
-    dark. A quarter has a strip of 0.02 to 0.1 h of a neighbour at the left or right. Pen 0.06 to 0.2 h.
+    All sides touch (margin -0.04 to 0.02 h) on half the crops, on the others each with 70 %, or it has 0.03 to 0.3 h;
+    60 % are stretched to the square, up to twice their width. 35 % are binary, 40 % grey, 25 % scans of paper; 60 % of
+    the first two light on dark. A fifth has a strip of 0.02 to 0.1 h of a neighbour at a side. Pen 0.06 to 0.2 h.
     """
     text = number(draws, 1, 1)
     line = lay_out(text, sources, draws, gap=0.3, pen=draws.log_uniform("pen_width", 0.06, 0.2))
@@ -37,18 +37,18 @@ def tiny(sources: GlyphSources, draws: Parameters, side_px: int) -> DrawnPage:
     middle = _LARGE_PX / 2
     large.write(line, middle - line.width * _DIGIT_PX / 2, middle, _DIGIT_PX, draws.rng)
     ys, xs = (np.flatnonzero(large.ink.max(axis=axis) > 0.3) for axis in (1, 0))
-    margins = []
+    margins, touch_all = [], draws.happens("touches_all", 0.5)
     for side in ("left", "top", "right", "foot"):
-        low, high = (-0.04, 0.02) if draws.happens(f"touches_{side}", 0.75) else (0.03, 0.3)
+        low, high = (-0.04, 0.02) if touch_all or draws.happens(f"touches_{side}", 0.7) else (0.03, 0.3)
         margins.append(draws.uniform(f"margin_{side}", low, high) * _DIGIT_PX)
-    if draws.happens("has_neighbour", 0.25):
+    if not touch_all and draws.happens("has_neighbour", 0.4):
         place = 0 if draws.happens("neighbour_left", 0.5) else 2
         strip, free = draws.uniform("strip", 0.02, 0.1) * _DIGIT_PX, draws.uniform("free", 0.05, 0.15) * _DIGIT_PX
         margins[place] = strip + free
         _write_neighbour(large, xs[0] - free if place == 0 else xs[-1] + free, place == 0, sources, draws)
     x0, y0 = max(0, round(xs[0] - margins[0])), max(0, round(ys[0] - margins[1]))
     x1, y1 = round(xs[-1] + 1 + margins[2]), round(ys[-1] + 1 + margins[3])
-    crop = _make_square(large.ink[y0:y1, x0:x1], is_stretched=draws.happens("is_stretched", 0.5))
+    crop = _make_square(large.ink[y0:y1, x0:x1], is_stretched=draws.happens("is_stretched", 0.6))
     style = draws.one_of("style", ("binary", "grey", "paper"), (0.35, 0.4, 0.25))
     if style == "paper":
         page = paper.colour(Sheet(crop, np.zeros_like(crop)), draws)

@@ -46,11 +46,11 @@ class _Rules:
 def cells(sources: GlyphSources, draws: Parameters) -> DrawnPage:
     """Draw one number of 1 or 2 digits in a printed cell whose frame lines are near the crop's edge.
 
-    Crop 24 to 110 px high, 1 to 2.4 times as wide; frame lines -0.06 to 0.14 from the edge (negative: cut off), beyond
+    Crop 22 to 80 px high, 1 to 2.4 times as wide; frame lines -0.06 to 0.14 from the edge (negative: cut off), beyond
     them the neighbours' lines and up to a third of their digits; h 0.38 to 0.72.
     """
     text = number(draws, 1, 1) if draws.happens("one_digit", 0.25) else number(draws, 2, 2)
-    high = draws.log_uniform("cell_px", 24, 110)
+    high = draws.log_uniform("cell_px", 22, 80)
     wide = high * draws.uniform("aspect", 1.0, 2.4)
     writer = draw_writer(draws, high * draws.uniform("fill", 0.38, 0.72))
     sheet, (xs, ys) = _crop_of_grid(draws, high, wide, 1, 1)
@@ -98,11 +98,11 @@ def ruled_table(sources: GlyphSources, draws: Parameters) -> DrawnPage:
 def frame_year(sources: GlyphSources, draws: Parameters) -> DrawnPage:
     """Draw a year (1700 to 2030) between the two upright lines of its column, on 60 % with lines above and below.
 
-    Crop 26 to 120 px high; h 0.35 to 0.75; lines at -0.02 to 0.35 h from the digits, the crop's edge at most 0.25 h
+    Crop 24 to 90 px high; h 0.35 to 0.75; lines at -0.02 to 0.35 h from the digits, the crop's edge at most 0.25 h
     behind them; lines 1 px to 0.1 h thick, one of three doubled.
     """
     text = str(draws.whole("year", 1700, 2030))
-    high = draws.log_uniform("cell_px", 26, 120)
+    high = draws.log_uniform("cell_px", 24, 90)
     height = high * draws.uniform("fill", 0.35, 0.75)
     writer = draw_writer(draws, height)
     line = writer.lay_out(text, sources, draws)
@@ -168,13 +168,13 @@ def comb_black(sources: GlyphSources, draws: Parameters) -> DrawnPage:
     """Draw one number of 4 to 10 digits, one in each box of a comb field with thick black lines.
 
     Boxes 28 to 110 px high, 0.6 to 1 times as wide, adjoining or 0.05 to 0.4 apart; lines 2 px to 0.1, darkness 0.8 to
-    1; h 0.55 to 1.02, so that some digits touch or cross the box.
+    1; h 0.45 to 0.95, so that some digits touch the box.
     """
     text = number(draws, 4, 10)
     high = draws.log_uniform("cell_px", 28, 110)
     wide = high * draws.uniform("aspect", 0.6, 1.0)
     apart = wide * draws.uniform("apart", 0.05, 0.4) if draws.happens("are_apart", 0.5) else 0.0
-    writer = draw_writer(draws, high * draws.uniform("fill", 0.55, 1.02))
+    writer = draw_writer(draws, high * draws.uniform("fill", 0.45, 0.95))
     edge = high * draws.uniform("margin", 0.1, 1.0)
     thick, dark = max(2.0, high * draws.uniform("line", 0.02, 0.1)), draws.uniform("darkness", 0.8, 1.0)
     sheet = Sheet.blank(high + 2 * edge, len(text) * (wide + apart) - apart + 2 * edge)

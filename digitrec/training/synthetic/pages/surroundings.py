@@ -80,15 +80,15 @@ def note_on_desk(sources: GlyphSources, draws: Parameters) -> DrawnPage:
 
 
 def edge_visible(sources: GlyphSources, draws: Parameters) -> DrawnPage:
-    """Draw two digits (a quarter: one or three) on paper of which 1 or 2 edges are seen; h 15 to 60 % of the paper.
+    """Draw two digits (a quarter: one or three) on paper of which 1 to 3 edges are seen; h 15 to 60 % of the paper.
 
-    The table beside the paper is 1 to 15 % of it wide; turned up to 3 degrees.
+    The table beside the paper is 2 to 30 % of it wide; turned up to 5 degrees.
     """
     text = number(draws, 2, 2) if draws.happens("two_digits", 0.75) else number(draws, 1, 3)
     sheet, _ = one_line(text, sources, draws, Style(share=(0.15, 0.6), least_page=120, room=1.6))
     page = paper.colour(sheet, draws)
     for _ in range(20):
-        picture, ink = paper.on_desk(sheet, page, draws, edges=(1, 2), desk_share=(0.01, 0.15))
+        picture, ink = paper.on_desk(sheet, page, draws, edges=(1, 3), desk_share=(0.02, 0.3), turn=5)
         if _is_inside(ink):
             return scan_page(picture, draws, [[text]])
     return edge_visible(sources, draws)  # a number at the paper's edge stays outside however it lies
