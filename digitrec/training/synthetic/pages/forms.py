@@ -17,7 +17,6 @@ from digitrec.training.synthetic.pages.layouts import (
     draw_writer,
     number,
     scan_page,
-    scan_sheet,
     write_near,
 )
 from digitrec.training.synthetic.strokes import Floats
@@ -56,7 +55,7 @@ def cells(sources: GlyphSources, draws: Parameters) -> DrawnPage:
     sheet, (xs, ys) = _crop_of_grid(draws, high, wide, 1, 1)
     _write_cells(sheet, [[text]], xs, ys, writer, sources, draws)
     _write_neighbours(sheet, xs, ys, writer, sources, draws)
-    return scan_sheet(sheet, draws, [[text]])
+    return scan_page(_colour(sheet, draws), draws, [[text]])
 
 
 def cell_rows(sources: GlyphSources, draws: Parameters) -> DrawnPage:
@@ -72,7 +71,22 @@ def cell_rows(sources: GlyphSources, draws: Parameters) -> DrawnPage:
     sheet, (xs, ys) = _crop_of_grid(draws, high, wide, 1, columns)
     _write_cells(sheet, texts, xs, ys, writer, sources, draws)
     _write_neighbours(sheet, xs, ys, writer, sources, draws)
-    return scan_sheet(sheet, draws, texts)
+    return scan_page(_colour(sheet, draws), draws, texts)
+
+
+def empty_cells(sources: GlyphSources, draws: Parameters) -> DrawnPage:
+    """Draw a crop of 1 to 8 empty cells, as `cell_rows`; half of them 14 to 48 px high, a third without any line."""
+    columns = 1 if draws.happens("one_cell", 0.6) else draws.whole("columns", 2, 8)
+    high = (
+        draws.log_uniform("cell_px", 14, 48) if draws.happens("is_tiny", 0.5) else draws.log_uniform("cell_px", 24, 90)
+    )
+    writer = draw_writer(draws, high * draws.uniform("fill", 0.38, 0.72))
+    sheet, (xs, ys) = _crop_of_grid(draws, high, high * draws.uniform("aspect", 0.8, 2.4), 1, columns)
+    if draws.happens("has_no_line", 1 / 3):
+        sheet.printed[:] = 0
+    else:
+        _write_neighbours(sheet, xs, ys, writer, sources, draws)
+    return scan_page(_colour(sheet, draws), draws, [])
 
 
 def ruled_table(sources: GlyphSources, draws: Parameters) -> DrawnPage:
@@ -89,7 +103,7 @@ def ruled_table(sources: GlyphSources, draws: Parameters) -> DrawnPage:
     has_margin = draws.happens("has_margin", 0.5)
     sheet, (xs, ys) = _crop_of_grid(draws, high, wide, rows, columns, (0.1, 1.5) if has_margin else (-0.06, 0.14))
     _write_cells(sheet, texts, xs, ys, writer, sources, draws)
-    page = paper.colour(sheet, draws)
+    page = _colour(sheet, draws)
     if draws.happens("photographed", 0.7):
         page = paper.tilted(page, draws, 3, 0.025)
     return scan_page(page, draws, texts)
@@ -126,7 +140,7 @@ def frame_year(sources: GlyphSources, draws: Parameters) -> DrawnPage:
     free = (high - height) / 2
     middle = high / 2 + float(np.clip(draws.rng.normal(0, 0.3), -0.9, 0.9)) * free
     sheet.write(line, start, middle, height, draws.rng)
-    return scan_sheet(sheet, draws, [[text]])
+    return scan_page(_colour(sheet, draws), draws, [[text]])
 
 
 def colour_form(sources: GlyphSources, draws: Parameters) -> DrawnPage:
@@ -189,6 +203,12 @@ def comb_black(sources: GlyphSources, draws: Parameters) -> DrawnPage:
     if draws.happens("photographed", 0.4):
         page = paper.tilted(page, draws, 3, 0.02)
     return scan_page(page, draws, [[text]])
+
+
+def _colour(sheet: Sheet, draws: Parameters) -> Floats:
+    """Return the sheet in colour, (h, w, 3), 0..255; at least half the forms are printed in black."""
+    is_black = draws.happens("black_print", 0.5)
+    return paper.colour(sheet, draws, {"black": paper.PRINTS["black"]} if is_black else paper.PRINTS)
 
 
 def _draw_rules(draws: Parameters, cell_px: float) -> _Rules:
@@ -297,6 +317,7 @@ def _write_neighbours(
 FORMS: Mapping[str, Callable[[GlyphSources, Parameters], DrawnPage]] = {
     "cells": cells,
     "cell_rows": cell_rows,
+    "empty_cells": empty_cells,
     "table": ruled_table,
     "frame_year": frame_year,
     "colour_form": colour_form,

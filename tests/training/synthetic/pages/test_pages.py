@@ -59,7 +59,7 @@ def test_pages_stay_the_same_from_version_to_version(sources: GlyphSources) -> N
 def test_a_page_is_a_picture_with_its_text_and_parameters(sources: GlyphSources, kind: str) -> None:
     for page in drawn(sources, kind, 3):
         assert min(decoded(page).shape) >= 3
-        assert page.truth.is_written == (kind != "empty") or kind == "cut"
+        assert page.truth.is_written == (kind not in {"empty", "empty_cells"}) or kind == "cut"
         assert json.loads(json.dumps(page.parameters)) == page.parameters
         assert len(page.source_digits) >= sum(character.isdigit() for character in page.truth.text) or kind == "meter"
         for number in page.truth.texts:
