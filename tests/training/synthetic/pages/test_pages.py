@@ -36,16 +36,6 @@ def decoded(page: DrawnPage) -> np.ndarray:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", [*KINDS])
-def test_a_page_depends_on_seed_kind_and_number_only(sources: GlyphSources, kind: str) -> None:
-    first, again = (draw_page(sources, kind, 3, seed=1) for _ in range(2))
-    others = [draw_page(sources, kind, 4, seed=1), draw_page(sources, kind, 3, seed=2)]
-
-    assert (first.file, first.truth, first.parameters) == (again.file, again.truth, again.parameters)
-    assert all(first.file.content != other.file.content for other in others)
-
-
-@pytest.mark.slow
 def test_pages_stay_the_same_from_version_to_version(sources: GlyphSources) -> None:
     """Figures of a seed can only be compared while its pages are the same."""
     pages = [draw_page(sources, kind, 0, seed=17_000) for kind in SIMPLE_PAGES]
@@ -56,8 +46,13 @@ def test_pages_stay_the_same_from_version_to_version(sources: GlyphSources) -> N
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [*KINDS])
-def test_a_page_is_a_picture_with_its_text_and_parameters(sources: GlyphSources, kind: str) -> None:
-    for page in drawn(sources, kind, 3):
+def test_a_page_depends_on_seed_kind_and_number_only(sources: GlyphSources, kind: str) -> None:
+    first, again = (draw_page(sources, kind, 3, seed=1) for _ in range(2))
+    others = [draw_page(sources, kind, 4, seed=1), draw_page(sources, kind, 3, seed=2)]
+
+    assert (first.file, first.truth, first.parameters) == (again.file, again.truth, again.parameters)
+    assert all(first.file.content != other.file.content for other in others)
+    for page in (first, *others):
         assert min(decoded(page).shape) >= 3
         assert page.truth.is_written == (kind not in {"empty", "empty_cells"}) or kind == "cut"
         assert json.loads(json.dumps(page.parameters)) == page.parameters
@@ -89,7 +84,7 @@ def test_several_numbers_are_listed_in_reading_order(sources: GlyphSources) -> N
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["free_rows", "digit_page", "table", "cell_rows", "big_page", "note_on_desk"])
+@pytest.mark.parametrize("kind", ["free_rows", "digit_page", "table", "cell_rows", "note_on_desk"])
 def test_every_number_has_its_own_line_and_column(sources: GlyphSources, kind: str) -> None:
     for page in drawn(sources, kind, 3):
         places = [(number.line, number.column) for number in page.truth.numbers]
@@ -106,7 +101,7 @@ def test_an_empty_cell_counts_as_a_column(sources: GlyphSources) -> None:
 
 @pytest.mark.slow
 def test_a_big_page_is_a4_with_60_to_150_numbers(sources: GlyphSources) -> None:
-    for page in drawn(sources, "big_page", 3):
+    for page in drawn(sources, "big_page", 2):
         shape = decoded(page).shape
         assert max(shape) / min(shape) == pytest.approx(297 / 210, rel=0.01)
         assert 60 <= len(page.truth.numbers) <= 150
