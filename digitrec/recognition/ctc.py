@@ -3,9 +3,11 @@
 The frames come from a model trained with CTC (Graves et al. 2006): for each of T steps along the line, the
 probability of every symbol and, last, of the blank. The probability of a text is the exact sum over all alignments.
 The search for the best text starts at the greedy decoding, and substitutes, inserts or deletes one symbol at a time, or
-deletes two, where steps waver between two symbols.
+deletes two, where steps waver between two symbols. The forward and backward variables of the present text give the
+probabilities of all these edits at once.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,8 +18,6 @@ FrameProbs = NDArray[np.float32]
 Text = tuple[int, ...]
 
 _MAX_EDITS = 3
-_MAX_SEARCH_LENGTH = 24
-"""Longest text for which the search runs, which would take seconds beyond."""
 _CERTAIN = 0.5
 """Probability above which no text can be better, as all texts together have 1."""
 _MIN_INSERT_PROBABILITY = 0.05
@@ -45,6 +45,33 @@ class DecodedLine:
         return _align_viterbi(self.frames, self.text)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Edits:
+    """Probabilities of a text and of the texts that an edit makes of it."""
+
+    unchanged: float
+    substitutions: NDArray[np.float64]
+    """(length, symbols): one symbol replaced."""
+    deletions: NDArray[np.float64]
+    """(2, length): without this symbol; without this one and the next, 0 for the last symbol."""
+    insertions: NDArray[np.float64]
+    """(length + 1, symbols): a symbol inserted before this place."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Variables:
+    """Forward and backward variables of a text; states are blank, symbol, blank, ..."""
+
+    forward: NDArray[np.float64]
+    """(T + 1, views, states): probability that the steps before this one end in the state."""
+    forward_scale: NDArray[np.float64]
+    """(T + 1, views): logarithm of the factor that `forward` lacks."""
+    backward: NDArray[np.float64]
+    """(T + 1, views, states): probability that the steps from this one on begin in the state."""
+    backward_scale: NDArray[np.float64]
+    """(T + 1, views)"""
+
+
 def decode_ctc(frames: FrameProbs, *others: FrameProbs, only: int | None = None) -> DecodedLine:
     """Return the most probable text of a line.
 
@@ -60,25 +87,27 @@ def decode_ctc(frames: FrameProbs, *others: FrameProbs, only: int | None = None)
     views = (frames, *others)
     symbols = frames.shape[1] - 1
     allowed = symbols if only is None else only
-
-    def probabilities_of(texts: list[Text]) -> NDArray[np.float64]:
-        if len(views) == 1:
-            return sequence_probabilities(frames, texts)
-        return np.asarray(np.mean([sequence_probabilities(view, texts) for view in views], axis=0), np.float64)
-
     candidates = list(dict.fromkeys(tuple(symbol for symbol in _greedy(view) if symbol < allowed) for view in views))
-    text = candidates[0] if len(candidates) == 1 else candidates[int(np.argmax(probabilities_of(candidates)))]
-    values = probabilities_of([text, *_substitutions(text, symbols)])
-    for _ in range(_MAX_EDITS if len(text) <= _MAX_SEARCH_LENGTH else 0):
-        if values[0] > _CERTAIN:
+    text = candidates[0]
+    if len(candidates) > 1:
+        text = candidates[int(np.argmax(np.mean([sequence_probabilities(view, candidates) for view in views], axis=0)))]
+    if len(text) == 1:  # most pages show one symbol
+        single = np.mean([_single_symbol_probabilities(view) for view in views], axis=0)  # (symbols + 1,)
+        if single[text[0]] > _CERTAIN:
+            return DecodedLine(text, float(single[text[0]]), single[None, :-1], frames)
+    stacked = _stack(views)
+    is_inserted = np.zeros(symbols, np.bool_)
+    is_inserted[:allowed] = (frames[:, :allowed] > _MIN_INSERT_PROBABILITY).any(axis=0)
+    edits = _edit_probabilities(stacked, text)
+    for _ in range(_MAX_EDITS):
+        if edits.unchanged > _CERTAIN:
             break
-        rivals = [text, *_substitutions(text, allowed), *_deletions(text), *_insertions(text, frames[:, :allowed])]
-        best = rivals[int(np.argmax(probabilities_of(rivals)))]
+        best = _best_edit(edits, text, allowed, is_inserted)
         if best == text:
             break
         text = best
-        values = probabilities_of([text, *_substitutions(text, symbols)])
-    return DecodedLine(text, float(values[0]), values[1:].reshape(len(text), symbols), frames)
+        edits = _edit_probabilities(stacked, text)
+    return DecodedLine(text, edits.unchanged, edits.substitutions, frames)
 
 
 def sequence_probabilities(frames: FrameProbs, texts: list[Text]) -> NDArray[np.float64]:
@@ -176,15 +205,132 @@ def _greedy(frames: FrameProbs) -> Text:
     return tuple(int(symbol) for symbol in best[turns] if symbol != frames.shape[1] - 1)
 
 
-def _substitutions(text: Text, symbols: int) -> list[Text]:
-    return [(*text[:index], symbol, *text[index + 1 :]) for index in range(len(text)) for symbol in range(symbols)]
+def _stack(views: Sequence[FrameProbs]) -> NDArray[np.float64]:
+    """Return the views as (T, views, symbols + 1); certain blanks, which change no text, follow a shorter view."""
+    stacked = np.zeros((max(map(len, views)), len(views), views[0].shape[1]))
+    stacked[:, :, -1] = 1.0
+    for index, view in enumerate(views):
+        stacked[: len(view), index] = view
+    return stacked
 
 
-def _deletions(text: Text) -> list[Text]:
-    """Return the text without one symbol, and without two neighbours."""
-    return [(*text[:index], *text[index + count :]) for count in (1, 2) for index in range(len(text) - count + 1)]
+def _best_edit(edits: _Edits, text: Text, allowed: int, is_inserted: NDArray[np.bool_]) -> Text:
+    """Return the most probable of the text and its edits; the text itself or an earlier kind of edit if equal.
+
+    Args:
+        edits: probabilities of the edits.
+        text: the present text.
+        allowed: number of symbols that may replace one of the text.
+        is_inserted: (symbols,), whether each symbol may be inserted.
+    """
+    best, probability = text, edits.unchanged
+    substitutions, insertions = edits.substitutions[:, :allowed], np.where(is_inserted, edits.insertions, -1.0)
+    for kind, values in enumerate((substitutions, edits.deletions, insertions)):
+        if values.size == 0 or values.max() <= probability:
+            continue
+        row, column = (int(index) for index in np.unravel_index(values.argmax(), values.shape))
+        probability = float(values[row, column])
+        if kind == 0:
+            best = (*text[:row], column, *text[row + 1 :])
+        elif kind == 1:
+            best = (*text[:column], *text[column + row + 1 :])
+        else:
+            best = (*text[:row], column, *text[row:])
+    return best
 
 
-def _insertions(text: Text, chances: FrameProbs) -> list[Text]:
-    likely = np.flatnonzero((chances > _MIN_INSERT_PROBABILITY).any(axis=0))
-    return [(*text[:index], int(symbol), *text[index:]) for index in range(len(text) + 1) for symbol in likely]
+def _edit_probabilities(frames: NDArray[np.float64], text: Text) -> _Edits:
+    """Return the probabilities of a text and its edits, averaged over the views; frames: (T, views, symbols + 1)."""
+    variables = _forward_backward(frames, text)
+    unchanged = variables.forward[-1, :, -2:].sum(axis=1) * np.exp(variables.forward_scale[-1])  # (views,)
+    substitutions, insertions = _new_symbol_probabilities(frames, text, variables)
+    return _Edits(
+        float(unchanged.mean()),
+        substitutions.mean(axis=0),
+        _deletion_probabilities(text, variables).mean(axis=1),
+        insertions.mean(axis=0),
+    )
+
+
+def _new_symbol_probabilities(
+    frames: NDArray[np.float64], text: Text, variables: _Variables
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the probabilities of the substitutions and of the insertions; see `_Edits`, with a leading axis of views.
+
+    An alignment of such a text consists of an alignment of a prefix of `text`, the new symbol on a span of steps, and
+    an alignment of a suffix of `text`. The product of the three is summed over all spans.
+    """
+    steps, views, width = frames.shape
+    length, symbols = len(text), width - 1
+    differs = np.array(text, np.intp).reshape(length, 1) != np.arange(symbols)  # (length, symbols)
+    spans = np.zeros((views, length + 1, symbols))  # a prefix, then the symbol up to this step
+    scale = np.zeros(views)
+    block = np.empty((_RESCALE_STEPS, *spans.shape))
+    # Sums over the spans: with the rest of the text after the prefix, from its blank and from its symbol on; with the
+    # rest without its first symbol, likewise.
+    sums = np.zeros((4, *spans.shape))
+    for start in range(0, steps, _RESCALE_STEPS):
+        stop = min(start + _RESCALE_STEPS, steps)
+        prefixes = np.repeat(variables.forward[start:stop, :, 0::2, None], symbols, axis=3)
+        prefixes[:, :, 1:] += variables.forward[start:stop, :, 1::2, None] * differs
+        prefixes *= np.exp(variables.forward_scale[start:stop] - scale)[:, :, None, None]
+        chance = frames[start:stop, :, None, :-1]
+        for step in range(stop - start):
+            spans = np.add(spans, prefixes[step], out=block[step])
+            spans *= chance[step]
+        suffixes = variables.backward[start + 1 : stop + 1]
+        suffixes = suffixes * np.exp(scale + variables.backward_scale[start + 1 : stop + 1])[:, :, None]
+        for index in range(4):
+            parts = suffixes[:, :, index::2]
+            count = parts.shape[2]
+            sums[index, :, :count] += np.einsum("tvis,tvi->vis", block[: stop - start, :, :count], parts)
+        # Never below the scale of the prefixes, which are added in the next block.
+        total = np.log(np.maximum(spans.sum(axis=(1, 2)), _TINY))
+        rescaled = np.maximum(scale + total, variables.forward_scale[stop])
+        spans = spans * np.exp(scale - rescaled)[:, None, None]
+        scale = rescaled
+    insertions, substitutions = sums[0], sums[2, :, :-1]
+    insertions[:, :-1] += sums[1, :, :-1] * differs  # equal symbols need a blank between
+    substitutions[:, :-1] += sums[3, :, : max(0, length - 1)] * differs[1:]
+    return substitutions, insertions
+
+
+def _deletion_probabilities(text: Text, variables: _Variables) -> NDArray[np.float64]:
+    """Return the probability without each symbol, and without it and the next: (2, views, length), 0 for no next."""
+    length = len(text)
+    weights = np.exp(variables.forward_scale + variables.backward_scale)[:, :, None]
+    prefixes = weights * variables.forward[:, :, 1::2]  # (T + 1, views, length), that end with their last symbol
+    deletions = np.zeros((2, prefixes.shape[1], length))
+    for count in range(1, min(2, length) + 1):
+        first = variables.backward[0, :, 2 * count : 2 * count + 2].sum(axis=1) * np.exp(variables.backward_scale[0])
+        deletions[count - 1, :, 0] = first  # no prefix: the suffix starts at the first step
+        suffixes = variables.backward[:, :, 2 * count + 2 :: 2].copy()
+        differs = [before != after for before, after in zip(text, text[count + 1 :], strict=False)]
+        suffixes[:, :, :-1] += variables.backward[:, :, 2 * count + 3 :: 2] * np.array(differs)
+        places = length - count
+        deletions[count - 1, :, 1 : places + 1] = np.einsum("tvi,tvi->vi", prefixes[:, :, :places], suffixes)
+    return deletions
+
+
+def _forward_backward(frames: NDArray[np.float64], text: Text) -> _Variables:
+    """Return the forward and backward variables of a text; frames: (T, views, symbols + 1)."""
+    steps, views, width = frames.shape
+    (states,), (may_skip,) = _states([text], width - 1)
+    _, (may_skip_back,) = _states([text[::-1]], width - 1)
+    # The backward variables are the forward variables of the reversed text on the reversed frames.
+    chance = np.concatenate((frames[:, :, states], frames[::-1, :, states[::-1]]), axis=1)  # (T, 2 * views, states)
+    may_skip = np.repeat(np.stack((may_skip, may_skip_back)), views, axis=0)
+    variables = np.zeros((steps + 1, 2 * views, len(states) + 2))  # with two empty states before the first
+    variables[0, :, 2] = 1.0
+    scale = np.zeros((steps + 1, 2 * views))
+    for step, now in enumerate(chance):
+        before, after = variables[step], variables[step + 1, :, 2:]
+        np.multiply(before[:, :-2], may_skip, out=after)
+        after += before[:, 1:-1]
+        after += before[:, 2:]
+        after *= now
+        if step % _RESCALE_STEPS == _RESCALE_STEPS - 1:
+            total = np.maximum(after.sum(axis=1), _TINY)
+            after /= total[:, None]
+            scale[step + 1 :] += np.log(total)
+    return _Variables(variables[:, :views, 2:], scale[:, :views], variables[::-1, views:, :1:-1], scale[::-1, views:])

@@ -104,6 +104,77 @@ def test_the_alternatives_of_a_place_hold_the_text_itself(frames: FrameProbs) ->
     np.testing.assert_allclose(own, line.probability, rtol=1e-9)
 
 
+def edits_of(text: Text, frames: FrameProbs, allowed: int) -> list[Text]:
+    """The text, then each text with one symbol replaced, one or two deleted, or a likely one inserted."""
+    likely = np.flatnonzero((frames[:, :allowed] > 0.05).any(axis=0))
+    return [
+        text,
+        *((*text[:place], sign, *text[place + 1 :]) for place in range(len(text)) for sign in range(allowed)),
+        *((*text[:place], *text[place + n :]) for n in (1, 2) for place in range(len(text) - n + 1)),
+        *((*text[:place], int(sign), *text[place:]) for place in range(len(text) + 1) for sign in likely),
+    ]
+
+
+def decode_by_hand(views: list[FrameProbs], allowed: int) -> tuple[Text, float]:
+    """The same search, with the probability of every edit computed on its own."""
+
+    def best_of(texts: list[Text]) -> tuple[Text, float]:
+        values = np.mean([sequence_probabilities(view, texts) for view in views], axis=0)
+        return texts[int(values.argmax())], float(values.max())
+
+    blank = views[0].shape[1] - 1
+    courses = [itertools.groupby(view.argmax(axis=1).tolist()) for view in views]
+    greedy = [tuple(sign for sign, _ in course if sign < allowed and sign != blank) for course in courses]
+    text, probability = best_of(greedy)
+    for _ in range(3):
+        if probability > 0.5:
+            break
+        edited, probability = best_of(edits_of(text, views[0], allowed))
+        if edited == text:
+            break
+        text = edited
+    return text, probability
+
+
+@pytest.mark.parametrize(("seed", "signs", "steps"), [*((seed, 3, 6) for seed in range(60)), (1, 11, 40), (2, 11, 90)])
+def test_the_search_equals_one_that_computes_every_edit_on_its_own(seed: int, signs: int, steps: int) -> None:
+    rng = np.random.default_rng(seed)
+    views = [
+        rng.dirichlet([rng.choice([0.1, 0.5])] * (signs + 1), int(rng.integers(1, steps + 1))).astype(np.float32)
+        for _ in range(1 + seed % 3)
+    ]
+    for allowed in (signs, signs - 1):
+        text, probability = decode_by_hand(views, allowed)
+
+        line = decode_ctc(*views, only=allowed)
+
+        assert line.text == text
+        assert line.probability == pytest.approx(probability, rel=1e-9)
+        replaced = [(*text[:place], sign, *text[place + 1 :]) for place in range(len(text)) for sign in range(signs)]
+        expected = [sequence_probabilities(view, replaced) for view in views] if text else [np.zeros(0)]
+        np.testing.assert_allclose(line.alternatives.ravel(), np.mean(expected, axis=0), rtol=1e-9, atol=1e-300)
+
+
+def test_a_long_line_is_corrected_where_two_signs_waver() -> None:
+    rng = np.random.default_rng(5)
+    signs, text = 11, tuple(int(sign) for sign in rng.integers(0, 10, 60))
+    frames = np.full((240, signs + 1), 0.001, np.float32)
+    frames[:, -1] = 0.989
+    frames[np.arange(1, 240, 4), text] = 0.989
+    frames[np.arange(1, 240, 4), -1] = 0.001
+    other = (text[40] + 1) % 10
+    frames[160:164] = 0.0
+    frames[160:164, [text[40], other, -1]] = [[1, 0, 0], [0.47, 0.52, 0.01], [0.51, 0.49, 0], [0, 0.83, 0.17]]
+
+    line = decode_ctc(frames)  # the best of each step are text[40], other, text[40], other
+
+    assert line.text == (*text[:41], other, *text[41:])
+    edits = edits_of(line.text, frames, signs)
+    rivals = sequence_probabilities(frames, [edits[0], *(edits[index] for index in rng.integers(1, len(edits), 50))])
+    assert line.probability == pytest.approx(rivals[0], rel=1e-9)
+    assert rivals.max() == rivals[0]
+
+
 def test_the_same_sign_twice_needs_a_blank_between() -> None:
     together = np.array([[0.9, 0.0, 0.1], [0.9, 0.0, 0.1]], np.float32)
     apart = np.array([[0.9, 0.0, 0.1], [0.1, 0.0, 0.9], [0.9, 0.0, 0.1]], np.float32)
