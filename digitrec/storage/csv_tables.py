@@ -68,8 +68,8 @@ _CELLS: dict[str, _Cell] = {
     "number_count": lambda row, _: len(row.reading.text.split()) or "",
 }
 
-_PAGE_CELLS: dict[str, _Cell] = {name: _CELLS[name] for name in ("schema_version", "batch_id", "row", "file", "page")}
-"""First columns of the tables of numbers and digits."""
+_PAGE_COLUMNS = ("schema_version", "batch_id", "row", "file", "page")
+"""First columns of the tables of numbers and digits; see `_format_page`."""
 
 _NUMBER_CELLS: dict[str, _NumberCell] = {
     "number": lambda position, _: position,
@@ -98,8 +98,8 @@ _DIGIT_CELLS: dict[str, _DigitCell] = {
 }
 
 COLUMNS = tuple(_CELLS)
-NUMBER_COLUMNS = (*_PAGE_CELLS, *_NUMBER_CELLS)
-DIGIT_COLUMNS = (*_PAGE_CELLS, *_DIGIT_CELLS)
+NUMBER_COLUMNS = (*_PAGE_COLUMNS, *_NUMBER_CELLS)
+DIGIT_COLUMNS = (*_PAGE_COLUMNS, *_DIGIT_CELLS)
 
 
 def get_group(path: str) -> str:
@@ -152,9 +152,9 @@ def format_cells(row: TableRow, output_format: OutputFormat) -> dict[str, str]:
 def render_numbers(rows: Iterable[TableRow], output_format: OutputFormat) -> str:
     """Return the table of numbers, one row per number."""
     columns = output_format.number_columns
-    cells = [_NUMBER_CELLS[column] for column in columns[len(_PAGE_CELLS) :]]
+    cells = [_NUMBER_CELLS[column] for column in columns[len(_PAGE_COLUMNS) :]]
     lines = (
-        (*_page_cells(row, output_format), *(cell(position, number) for cell in cells))
+        (*_format_page(row, output_format), *(cell(position, number) for cell in cells))
         for row in rows
         for position, number in enumerate(row.reading.numbers, start=1)
     )
@@ -164,17 +164,18 @@ def render_numbers(rows: Iterable[TableRow], output_format: OutputFormat) -> str
 def render_digits(rows: Iterable[TableRow], output_format: OutputFormat) -> str:
     """Return the table of digits, one row per digit."""
     columns = output_format.digit_columns
-    cells = [_DIGIT_CELLS[column] for column in columns[len(_PAGE_CELLS) :]]
+    cells = [_DIGIT_CELLS[column] for column in columns[len(_PAGE_COLUMNS) :]]
     lines = (
-        (*_page_cells(row, output_format), *(cell(index, digit, position) for cell in cells))
+        (*_format_page(row, output_format), *(cell(index, digit, position) for cell in cells))
         for row in rows
         for index, (digit, position) in enumerate(_iter_digits(row.reading), start=1)
     )
     return _format_csv(output_format, columns, lines)
 
 
-def _page_cells(row: TableRow, output_format: OutputFormat) -> list[object]:
-    return [cell(row, output_format) for cell in _PAGE_CELLS.values()]
+def _format_page(row: TableRow, output_format: OutputFormat) -> tuple[object, ...]:
+    page = row.reading.page
+    return output_format.schema_version, row.batch_id, row.row or "", text.escape_cell(row.path), page
 
 
 def _iter_digits(reading: PageReading) -> Iterator[tuple[Digit, int]]:

@@ -133,6 +133,7 @@ def test_lost_table_of_several_numbers_is_written_again(table: ServiceHarness, s
     ("old", "new"),
     [
         (b",number,", b",figure,"),
+        (b",file,page,number,", b",page,file,number,"),
         (b",accepted,", b",excellent,"),
         (b",3,2,1,40,", b",3,2,1,,40,"),
         (b",3,2,1,40,", b",3,0,1,40,"),
