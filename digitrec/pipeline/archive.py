@@ -27,7 +27,7 @@ class Outbox(Protocol):
     """Destination of tables and originals; every step is idempotent."""
 
     def publish(self, batch_id: str, rows: Sequence[TableRow], output_format: OutputFormat) -> None:
-        """Write the tables of a batch, the digits table first; each appears complete and replaces no other content.
+        """Write the tables of a batch, the main table last; each appears complete and replaces no other content.
 
         Raises:
             FileExistsError: a table of this name with other content exists.

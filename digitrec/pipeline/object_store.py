@@ -79,7 +79,7 @@ class ObjectStoreOutbox:
     store: ObjectStore
 
     def publish(self, batch_id: str, rows: Sequence[TableRow], output_format: OutputFormat) -> None:
-        """Create both tables, digits first."""
+        """Create the tables, the main table last."""
         for name, text in csv_tables.render_tables(batch_id, rows, output_format).items():
             self.store.atomic_create(name, text.encode())
 

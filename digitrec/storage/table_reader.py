@@ -61,7 +61,7 @@ def _read_table(table: Path, batch_id: str, known_columns: Sequence[str]) -> tup
         if line["batch_id"] != batch_id:
             raise ValueError(f"it has a row of batch {escape(line['batch_id'])}")
     columns = tuple(reader.fieldnames or ())
-    if columns != tuple(known_columns[: len(columns)]):  # columns are only ever added at the end
+    if not columns or columns != tuple(known_columns[: len(columns)]):  # columns are only ever added at the end
         raise ValueError(f"{table.name} has other columns than {','.join(known_columns)}")
     return columns, [*lines]
 

@@ -154,12 +154,15 @@ def test_ledger_is_not_rebuilt_from_an_altered_table_of_numbers(table: ServiceHa
         table.run()
 
 
-def test_ledger_is_not_rebuilt_without_the_table_of_numbers(table: ServiceHarness) -> None:
-    table.drop("page.png")
+@pytest.mark.parametrize("content", [None, b""], ids=["missing", "empty"])
+def test_ledger_is_not_rebuilt_without_the_table_of_numbers(table: ServiceHarness, content: bytes | None) -> None:
+    table.drop("bad.png", b"no picture")
     table.run()
     lose_ledger(table)
     (numbers,) = table.outbox.glob("*.numbers.csv")
     numbers.unlink()
+    if content is not None:
+        numbers.write_bytes(content)
 
     with pytest.raises(EnvironmentFailure, match="cannot be understood"):
         table.run()
