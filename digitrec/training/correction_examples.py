@@ -148,14 +148,15 @@ def _extract_page(reader: PageReader, name: str, sheet: DecodedPage, text: str) 
 
 
 def _label_digits(steps: RecognitionTrace, result: FullPathResult | None, text: str) -> LabelledCrops:
-    digits = tuple(map(int, text))
+    digits = tuple(int(character) for character in text if character.isdigit())
+    has_digits_only = len(digits) == len(text)
     groups = [steps.initial.ink] if len(steps.initial.boxes) == len(digits) else []
-    if len(digits) == 1:
+    if has_digits_only and len(digits) == 1:
         groups += [plane[None] for plane in _segmenter_crops(steps.initial, result)]
     crops = tuple(to_levels(ink) for group in groups for ink in group)
-    return LabelledCrops(
-        crops, digits * len(groups), _line_crops(steps, result, len(digits)), digits, fits=bool(groups)
-    )
+    # The sequence recognizer knows neither signs nor several numbers in a line.
+    lines = _line_crops(steps, result, len(digits)) if has_digits_only else ()
+    return LabelledCrops(crops, digits * len(groups), lines, digits, fits=bool(groups))
 
 
 def _label_non_digits(steps: RecognitionTrace, result: FullPathResult | None) -> LabelledCrops:

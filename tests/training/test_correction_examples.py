@@ -61,6 +61,19 @@ def test_a_corrected_number_gives_an_example_per_segmented_digit(tmp_path: Path)
     assert (differs.fits, differs.crops) == (False, ())
 
 
+@pytest.mark.parametrize("text", ["40 2", "-402", "4,02"])
+def test_page_of_several_numbers_or_signs_gives_examples_of_its_digits(
+    tmp_path: Path, shipped: PageReader, text: str
+) -> None:
+    content = write_text("402")
+
+    (crops,) = extract([page(tmp_path, content, text)])
+    (with_lines,) = extract([page(tmp_path, content, text)], shipped)
+
+    assert crops.classes == (4, 0, 2)
+    assert with_lines.lines == ()
+
+
 def test_a_number_that_is_not_segmented_gives_line_examples(tmp_path: Path, shipped: PageReader) -> None:
     (crops,) = extract([page(tmp_path, write_text("57"), "577")], shipped)
 
