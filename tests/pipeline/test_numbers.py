@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from digitrec import files
 from digitrec.arrays import NumberSpan, PageResult
 from digitrec.errors import EnvironmentFailure, RejectedImage
 from digitrec.pipeline.ledgers import open_ledgers
@@ -16,6 +17,7 @@ from digitrec.recognition.reader import PageReader
 from digitrec.types import Box, Limits, Reason, TableRow
 from tests.conftest import ServiceHarness, draw, read_csv
 from tests.older_ledgers import format_of_0_1, make_older
+from tests.pipeline.test_crash import PowerCut, cut
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +168,27 @@ def test_ledger_is_not_rebuilt_without_the_table_of_numbers(table: ServiceHarnes
 
     with pytest.raises(EnvironmentFailure, match="cannot be understood"):
         table.run()
+
+
+@pytest.mark.parametrize("call", [1, 2, 3])
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_crash_between_tables_is_finished_by_the_next_start(
+    table: ServiceHarness, monkeypatch: pytest.MonkeyPatch, *, after: bool, call: int
+) -> None:
+    table.run()  # creates the markers of the folders, with the same function
+    table.drop("page.png")
+    with monkeypatch.context() as patch:
+        cut(patch, files, "atomic_create", call=call, after=after)
+        with pytest.raises(PowerCut):
+            table.run()
+    written = sorted(name.partition(".")[2] for name in tables_of(table))
+    assert written == sorted(["digits.csv", "numbers.csv", "csv"][: call - (not after)])
+
+    table.run()
+
+    assert len(tables_of(table)) == 3
+    assert [row["text"] for row in read_csv(next(table.outbox.glob("*.numbers.csv")))] == ["21", "37", "5"]
+    assert table.account().discrepancies == ()
 
 
 @pytest.fixture
