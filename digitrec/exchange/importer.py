@@ -165,10 +165,10 @@ def apply_import(settings: Settings, plan: ImportPlan, *, who: str, at: str) -> 
 def _parse_label(row: SheetRow, answers: list[_CurrentAnswer], *, confirm_unchanged: bool) -> str | None:
     """Return the label of a line for these answers; None if it is unedited."""
     text = row.text
-    if row.is_ours and all(text == answer.answer.text for answer in answers):
+    if row.is_ours and all(_is_unedited(text, answer.answer) for answer in answers):
         is_verdict = row["status"] in {"corrected", "confirmed"}
         is_verdict |= confirm_unchanged and row["status"] == "review" and all(map(_is_confirmable, answers))
-        return text if is_verdict and text else None
+        return text if is_verdict and text not in {"", ILLEGIBLE} else None
     if not text:
         raise RowError(f"it has no text; {NONE!r} says that there is no digit")
     if row.integer("number") and " " in text:
@@ -178,6 +178,11 @@ def _parse_label(row: SheetRow, answers: list[_CurrentAnswer], *, confirm_unchan
             if old and _is_rewritten(old, text):
                 raise RowError(f"{text} is what spreadsheets make of {old}; write '{text} if it is meant, or '{old}")
     return text
+
+
+def _is_unedited(text: str, answer: PageReading | Number) -> bool:
+    """Return whether a line has the answer of the service; 0.1 left pages that look like no digit without a text."""
+    return text == answer.text or (text == ILLEGIBLE and not answer.text and answer.reason is Reason.NOT_A_DIGIT)
 
 
 def _is_rewritten(old: str, text: str) -> bool:

@@ -7,8 +7,8 @@ from digitrec.errors import UsageError
 from digitrec.review import queries
 from digitrec.review.page_images import find_zoom_box
 from digitrec.review.queries import START, Entry, Filter, Key, State
-from digitrec.storage.corrections import NONE, Correction, ReviewMethod, Verdict
-from digitrec.storage.judgements import Judgement
+from digitrec.storage.corrections import ILLEGIBLE, NONE, Correction, ReviewMethod, Verdict
+from digitrec.storage.judgements import Judgement, is_text
 from digitrec.text import BATCH_ID, escape
 from digitrec.types import Box, PageStatus
 
@@ -17,7 +17,6 @@ Json: TypeAlias = dict[str, Any]
 MAX_JUDGEMENTS = 500
 _MAX_ROW = 2**31
 _MAX_FILE_LENGTH = 400
-_MAX_TEXT_LENGTH = 1000
 _HOWS = [ReviewMethod.ONE, ReviewMethod.GRID, ReviewMethod.AUDIT]
 """A list, not a set: an incoming value may be unhashable."""
 
@@ -40,12 +39,28 @@ def entry_to_json(entry: Entry) -> Json:
         "why": escape(read.detail or (read.reason.description if read.reason else "")),
         "width": read.width,
         "height": read.height,
+        "numbers": [_number_to_json(entry, position) for position in range(1, len(read.numbers) + 1)],
         "boxes": [[*box_to_json(digit.box), digit.digit, round(digit.confidence, 6)] for digit in read.digits],
         "near": box_to_json(zoom_box) if zoom_box else None,
         "label": escape(row.label),
         "duplicate_of": row.duplicate_of,
         "seen": entry.newest.id if entry.newest else 0,
         "said": correction_to_json(entry.newest),
+    }
+
+
+def _number_to_json(entry: Entry, position: int) -> Json:
+    number = entry.row.reading.numbers[position - 1]
+    return {
+        "number": position,
+        "line": number.line,
+        "column": number.column,
+        "box": box_to_json(number.box),
+        "text": number.text,
+        "confidence": number.confidence,
+        "status": number.status,
+        "reason": number.reason,
+        "said": correction_to_json(entry.of_numbers.get(position)),
     }
 
 
@@ -75,8 +90,8 @@ def parse_filter(query: Mapping[str, str]) -> Filter:
         raise UsageError("status is accepted, review or rejected")
     if state not in set(State):
         raise UsageError(f"state is one of {', '.join(State)}")
-    if text not in {queries.NUMBERS, queries.NO_DIGIT, queries.NOTHING} and not (text == "" or is_digits(text)):
-        raise UsageError("text may hold digits only")
+    if text not in {queries.NUMBERS, queries.NO_DIGIT, queries.NOTHING} and not (text == "" or is_text(text)):
+        raise UsageError("text may hold numbers only")
     if batch and not BATCH_ID.fullmatch(batch):
         raise UsageError("batch is not a batch id")
     if len(file) > _MAX_FILE_LENGTH:
@@ -109,7 +124,10 @@ def format_key(key: Key) -> str:
 
 
 def parse_judgements(body: object) -> tuple[ReviewMethod, list[Judgement]]:
-    """Parse {"how": "one", "judgements": [{"batch", "row", "new", "seen"}]}; raises UsageError for anything else."""
+    """Parse {"how": "one", "judgements": [{"batch", "row", "new", "seen"}]}; raises UsageError for anything else.
+
+    A judgement on a number of a page has its `number`, too.
+    """
     if not isinstance(body, dict) or set(body) != {"how", "judgements"} or body["how"] not in _HOWS:
         raise UsageError("the request needs judgements, and how: one, grid or audit")
     return ReviewMethod(body["how"]), [_parse_judgement(item) for item in _check_list(body["judgements"])]
@@ -136,23 +154,21 @@ def parse_whole_number(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None
 
 
-def is_digits(text: str) -> bool:
-    """Return whether a text holds digits only, up to the length limit."""
-    return text.isascii() and text.isdecimal() and len(text) <= _MAX_TEXT_LENGTH
-
-
 def box_to_json(box: Box) -> list[int]:
     """Return x, y, width and height."""
     return [box.x, box.y, box.width, box.height]
 
 
 def _parse_judgement(item: object) -> Judgement:
-    batch_id, row, seen = _parse_row(item, {"batch", "row", "new", "seen"})
+    has_number = isinstance(item, dict) and "number" in item
+    batch_id, row, seen = _parse_row(item, {"batch", "row", "new", "seen"} | ({"number"} if has_number else set()))
     assert isinstance(item, dict)
-    new = item["new"]
-    if not (new is None or (isinstance(new, str) and (new == NONE or is_digits(new)))):
-        raise UsageError("new holds digits, 'none', or null for not sure")
-    return Judgement(batch_id, row, new, seen)
+    new, number = item["new"], item.get("number", 0)
+    if not (new is None or (isinstance(new, str) and (new in {NONE, ILLEGIBLE} or is_text(new)))):
+        raise UsageError("new holds numbers, 'none', 'illegible', or null for not sure")
+    if type(number) is not int or not has_number <= number < _MAX_ROW:
+        raise UsageError("number is a whole number from 1")
+    return Judgement(batch_id, row, new, seen, number)
 
 
 def _parse_row(item: object, fields: set[str]) -> tuple[str, int, int]:

@@ -6,11 +6,11 @@ Batches that are not closed are left out: their originals may not be archived ye
 import hashlib
 import heapq
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from digitrec.storage.corrections import Correction, ReviewMethod, Verdict, read_history
+from digitrec.storage.corrections import Correction, ReviewMethod, Verdict, read_history, read_number_corrections
 from digitrec.storage.ledger import Ledger
 from digitrec.text import unescape_cell
 from digitrec.types import PageStatus, TableRow
@@ -45,7 +45,11 @@ class State(StrEnum):
     ANY = "any"
 
 
-_STATES = {State.OPEN: "('withdrawn')", State.UNSURE: "('unsure')", State.RESOLVED: "('confirmed', 'corrected')"}
+_STATES = {
+    State.OPEN: "('withdrawn')",
+    State.UNSURE: "('unsure')",
+    State.RESOLVED: "('confirmed', 'corrected', 'illegible')",
+}
 
 NUMBERS = "numbers"
 """Filter text for answers with more than one digit."""
@@ -65,7 +69,7 @@ class Filter:
     status: PageStatus | None = None
     state: State = State.OPEN
     text: str = ""
-    """The exact digits, or `NUMBERS`, `NO_DIGIT`, `NOTHING`, which exclude one another."""
+    """The exact text, or `NUMBERS`, `NO_DIGIT`, `NOTHING`, which exclude one another."""
     batch: str = ""
     file: str = ""
     """Part of the path, or of the path as escaped in the CSV; case does not matter."""
@@ -104,7 +108,9 @@ class Entry:
     location: str
     """Path of the archived original, relative to the workspace."""
     newest: Correction | None
-    """Newest entry of the corrections log, also if it withdraws a judgement."""
+    """Newest entry of the corrections log for the page, also if it withdraws a judgement."""
+    of_numbers: Mapping[int, Correction]
+    """Valid entries for numbers of the page, by position from 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +141,13 @@ def read_entry(ledger: Ledger, batch_id: str, number: int) -> Entry | None:
     ask = "SELECT place FROM claims WHERE batch_id = ? AND path = ?"
     claim = ledger.query(ask, (batch_id, os.fsencode(row.path))).fetchone()
     corrections = read_history(ledger, batch_id, number)
-    return Entry(row, os.fsdecode(claim[0]) if claim else "", corrections[-1] if corrections else None)
+    of_numbers = read_number_corrections(ledger, batch_id, number) if len(row.reading.numbers) > 1 else {}
+    return Entry(
+        row,
+        os.fsdecode(claim[0]) if claim else "",
+        corrections[-1] if corrections else None,
+        {position: correction for (_, position), correction in of_numbers.items()},
+    )
 
 
 def read_preview(ledger: Ledger, batch_id: str, number: int) -> bytes | None:
@@ -150,7 +162,8 @@ def count_answers(ledger: Ledger, chosen: Filter) -> ReviewProgress:
     where, values = chosen.sql_conditions()
     (total,) = ledger.query(f"SELECT COUNT(*) FROM readings WHERE {where}", values).fetchone()
     verdicts = dict(ledger.query(f"SELECT verdict, COUNT(*) {_NEWEST} AND {where} GROUP BY verdict", values))
-    resolved, unsure = verdicts.get("confirmed", 0) + verdicts.get("corrected", 0), verdicts.get("unsure", 0)
+    resolved = sum(count for verdict, count in verdicts.items() if Verdict(verdict).is_settled)
+    unsure = verdicts.get(Verdict.UNSURE, 0)
     return ReviewProgress(total - resolved - unsure, unsure, resolved)
 
 

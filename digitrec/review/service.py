@@ -46,6 +46,7 @@ class SaveResult:
     """Result of saving judgements."""
 
     saved: tuple[Correction, ...] = ()
+    """Entries of pages; those of numbers are left out."""
     conflicts: tuple[ConflictInfo, ...] = ()
     """Rows that another reviewer judged meanwhile; no judgement of this request is saved for the same worker."""
     finished: Mapping[str, Path] = field(default_factory=dict)
@@ -185,7 +186,7 @@ class ReviewService:
             batch_ids = {item.batch_id for item in own}
             complete_before = {batch_id for batch_id in batch_ids if has_final_table(self.outbox, ledger, batch_id)}
             try:
-                saved += save(ledger, own)
+                saved += [correction for correction in save(ledger, own) if correction.number == 0]
             except Conflict:  # judged by another reviewer since the check above
                 conflicts += _find_conflicts(ledger, own)
                 continue
@@ -202,9 +203,8 @@ class ReviewService:
 
     def _count_audited(self, ledgers: Sequence[Ledger]) -> ReviewProgress:
         counts = Counter(_newest_verdict(ledgers, batch_id, row) for batch_id, row in self.audit_sample)
-        return ReviewProgress(
-            counts[Verdict.WITHDRAWN], counts[Verdict.UNSURE], counts[Verdict.CONFIRMED] + counts[Verdict.CORRECTED]
-        )
+        resolved = sum(count for verdict, count in counts.items() if verdict.is_settled)
+        return ReviewProgress(counts[Verdict.WITHDRAWN], counts[Verdict.UNSURE], resolved)
 
     def _entry(self, ledgers: Sequence[Ledger], batch_id: str, row: int) -> Entry:
         entry = _find_entry(ledgers, batch_id, row)
@@ -255,8 +255,8 @@ def _group_by_ledger(
 def _find_conflicts(ledger: Ledger, judgements: Sequence[Judgement]) -> list[ConflictInfo]:
     """Return the rows that were judged after the reviewer loaded them."""
     conflicts = []
-    for item in judgements:
-        entries = read_history(ledger, item.batch_id, item.row)
-        if (entries[-1].id if entries else 0) != item.seen_id:
-            conflicts.append(ConflictInfo(item.batch_id, item.row, entries[-1] if entries else None))
+    for batch_id, row, seen_id in dict.fromkeys((item.batch_id, item.row, item.seen_id) for item in judgements):
+        entries = read_history(ledger, batch_id, row)
+        if (entries[-1].id if entries else 0) != seen_id:
+            conflicts.append(ConflictInfo(batch_id, row, entries[-1] if entries else None))
     return conflicts

@@ -14,7 +14,7 @@ from digitrec.storage.corrections import ILLEGIBLE, NONE, ReviewMethod, is_revie
 from digitrec.storage.judgements import Judgement, record_judgements
 from digitrec.storage.ledger import Ledger
 from digitrec.text import format_utc, unescape_cell
-from digitrec.types import PageStatus, Reason
+from digitrec.types import PageStatus, Reason, TableRow
 
 CORRECTED_FOLDER = "corrected"
 """Name of the folder in the outbox."""
@@ -96,13 +96,18 @@ def restore_corrections(ledger: Ledger, outbox: Path, batch_id: str) -> int:
         if row is not None and len(row.reading.numbers) == len(own) > 1:
             judged = [(int(number["number"]), _restore_text(number)) for number in own]
             judgements += [Judgement(batch_id, row.row, text, 0, number) for number, text in judged if text is not None]
-        elif (text := _restore_text(line)) is not None:
+        elif (text := _restore_text(line)) is not None and not (text == ILLEGIBLE and row and _is_unread(row)):
             judgements.append(Judgement(batch_id, int(line["row"]), text, 0))
     reviewed_at = format_utc(path.stat().st_mtime)
     record_judgements(ledger, judgements, reviewer=_REBUILT, method=ReviewMethod.FILE, reviewed_at=reviewed_at)
     with ledger.transaction():
         ledger.query("INSERT OR REPLACE INTO corrected_tables VALUES (?, 0)", (batch_id,))
     return len({judgement.row for judgement in judgements})
+
+
+def _is_unread(row: TableRow) -> bool:
+    """Return whether the service left a page that looks like no digit without a text, as 0.1 did."""
+    return not row.reading.text and row.reading.reason is Reason.NOT_A_DIGIT
 
 
 def _read_lines(path: Path) -> list[dict[str, str]]:

@@ -26,6 +26,7 @@ from digitrec.types import (
     BatchStage,
     Box,
     Digit,
+    Number,
     OutputFormat,
     PageReading,
     PageStatus,
@@ -64,6 +65,8 @@ class Answer:
     reason: Reason | None = None
     content: bytes | None = None
     """Its original; None draws the text's first digit."""
+    numbers: tuple[Number, ...] = ()
+    """Of a page with several numbers; `text` is made of theirs."""
 
     @property
     def status(self) -> PageStatus:
@@ -105,14 +108,16 @@ def _row(batch_id: str, number: int, path: str, data: bytes, answer: Answer) -> 
             Box(10 + 3 * at, 15, 30, 50),
             tuple(share if digit == int(text_digit) else (1 - share) / 10 for digit in range(10)),
         )
-        for at, text_digit in enumerate(answer.text)
+        for at, text_digit in enumerate(answer.text.replace(" ", ""))
     )
     reading = PageReading(
         1, answer.status, answer.text, answer.confidence, "1" if answer.text else "", 0.1 if answer.text else None,
         reason,
         reason.description if reason else "", "png", 60, 80,
     )  # fmt: skip
-    if digits:
+    if answer.numbers:
+        reading = replace(reading, numbers=answer.numbers)
+    elif digits:
         reading = replace(reading, numbers=(join_digits(reading, digits),))
     return TableRow(
         batch_id, number, path, hashlib.sha256(data).hexdigest(), len(data), "2026-01-02T03:04:05.000Z", "", "", reading

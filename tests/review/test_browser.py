@@ -18,6 +18,7 @@ from digitrec.types import Reason
 from tests.conftest import draw
 from tests.review import browser
 from tests.review.conftest import BATCH, OTHER, Answer, fill
+from tests.review.test_numbers import TABLE
 
 pytestmark = [
     pytest.mark.slow,
@@ -26,6 +27,7 @@ pytestmark = [
 HOSTILE = "<img src=x onerror=document.title='owned'>.png"
 UNCERTAIN = [Answer(str(i % 10), 0.10 + i / 100) for i in range(59)] + [Answer("4", 0.85, HOSTILE)]
 ALIKE = [Answer("7", 0.95 + i / 10_000, content=draw(1, shift=i) if i == 3 else None) for i in range(30)]
+NUMBERED = "20260104T030405Z-0a1b2c3d"
 DESK, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
 
 
@@ -138,9 +140,43 @@ def test_undo_unsure_and_moving_about(tab: Any, workspace: Path) -> None:
         expect(tab.locator("#file")).to_have_text(f"scan-{name}.png")
     assert "Anna: not sure" in tab.inner_text("#said")
     tab.keyboard.press("?")
-    assert tab.is_visible("dialog[open] >> text=clear the typed digits")
+    assert tab.is_visible("dialog[open] >> text=clear the typed text")
     tab.keyboard.press("Escape")
     assert not tab.is_visible("dialog[open]")
+
+
+def test_the_numbers_of_a_page_are_corrected_one_by_one(tab: Any, workspace: Path) -> None:
+    fill(Settings(workspace=workspace), NUMBERED, [TABLE])
+    go(tab, f"/one?batch={NUMBERED}")
+    expect(tab.locator("#numbers tbody tr")).to_have_count(3)
+    expect(tab.locator("#frame > svg:not(.inset) rect.sure")).to_have_count(1)
+    expect(tab.locator("#frame > svg:not(.inset) rect.doubt")).to_have_count(2)
+    fields = tab.locator("#numbers input")
+    expect(fields.nth(1)).to_be_focused()
+
+    fields.nth(1).fill("3l")
+    tab.keyboard.press("Enter")
+    tab.wait_for_selector(".note >> text=“3l” is no number")
+    fields.nth(1).fill("31")
+    fields.nth(2).fill("u")
+    tab.keyboard.press("Enter")
+    progress(tab, "^0 of 1 resolved, 1 not sure")
+
+    go(tab, f"/one?batch={NUMBERED}&state=any")
+    expect(fields.nth(1)).to_have_value("31")
+    expect(fields.nth(2)).to_have_value("u")
+    fields.nth(2).fill("-4,5")
+    tab.keyboard.press("Enter")
+    tab.wait_for_selector(".note >> text=outbox/corrected")
+    assert read_judgements(workspace) == {(NUMBERED, 1): ("21 31 -4,5", "one")}
+
+    tab.click("#undo")
+    progress(tab, "^0 of 1 resolved, 1 not sure")
+    expect(fields.nth(2)).to_have_value("u")
+    tab.fill("#typed", "21 31 5")
+    tab.keyboard.press("Enter")
+    progress(tab, "^1 of 1 resolved · 2 by you")
+    assert read_judgements(workspace) == {(NUMBERED, 1): ("21 31 5", "one")}
 
 
 def test_typing_ahead_loses_and_mixes_up_nothing(tab: Any, workspace: Path) -> None:

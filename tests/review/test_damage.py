@@ -141,7 +141,7 @@ def test_a_page_of_which_nothing_was_read(
         go(tab, "/one?status=review&file=00001")
         tab.wait_for_selector("#frame svg")
         assert tab.inner_text("#reads") == "Nothing read"
-        expect(tab.locator("#enter")).to_have_text(f"{'Confirm: no digit' if offers else 'Type the digits'}Enter")
+        expect(tab.locator("#enter")).to_have_text(f"{'Confirm: no digit' if offers else 'Type the number'}Enter")
         tab.keyboard.press("Enter")
         if offers is None:
             for key in ("4", "2", "Enter"):

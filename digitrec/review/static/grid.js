@@ -4,7 +4,7 @@
 import { get, picture } from "./api.js";
 import { save, undoJudgements } from "./save_queue.js";
 import { announce, helpDialog, note, progress } from "./notices.js";
-import { byId, el, judgedAnswer, suggestedAnswer, percent, answerText } from "./text.js";
+import { byId, el, judgedAnswer, saidAnswer, suggestedAnswer, percent, answerText } from "./text.js";
 
 const PAGE_SIZE = 100;
 const UNSET = "";
@@ -81,7 +81,7 @@ function updateTile(one) {
   const [caption, sure] = tile.querySelectorAll("small > *");
   caption.textContent = answerText(judgedAnswer(entry) ?? confirmable(entry) ?? "–");
   sure.textContent = judgedAnswer(entry) ? "saved" : isNoDigit ? entry.text && `${entry.text}?` : entry.confidence === null ? "" : percent(entry.confidence);
-  const said = entry.said ? `, ${entry.said.who}: ${answerText(entry.said.new)}` : "";
+  const said = entry.said ? `, ${entry.said.who}: ${answerText(saidAnswer(entry.said))}` : "";
   const odd = !isMarked(one) ? "" : one.new === UNSET ? ", marked" : `, marked: ${answerText(one.new)}`;
   const unseen = one.picture === "none" ? ", no picture" : "";
   const read = isNoDigit ? `no digit, runner-up ${entry.text || "nothing"}` : `read as ${entry.text || "nothing"}`;

@@ -2,13 +2,15 @@
 
 import { show, leastConfident } from "./page_view.js";
 import { get, picture } from "./api.js";
-import { enqueue, save, undoJudgements } from "./save_queue.js";
+import { firstInput, hasNumbers, isOpen, numberJudgements, showNumbers } from "./numbers.js";
+import { enqueue, save, saveNumbers, undoJudgements } from "./save_queue.js";
 import { announce, helpDialog, note, progress } from "./notices.js";
-import { byId, el, judgedAnswer, suggestedAnswer, percent, answerText } from "./text.js";
+import { byId, el, judgedAnswer, saidAnswer, suggestedAnswer, percent, answerText } from "./text.js";
 
 const PAGE_SIZE = 24;
 const AHEAD = 6;
 const LONG = 9;
+const TYPED = /^[-0-9+.,/:]$/; // characters of a number
 
 const work = byId("work");
 const typed = byId("typed");
@@ -87,25 +89,32 @@ function render(words = "") {
   reads.replaceChildren(...(isDigits
     ? [...entry.text].map((digit, i) => el("span", { className: i === doubt ? "doubt" : "", textContent: digit }))
     : [entry.text ? "No digit" : "Nothing read"]));
-  reads.className = isDigits ? (entry.text.length > LONG ? "reads long" : "reads") : "reads words";
+  if (hasNumbers(entry)) {
+    const open = entry.numbers.filter(isOpen).length;
+    reads.replaceChildren(`${entry.numbers.length} numbers${open ? `, ${open} to review` : ""}`);
+  }
+  reads.className = isDigits && !hasNumbers(entry) ? (entry.text.length > LONG ? "reads long" : "reads") : "reads words";
   const runnerUp = entry.runner_up ? `; runner-up ${entry.runner_up}, ${percent(entry.runner_up_confidence)}` : "";
   const sure = isDigits ? `Confidence ${percent(entry.confidence)}` : `Best guess: ${entry.text}, ${percent(entry.confidence)}`;
-  byId("sure").textContent = entry.text && entry.confidence !== null ? `${sure}${runnerUp}` : "";
+  byId("sure").textContent = entry.text && entry.confidence !== null && !hasNumbers(entry) ? `${sure}${runnerUp}` : "";
   const label = entry.label ? ` Label: ${answerText(entry.label)}.` : "";
   const state = entry.status === "accepted" ? "accepted" : entry.why;
   byId("why").textContent = `${state.charAt(0).toUpperCase()}${state.slice(1)}.${label}`;
   const said = byId("said");
   said.hidden = !entry.said;
-  if (entry.said) said.textContent = `${entry.said.who}: ${answerText(entry.said.new)} (${entry.said.at.slice(0, 16).replace("T", " ")} UTC)`;
+  if (entry.said) said.textContent = `${entry.said.who}: ${answerText(saidAnswer(entry.said))} (${entry.said.at.slice(0, 16).replace("T", " ")} UTC)`;
   byId("file").textContent = entry.page > 1 ? `${entry.file}, page ${entry.page}` : entry.file;
   const zoom = byId("zoom");
   zoom.hidden = !entry.near;
   zoom.firstChild.textContent = isWhole ? "Digits only " : "Whole page ";
+  showNumbers(entry);
   updateEnter();
   show(entry, isWhole);
-  const read = isDigits ? `Reads ${entry.text}, confidence ${percent(entry.confidence)}` : reads.textContent;
+  const read = isDigits && !hasNumbers(entry) ? `Reads ${entry.text}, confidence ${percent(entry.confidence)}` : reads.textContent;
   announce(`${words} ${read}. ${state}`.trim());
-  if (document.activeElement === document.body || document.activeElement?.closest("#work")) typed.focus({ preventScroll: true });
+  const from = document.activeElement;
+  const isNumber = hasNumbers(entry) && from?.closest("#numbers");
+  if (!isNumber && (from === document.body || from?.closest("#work"))) (firstInput(entry) ?? typed).focus({ preventScroll: true });
 }
 
 function showEnd(words) {
@@ -127,9 +136,14 @@ function updateEnter() {
   const what = entry && (typed.value || suggestedAnswer(entry));
   const button = byId("enter");
   button.disabled = what === undefined;
+  if (entry && hasNumbers(entry) && !typed.value) {
+    button.replaceChildren("Save the numbers", el("kbd", { textContent: "Enter" }));
+    button.disabled = false;
+    return;
+  }
   const shown = what !== undefined && what.length > 12 ? `${what.slice(0, 12)}…` : what;
   button.replaceChildren(
-    what === undefined ? "Type the digits" : `${typed.value ? "Save" : judgedAnswer(entry) ? "Keep" : "Confirm"}: ${answerText(shown)}`, el("kbd", { textContent: "Enter" }));
+    what === undefined ? "Type the number" : `${typed.value ? "Save" : judgedAnswer(entry) ? "Keep" : "Confirm"}: ${answerText(shown)}`, el("kbd", { textContent: "Enter" }));
 }
 
 function stateOf(entry) {
@@ -151,13 +165,39 @@ function updateProgress() {
 function judge(what) {
   const entry = entries[at];
   const move = { before: stateOf(entry), after: what === null ? "unsure" : "resolved" };
-  const pending = { new: what };
-  entry.pending = pending;
+  entry.pending = { new: what };
+  keep(entry, move, save(how, [{ entry, new: what }]), answerText(what));
+}
+
+/** Save the numbers of the form: what was changed, and what is confirmed as it stands. */
+function judgeNumbers() {
+  const entry = entries[at];
+  let judgements;
+  try {
+    judgements = numberJudgements(entry);
+  } catch (problem) {
+    note(problem.message, { kind: "warn" });
+    return;
+  }
+  if (!judgements.length) { go(at + 1, "Kept."); return; }
+  const move = { before: stateOf(entry), after: judgements.some((item) => item.new === null) ? "unsure" : "resolved" };
+  keep(entry, move, saveNumbers(how, entry, judgements), `${judgements.length} numbers`);
+}
+
+/** Load an entry with several numbers again, for the judgements on each of them. */
+async function reload(entry) {
+  if (hasNumbers(entry)) Object.assign(entry, await get(`/api/entry/${entry.batch}/${entry.row}`));
+}
+
+/** Move to the next entry while a judgement is being saved; come back if that fails. */
+function keep(entry, move, saving, words) {
+  const { pending } = entry;
   const settle = () => { if (entry.pending === pending) delete entry.pending; };
   waiting.add(move);
   changes += 1;
-  save(how, [{ entry, new: what }]).then(({ done, byYou: number }) => {
+  saving.then(async ({ done, byYou: number }) => {
     byYou = number;
+    await reload(entry);
     if (done.length) saved.push(entry);
     settle();
     waiting.delete(move);
@@ -168,9 +208,9 @@ function judge(what) {
     settle();
     waiting.delete(move);
     trouble(problem);
-    go(entries.indexOf(entry), "This was not saved.");
+    reload(entry).catch(() => {}).then(() => go(entries.indexOf(entry), "This was not saved."));
   });
-  go(at + 1, `Saved: ${answerText(what)}.`);
+  go(at + 1, `Saved: ${words}.`);
 }
 
 async function undo() {
@@ -183,6 +223,7 @@ async function undo() {
     const { undone, byYou: number } = await undoJudgements([entry]);
     count = moveCount(count, { before, after: stateOf(entry) });
     byYou = number;
+    await reload(entry);
     await go(entries.indexOf(entry), undone ? "Undone." : "");
   } catch (problem) {
     saved.push(entry);
@@ -200,15 +241,17 @@ function press(key) {
     return true;
   }
   if (!entry) return false;
-  if (/^[0-9]$/.test(key)) typed.value += key;
+  if (TYPED.test(key)) typed.value += key;
   else if (key === "Backspace") typed.value = typed.value.slice(0, -1);
   else if (key === "Escape") typed.value = "";
   else if (key === "x") judge("none");
   else if (key === "u") judge(null);
+  else if (key === "i") judge("illegible");
   else if (key === "f" && entry.near) { isWhole = !isWhole; render(); }
+  else if (key === "Enter" && hasNumbers(entry) && !typed.value) judgeNumbers();
   else if (key === "Enter") {
-    const what = typed.value || suggestedAnswer(entry);
-    if (what === undefined) announce("Type the digits, or press x.");
+    const what = typed.value.trim().replace(/ +/g, " ") || suggestedAnswer(entry);
+    if (what === undefined) announce("Type the number, or press x.");
     else if (!typed.value && judgedAnswer(entry)) go(at + 1, `Kept: ${answerText(what)}.`); // it is saved already
     else judge(what);
   } else return false;
@@ -221,17 +264,21 @@ document.addEventListener("keydown", (event) => {
   const from = event.target;
   const isField = from !== typed && /^(INPUT|SELECT|TEXTAREA)$/.test(from.tagName);
   if (isField || (event.key === "Enter" && /^(BUTTON|A|SUMMARY)$/.test(from.tagName))) return;
-  // In the text field digits and Backspace keep their normal effect at the caret.
-  if (from === typed && (/^[0-9]$/.test(event.key) || event.key === "Backspace")) return;
+  // In the text field these keys keep their normal effect at the caret.
+  if (from === typed && (TYPED.test(event.key) || event.key === " " || event.key === "Backspace")) return;
   if (press(event.key.length === 1 ? event.key.toLowerCase() : event.key)) event.preventDefault();
 });
 typed.addEventListener("input", () => {
-  typed.value = typed.value.replace(/[^0-9]/g, "");
+  typed.value = typed.value.replace(/[^-0-9+.,/: ]/g, "");
   updateEnter();
 });
 work.addEventListener("click", (event) => {
   const key = event.target.closest("[data-key]")?.dataset.key;
   if (key) press(key);
+});
+byId("numbers").addEventListener("submit", (event) => {
+  event.preventDefault();
+  judgeNumbers();
 });
 byId("zoom").addEventListener("click", () => press("f"));
 byId("undo").addEventListener("click", undo);

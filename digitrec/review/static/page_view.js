@@ -1,6 +1,7 @@
 // Draw a page, or its digits enlarged, with a frame around each digit.
 
 import { picture } from "./api.js";
+import { hasNumbers, isOpen } from "./numbers.js";
 import { byId, draw, el } from "./text.js";
 
 const COARSE_PX = 240;
@@ -13,8 +14,15 @@ export function leastConfident({ boxes }) {
   return least < LOW_CONFIDENCE ? confidences.indexOf(least) : -1;
 }
 
+/** Return the frames of an entry, around its numbers if it has several, else around its digits; `doubts` are indexes. */
+function framesOf(entry) {
+  if (!hasNumbers(entry)) return { boxes: entry.boxes, doubts: [leastConfident(entry)] };
+  const doubts = entry.numbers.flatMap((number, i) => (isOpen(number) ? [i] : []));
+  return { boxes: entry.numbers.map(({ box }) => box), doubts };
+}
+
 /** Draw a page with frames as SVG; `part` is [x, y, width, height] or null. */
-export function drawFrames(src, { width, height, boxes, label, part = null, doubt = -1 }) {
+export function drawFrames(src, { width, height, boxes, label, part = null, doubts = [] }) {
   const [x, y, wide, high] = part ?? [0, 0, width, height];
   const pad = Math.max(2, 0.012 * Math.max(wide, high));
   const drawing = draw("svg", { viewBox: `${x} ${y} ${wide} ${high}`, role: "img", "aria-label": label });
@@ -28,7 +36,7 @@ export function drawFrames(src, { width, height, boxes, label, part = null, doub
     return { x: from[0], y: from[1], width: Math.max(1, to[0] - from[0]), height: Math.max(1, to[1] - from[1]), rx: pad };
   };
   for (const box of boxes) drawing.append(draw("rect", { ...at(box), class: "halo" }));
-  boxes.forEach((box, i) => drawing.append(draw("rect", { ...at(box), class: i === doubt ? "doubt" : "sure" })));
+  boxes.forEach((box, i) => drawing.append(draw("rect", { ...at(box), class: doubts.includes(i) ? "doubt" : "sure" })));
   return drawing;
 }
 
@@ -36,7 +44,7 @@ export function drawFrames(src, { width, height, boxes, label, part = null, doub
 function inset(entry, isCurrent) {
   picture("whole", entry).then(({ src }) => {
     if (!isCurrent()) return;
-    const page = drawFrames(src, { ...entry, label: "The whole page", doubt: leastConfident(entry) });
+    const page = drawFrames(src, { ...entry, ...framesOf(entry), label: "The whole page" });
     page.setAttribute("class", "inset");
     byId("frame").append(page);
   }, () => {}); // the enlarged part is enough
@@ -52,10 +60,9 @@ export async function show(entry, isWhole) {
   try {
     const { src, isOriginal } = await picture(part ? "near" : "whole", entry);
     if (request !== lastRequest) return false;
-    const count = entry.boxes.length;
-    const label = `Picture of ${entry.file}, ${count === 1 ? "1 digit" : `${count} digits`} framed`;
-    const options = { ...entry, part: isOriginal ? part : null, doubt: leastConfident(entry), label };
-    frame.replaceChildren(entry.width ? drawFrames(src, options) : el("img", { src, alt: label }));
+    const count = hasNumbers(entry) ? `${entry.numbers.length} numbers` : entry.boxes.length === 1 ? "1 digit" : `${entry.boxes.length} digits`;
+    const options = { ...entry, ...framesOf(entry), part: isOriginal ? part : null, label: `Picture of ${entry.file}, ${count} framed` };
+    frame.replaceChildren(entry.width ? drawFrames(src, options) : el("img", { src, alt: options.label }));
     if (options.part) inset(entry, () => request === lastRequest);
     if (!isOriginal) frame.append(el("p", { className: "soft small", textContent: "Preview only: the original is gone." }));
   } catch (problem) {

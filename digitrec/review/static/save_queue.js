@@ -2,7 +2,7 @@
 
 import { Problem, picture, post } from "./api.js";
 import { note, resolveConflict } from "./notices.js";
-import { answerText, el } from "./text.js";
+import { answerText, el, saidAnswer } from "./text.js";
 
 let queue = Promise.resolve();
 let waiting = 0;
@@ -69,13 +69,35 @@ export function save(how, judgements) {
   });
 }
 
+const MAX_ITEMS = 400; // of the 500 that one request may hold
+
+/**
+ * Save judgements [{number, new}] on numbers of a page; throw a Problem if another reviewer judged the page meanwhile.
+ * Return {done: [entry], byYou}.
+ */
+export function saveNumbers(how, entry, judgements) {
+  return enqueue(async () => {
+    let byYou = 0;
+    for (let at = 0; at < judgements.length; at += MAX_ITEMS) {
+      const items = judgements.slice(at, at + MAX_ITEMS).map((item) => ({ ...item, batch: entry.batch, row: entry.row, seen: entry.seen }));
+      const response = await postJudgements("/api/judge", { how, judgements: items });
+      byYou = response.by_you;
+      const [row] = [...response.conflicts, ...response.done];
+      Object.assign(entry, { seen: row.seen, said: row.said });
+      if (response.conflicts.length) throw new Problem(`${row.said?.who ?? "Another reviewer"} has judged this page meanwhile: look at it again.`);
+      reportTables(response);
+    }
+    return { done: [entry], byYou };
+  });
+}
+
 /** Undo the judgements of entries. Return {undone, byYou}; show a note if another reviewer judged meanwhile. */
 export function undoJudgements(entries) {
   return enqueue(async () => {
     const response = await postJudgements("/api/undo", { entries: entries.map(({ batch, row, seen }) => ({ batch, row, seen })) });
     const [first] = response.conflicts;
     if (first) {
-      const change = first.said ? `${first.said.who} has changed the answer to “${answerText(first.said.new)}”` : "another reviewer has undone it";
+      const change = first.said ? `${first.said.who} has changed the answer to “${answerText(saidAnswer(first.said))}”` : "another reviewer has undone it";
       note(`Not undone: ${change} meanwhile.`, { kind: "warn" });
     }
     reportTables(response);
@@ -91,11 +113,12 @@ export function undoJudgements(entries) {
 async function keepsOwn({ entry, new: answer }) {
   const theirs = entry.said;
   if (!theirs) return true; // the other judgement was undone
-  if (theirs.new === (answer ?? "")) return false;
+  const theirAnswer = saidAnswer(theirs);
+  if (theirAnswer === answer) return false;
   let image = null;
   try {
     const { src } = await picture(entry.near ? "near" : "whole", entry);
     image = el("img", { src, alt: "" });
   } catch { /* the dialog works without a picture */ }
-  return resolveConflict({ file: entry.file, theirs: answerText(theirs.new), who: theirs.who, ours: answerText(answer), picture: image });
+  return resolveConflict({ file: entry.file, theirs: answerText(theirAnswer), who: theirs.who, ours: answerText(answer), picture: image });
 }

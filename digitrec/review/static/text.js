@@ -18,10 +18,15 @@ export function answerText(answer) {
   return answer === "none" ? "no digit" : answer;
 }
 
-/** Return the judgement of an entry, saved or being saved: digits, "none", or null for not sure; undefined without one. */
+/** Return a saved judgement: a text, "none", "illegible", or null for not sure. */
+export function saidAnswer(said) {
+  return said.verdict === "illegible" ? "illegible" : said.new || null;
+}
+
+/** Return the judgement of an entry, saved or being saved: a text, "none", "illegible", or null for not sure; undefined without one. */
 export function judgedAnswer({ pending, said }) {
   if (pending) return pending.new;
-  return said ? said.new || null : undefined;
+  return said ? saidAnswer(said) : undefined;
 }
 
 /** Return the answer that Enter saves if nothing is typed: the judged one, else the recognised one; undefined without one. */
