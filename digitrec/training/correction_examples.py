@@ -45,7 +45,7 @@ class LabelledPage:
     page: int
     """From 1."""
     text: str
-    """All digits, left to right, top to bottom; or `none`."""
+    """The numbers in reading order, one space between them; or `none`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

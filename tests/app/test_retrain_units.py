@@ -21,7 +21,7 @@ from digitrec.storage.ledger import Ledger
 from digitrec.storage.reviewed_rows import ReviewedRow
 from digitrec.training.correction_examples import LabelledPage
 from digitrec.training.datasets import mnist
-from digitrec.types import PageStatus
+from digitrec.types import PageStatus, Thresholds
 from tests.conftest import draw
 from tests.correction_helpers import add_batch, row, say
 
@@ -197,7 +197,8 @@ def test_a_page_without_a_digit_is_right_if_it_is_not_accepted(tmp_path: Path) -
     (tmp_path / "a.png").write_bytes(draw(4))
     from tests.conftest import reader
 
-    models = model_comparison.ModelPair(reader(), reader(), 0.0, 1.1, Settings().limits)
+    all_pages, none = Thresholds(0.0, 0.0), Thresholds(1.1, 1.1)
+    models = model_comparison.ModelPair(reader(), reader(), all_pages, none, Settings().limits)
     (page,) = model_comparison.read_with_both(models, [LabelledPage(tmp_path / "a.png", "s", 1, "none")])
 
     assert (page.before.is_accepted, page.before.is_correct) == (True, False)

@@ -12,7 +12,7 @@ from digitrec.recognition.classifier_litert import NearestMeanClassifier
 from digitrec.recognition.reader import PageReader
 from digitrec.training.compare import compare_accepted_pages, compare_classifiers, compare_page_readers, mcnemar
 from digitrec.training.datasets import mnist
-from digitrec.types import Reason
+from digitrec.types import Reason, Thresholds
 
 pytestmark = pytest.mark.slow
 
@@ -88,8 +88,9 @@ def test_a_reader_with_more_pages_in_review_is_worse_at_equal_accuracy() -> None
     assert small.test is not None
     reader: Any = PageReader(NearestMeanClassifier.learn(small.train.ink, small.train.digits))
 
-    result = compare_accepted_pages(reader, reader, small.test, (0.0, 1.1))
+    all_pages, none = Thresholds(0.0, 0.0), Thresholds(1.1, 1.1)
+    result = compare_accepted_pages(reader, reader, small.test, (all_pages, none))
 
     assert result.is_worse
     assert result.candidate_right == 0
-    assert not compare_accepted_pages(reader, reader, small.test, (0.0, 0.0)).is_worse
+    assert not compare_accepted_pages(reader, reader, small.test, (all_pages, all_pages)).is_worse
