@@ -9,19 +9,21 @@ from pathlib import Path
 
 from digitrec.app import composition, predict
 from digitrec.errors import DataError
-from digitrec.models.calibration import CalibrationTable, OperatingPoint, Rule, required_sample_size
+from digitrec.models.calibration import AnswerKind, CalibrationTable, OperatingPoint, Rule, required_sample_size
 from digitrec.models.card import ModelCard
 from digitrec.models.package import CARD, ModelPackage
 from digitrec.models.registry import install
+from digitrec.pipeline.read_files import FileResult
 from digitrec.settings import Settings
 from digitrec.text import format_utc
 from digitrec.training import calibrate, model_card
 from digitrec.training.datasets import registry
-from digitrec.training.datasets.image_folder import LabelledPicture
+from digitrec.training.datasets.image_folder import NONE, LabelledPicture
 
 MODEL_CARD_FILE = "MODEL_CARD.md"
 OWN_SCANS = "own scans"
-"""Name of the calibration table made of the user's scans."""
+"""Name of the calibration table made of the user's pages of one digit."""
+OWN_NUMBERS = "own scans of numbers"
 _MAX_MAX_ERROR = 0.5
 """Upper limit of the setting `max_error`."""
 
@@ -32,28 +34,32 @@ class CalibrationResult:
 
     model_id: str
     folder: Path
-    table: CalibrationTable
+    tables: tuple[CalibrationTable, ...]
+    """Tables of the user's pages: of one digit, of more digits, or both."""
     max_error: float
-    operating_point: OperatingPoint
-    """Accepted and wrong pages at the threshold for `max_error`."""
     run_max_error: float
     """`max_error` of `run` without a flag."""
+    run_limit: str
+    """Which pages always need review in such a `run`; "" if none does."""
 
     @property
-    def run_threshold(self) -> float | None:
-        """Threshold of such a `run`; None if all pages need review, as `run_max_error` cannot be guaranteed."""
-        return self.table.threshold(self.run_max_error)
+    def operating_points(self) -> list[tuple[CalibrationTable, OperatingPoint]]:
+        """Return each table with its accepted and wrong pages at the threshold for `max_error`."""
+        thresholds = [(table, table.threshold(self.max_error)) for table in self.tables]
+        return [(table, table.point_at(threshold)) for table, threshold in thresholds if threshold is not None]
 
     def to_json(self) -> dict[str, object]:
-        """Return the result as plain types, without the table's rows."""
+        """Return the result as plain types, without the rows of the tables."""
         return {
             "model_id": self.model_id,
             "folder": str(self.folder),
-            "pages": self.table.trials,
             "max_error": self.max_error,
             "run_max_error": self.run_max_error,
-            "run_threshold": self.run_threshold,
-            **asdict(self.operating_point),
+            "run_limit": self.run_limit,
+            "tables": [
+                {"applies_to": list(table.applies_to), "pages": table.trials, **asdict(point)}
+                for table, point in self.operating_points
+            ],
         }
 
 
@@ -81,36 +87,56 @@ def calibrate_model(
         raise DataError(f"{data} is no folder of labelled pictures", hint="Use --data folder:DIR.")
     package = composition.open_model(settings)
     source = f"the labelled pages of {predict.folder_name(data)}"
-    table = measure_calibration(settings, package, pictures, OWN_SCANS, source, Rule.UPPER_BOUND, progress)
-    threshold = table.threshold(settings.max_error)
-    if threshold is None:
-        raise _too_few(table, settings.max_error)
-    digest = hashlib.sha256(json.dumps(asdict(table), sort_keys=True).encode()).hexdigest()
+    measured = _measure_tables(settings, package, pictures, source, progress)
+    own = {table.applies_to[0]: table for table in measured if table.threshold(settings.max_error) is not None}
+    if not own:
+        raise _too_few(max(measured, key=lambda table: table.trials), settings.max_error)
+    # Where the user's pages are too few, the tables of the model stay in force.
+    kept = [
+        replace(table, applies_to=kinds)
+        for table in package.card.calibrations
+        if (kinds := tuple(kind for kind in table.applies_to if kind not in own))
+    ]
+    tables = (*own.values(), *kept)
+    digest = hashlib.sha256(json.dumps([asdict(table) for table in tables], sort_keys=True).encode()).hexdigest()
     card = replace(
         package.card,
         id=f"{package.card.weights_id}-c{digest[:8]}",
-        calibrations=(table,),
+        calibrations=tables,
         training={**package.card.training, "calibrated_at": format_utc(time.time())},
     )
     contents = {file: package.read_file(file) for file in card.files}
     folder = install(settings.models, card.id, {**contents, **render_model_texts(package, card)})
     run_max_error = Settings.load(settings.workspace).max_error
-    return CalibrationResult(card.id, folder, table, settings.max_error, table.point_at(threshold), run_max_error)
+    limit = ModelPackage(folder, card).describe_limit(run_max_error)
+    return CalibrationResult(card.id, folder, tuple(own.values()), settings.max_error, run_max_error, limit)
 
 
-def measure_calibration(
+def _measure_tables(
     settings: Settings,
     package: ModelPackage,
     pictures: Sequence[LabelledPicture],
-    name: str,
     source: str,
-    rule: Rule,
-    progress: Callable[[int, int], None] | None = None,
-) -> CalibrationTable:
-    """Read labelled pictures with a model and return their calibration table."""
-    results = predict.read_labelled(settings, composition.load_page_reader(package), pictures, progress)
-    confidences, is_right = calibrate.judge_pages((result, picture.label) for picture, result in results)
-    return calibrate.build_calibration_table(name, source, confidences, is_right, rule)
+    progress: Callable[[int, int], None] | None,
+) -> list[CalibrationTable]:
+    """Read labelled pictures with a model; return a table of the pages of one digit and one of all others."""
+    reader = composition.load_page_reader(package)
+    labelled = [(file, picture.label) for picture, file in predict.read_labelled(settings, reader, pictures, progress)]
+    kinds = [_kind_of(file, label) for file, label in labelled]
+    tables: list[CalibrationTable] = []
+    for kind in AnswerKind:
+        chosen = [page for page, own_kind in zip(labelled, kinds, strict=True) if own_kind is kind]
+        judged = calibrate.judge_pages(chosen)
+        if len(judged[0]) or not (chosen or tables):
+            name = OWN_SCANS if kind is AnswerKind.DIGITS else OWN_NUMBERS
+            tables.append(calibrate.build_calibration_table(name, source, *judged, Rule.UPPER_BOUND, (kind,)))
+    return tables
+
+
+def _kind_of(file: FileResult, label: str) -> AnswerKind:
+    """Return the kind of answer that a label asks for; for `none`, the kind that was read."""
+    count = sum(len(page.boxes) for page in file.pages) if label == NONE else len(label)
+    return AnswerKind.DIGITS if count <= 1 else AnswerKind.NUMBERS
 
 
 def render_model_texts(package: ModelPackage, card: ModelCard) -> dict[str, str]:

@@ -312,13 +312,8 @@ def calibrate(
     if as_json:
         typer.echo(json.dumps(result.to_json() | {"promoted": promote}))
     else:
-        pages, point = result.table.trials, result.operating_point
-        typer.echo(f"{pages:,} {result.table.source.removeprefix('the ')}")
-        typer.echo(f"  accepts from a confidence of {point.threshold:.6f} (max_error {result.max_error:g})")
-        typer.echo(
-            f"  accepted {100 * point.accepted / pages:.2f} % ({point.accepted:,} of {pages:,}), "
-            f"of these wrong {point.wrong}: with 95 % confidence at most {100 * point.upper:.3f} %"
-        )
+        for line in output.format_calibration(result):
+            typer.echo(line)
         typer.echo(f"  model    {result.model_id}  {result.folder}")
     if promote:
         models.promote(settings, result.model_id, force=True, data="")
@@ -330,16 +325,16 @@ def calibrate(
         typer.echo(f"Use it: digitrec models promote {result.model_id} --force")
     if promote and settings.model is not None:
         typer.echo(f"But the setting `model` names {settings.model}, which takes precedence.")
-    if result.run_threshold is None:
-        typer.echo(_explain_run_limit(settings, result.max_error, result.run_max_error))
+    if result.run_limit:
+        typer.echo(_explain_run_limit(settings, result.max_error, result.run_max_error, result.run_limit))
 
 
-def _explain_run_limit(settings: Settings, max_error: float, run_max_error: float) -> str:
+def _explain_run_limit(settings: Settings, max_error: float, run_max_error: float, limit: str) -> str:
     """Return the setting that `run` needs if only a flag set an error rate that the model can guarantee."""
     variable = "DIGITREC_MAX_ERROR"
     removal = f" and unset {variable}, which takes precedence" if os.environ.get(variable) else ""
     return (
-        f"\n`digitrec run` asks for max_error {run_max_error:g}, which this model cannot guarantee: all pages "
-        f"would need review. Set this in {settings.workspace / FILE_NAME}{removal}:\n\n"
+        f"\n`digitrec run` asks for a max_error of {run_max_error:g}: {limit}. "
+        f"Set this in {settings.workspace / FILE_NAME}{removal}:\n\n"
         f"    max_error = {max_error:g}\n"
     )

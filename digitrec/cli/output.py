@@ -24,6 +24,7 @@ from digitrec.settings import Settings
 from digitrec.text import escape_message, pluralize
 
 if TYPE_CHECKING:
+    from digitrec.app.calibrate import CalibrationResult
     from digitrec.app.models import EvaluationResult
     from digitrec.app.retrain import RetrainReport
     from digitrec.app.service import RunSummary
@@ -254,6 +255,17 @@ def format_operating_points(package: ModelPackage, max_error: float) -> str:
     accepted = [f"{threshold:.6f} for {kind.description}" for kind, threshold in kinds if threshold < ACCEPT_NOTHING]
     lines = [f"Accepts from a confidence of {', '.join(accepted)} (max_error {max_error:g})."] if accepted else []
     return "\n".join([*lines, f"{limit[0].upper()}{limit[1:]}."] if limit else lines)
+
+
+def format_calibration(result: "CalibrationResult") -> Iterator[str]:
+    """Return the operating points of a calibrated model as lines."""
+    for table, point in result.operating_points:
+        yield f"{table.trials:,} {table.source.removeprefix('the ')} ({table.applies_to[0].description})"
+        yield f"  accepts from a confidence of {point.threshold:.6f} (max_error {result.max_error:g})"
+        yield (
+            f"  accepted {100 * point.accepted / table.trials:.2f} % ({point.accepted:,} of {table.trials:,}), "
+            f"of these wrong {point.wrong}: with 95 % confidence at most {100 * point.upper:.3f} %"
+        )
 
 
 def list_error_rates(max_error: float) -> list[float]:

@@ -36,7 +36,9 @@ class Rule(StrEnum):
     UPPER_BOUND = "bound"
     """Upper bound of their error rate, with 95 % confidence (one-sided)."""
     OBSERVED = "share"
-    """Their observed error rate: for sets too small for an upper bound, and for pages without any digit."""
+    """Their observed error rate: for sets too small for an upper bound."""
+    REPORTED = "reported"
+    """None: the table decides nothing. For pages without a digit, on which every accepted answer is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,10 @@ def tables_for(tables: Sequence[CalibrationTable], kind: AnswerKind) -> tuple[Ca
     return tuple(table for table in tables if kind in table.applies_to)
 
 
+def _deciding(tables: Sequence[CalibrationTable]) -> list[CalibrationTable]:
+    return [table for table in tables if table.rule is not Rule.REPORTED]
+
+
 def choose_operating_point(tables: Sequence[CalibrationTable], max_error: float) -> ThresholdChoice | None:
     """Return the lowest threshold at which the rule of every table holds; None if there is none, or no table.
 
@@ -132,16 +138,19 @@ def choose_operating_point(tables: Sequence[CalibrationTable], max_error: float)
         tables: tables of one kind of answers.
         max_error: largest error rate of the accepted answers, 0..1.
     """
-    threshold = next((value for value in _common_thresholds(tables) if _max_error(tables, value) <= max_error), None)
+    deciding = _deciding(tables)
+    common = _common_thresholds(deciding)
+    threshold = next((value for value in common if _max_error(deciding, value) <= max_error), None)
     if threshold is None:
         return None
-    strictest = max(tables, key=lambda table: table.threshold(max_error) or 0.0)
+    strictest = max(deciding, key=lambda table: table.threshold(max_error) or 0.0)
     return ThresholdChoice(threshold, strictest.name, tuple((table, table.point_at(threshold)) for table in tables))
 
 
 def lowest_error(tables: Sequence[CalibrationTable]) -> float:
     """Return the smallest error rate at which all rules hold at some threshold, 0..1, rounded up to five digits."""
-    return _round_up(min((_max_error(tables, threshold) for threshold in _common_thresholds(tables)), default=1.0))
+    deciding = _deciding(tables)
+    return _round_up(min((_max_error(deciding, threshold) for threshold in _common_thresholds(deciding)), default=1.0))
 
 
 def required_sample_size(max_error: float) -> int:

@@ -21,7 +21,7 @@ from digitrec.recognition.classifier import NO_DIGIT
 from digitrec.recognition.classifier_keras import start_keras
 from digitrec.recognition.normalize import from_arrays
 from digitrec.recognition.segmenter import Segmenter
-from digitrec.training import compare, correction_examples, export, sequence_recognizer, synthetic_evaluation
+from digitrec.training import compare, correction_examples, export, sequence_recognizer
 from digitrec.training.checkpoints import Checkpoints
 from digitrec.training.classifier import (
     ExtraExamples,
@@ -61,7 +61,7 @@ class FinetuneConfig:
     lines_held_out: int = 1_000
     line_epochs: int = 1
     line_rate: float = 5e-4
-    evaluation_pages: int = synthetic_evaluation.PAGE_COUNT
+    evaluation_pages: int = 4_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ from digitrec.training.datasets.dataset import Dataset, Split
 from digitrec.training.networks import Model
 from digitrec.training.pretraining import PretrainedModels
 from digitrec.training.synthetic.parallel import ProgressCallback
+from digitrec.training.synthetic_evaluation import EvaluationPages
 from digitrec.types import PREPROCESSING_VERSION
 
 _LIBRARIES = ("ai-edge-litert", "keras", "numpy", "opencv-python-headless", "tensorflow")
@@ -163,19 +164,20 @@ def evaluate_model(
             *calibrate.judge_digits(scores, digits),
             Rule.UPPER_BOUND,
         )
+        tables: tuple[CalibrationTable, ...] = (table,)
     else:
         networks = RecognitionModels(
             Segmenter(contents[INK_TFLITE], INK_TFLITE), SequenceRecognizer(contents[LINE_TFLITE], LINE_TFLITE)
         )
-        table = synthetic_evaluation.evaluate_synthetic(
+        tables = synthetic_evaluation.evaluate_synthetic(
             PageReader(classifier, networks),
             held_out,
-            pages=min(pretrained.evaluation_pages, synthetic_evaluation.max_page_count(len(held_out))),
+            pages=EvaluationPages.of(pretrained.evaluation_pages),
             seed=seed,
             on_progress=on_progress,
-        ).table
+        ).tables
     metrics = [calibrate.compute_metric(_HELD_OUT, scores.argmax(axis=1) == digits)]
     for name, split in test_splits.items():
         is_right = classifier.score(split.ink).argmax(axis=1) == split.digits
         metrics.append(calibrate.compute_metric(name, is_right))
-    return ModelEvaluation(temperature, (table,), tuple(metrics))
+    return ModelEvaluation(temperature, tables, tuple(metrics))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from digitrec.recognition.segmenter import CROP_PX, Segmenter
 from digitrec.recognition.sequence_recognizer import LINE_HEIGHT_PX
-from digitrec.training import export, pipeline_examples, segmenter, sequence_recognizer, synthetic_evaluation
+from digitrec.training import export, pipeline_examples, segmenter, sequence_recognizer
 from digitrec.training.checkpoints import Checkpoints, StageFacts
 from digitrec.training.classifier import Splits, TrainingState, report_items
 from digitrec.training.fit_loop import TrainedModel
@@ -40,8 +40,8 @@ class PaperTrainingConfig:
     lines_held_out: int = 3_000
     pages: int = 60_000
     pages_held_out: int = 1_200  # gives as many examples, or half as many again, as there are held-out digits in MNIST
-    evaluation_pages: int = synthetic_evaluation.PAGE_COUNT
-    """Pages that calibrate the finished model; fewer if too few digits are held out."""
+    evaluation_pages: int = 20_000
+    """Pages of one digit that calibrate the finished model, and as many of numbers; see `EvaluationPages.of`."""
 
 
 DEFAULT_CONFIG = PaperTrainingConfig()
@@ -59,7 +59,7 @@ class PretrainedModels:
     held_out: Examples
     """Examples of pages with digits of the validation split."""
     evaluation_pages: int
-    """Number of pages that calibrate the finished model."""
+    """Number of pages of one digit that calibrate the finished model, and of numbers."""
     stages: Mapping[str, StageFacts]
     """Facts of each stage, for the model card."""
     interrupted: bool

@@ -1,61 +1,114 @@
-"""Evaluate a model on synthetic pages of digits that it was not trained on, one page per digit.
+"""Evaluate a model on synthetic pages of digits that it was not trained on.
 
-The result is the calibration table of a model with page models, in training and in `tools.calibrate_real`.
+The results are the calibration tables of a model with page models: pages of one digit, pages of numbers, and pages
+without a digit. They are made in training and by `tools.calibrate_shipped`.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Self
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from digitrec.models.calibration import CalibrationTable, Rule
+from digitrec.errors import DataError
+from digitrec.models.calibration import AnswerKind, CalibrationTable, Rule
 from digitrec.pipeline import read_files
 from digitrec.recognition.reader import PageReader
 from digitrec.training import calibrate
+from digitrec.training.calibrate import NEVER
 from digitrec.training.datasets.dataset import Split
 from digitrec.training.datasets.image_folder import NONE
 from digitrec.training.synthetic import crops, glyphs, parallel, samples
+from digitrec.training.synthetic.pages.kinds import draw_page
+from digitrec.training.synthetic.pages.truth import Truth, WrittenNumber
 from digitrec.training.synthetic.parallel import ProgressCallback
 from digitrec.training.synthetic.symbols import NON_DIGIT, GlyphSources
 from digitrec.types import Limits
 
-PAGE_COUNT = 5_200
-"""Takes 5,135 digits: nearly all that are held out of MNIST's training pictures."""
-_CLUTTERED_EVERY = 4
-"""One page in four has clutter: few scans do, and they are far harder than the others."""
-NON_DIGIT_SHARE = 0.05
-"""Share of the pages with clutter that show no digit."""
-SCAN, CLUTTERED = "synthetic scans", "synthetic pages with clutter"
-_SCANS_SEED = 50_000_000
-"""Far from the seeds of all scans for training, tests and `benchmarks.accuracy`."""
+DIGITS, NUMBERS, EMPTY = "synthetic digits", "synthetic numbers", "synthetic pages without a digit"
+"""Names of the sets of pages, and of their calibration tables."""
+_SEED = 50_000_000
+"""Far from the seeds of all pages for training, tests and benchmarks."""
+_TRIES = 50
+"""Pages of a kind that are drawn until one holds as many digits as its set needs."""
+_CHUNK = 200
+"""Pages between two lines of a checkpoint."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
+class EvaluationPages:
+    """Number of pages of each set, and the kinds of pages in it; the kinds take turns."""
+
+    digits: int = 20_000
+    numbers: int = 20_000
+    empty: int = 2_000
+    # Of ten pages of one digit, six are plain scans, three are of a kind below, and one has clutter: people scan mostly
+    # digits on paper.
+    scans_of_ten: int = 6
+    digit_kinds: tuple[str, ...] = (
+        *("single", "thin_pen", "speck", "black_margin", "dark_margin"),
+        *("edge", "tight", "tight_28", "cells"),
+    )
+    number_kinds: tuple[str, ...] = (
+        *("one_number", "two_numbers", "rows", "table_lines", "table_bare", "comb", "frame", "cell_rows", "cells"),
+        *("frame_year", "colour_form", "comb_black", "slanted", "dark_margin", "note_on_desk", "edge_visible"),
+        *("black_margin", "edge", "thin_pen", "free_rows"),
+    )
+    # Each page holds about a hundred numbers, so that one page in a hundred is enough.
+    table_kinds: tuple[str, ...] = ("table", "digit_page")
+    cluttered_kinds: tuple[str, ...] = ("word", "minus", "decimal", "date")  # one page of numbers in ten
+    empty_kinds: tuple[str, ...] = ("empty", "empty_cells")  # every other page; on the others one thing is written
+
+    @classmethod
+    def of(cls, pages: int) -> Self:
+        """Return sets of this many pages of digits and of numbers, and a tenth as many without a digit."""
+        return cls(pages, pages, max(1, pages // 10))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer on a synthetic page, or a number that was not read."""
+
+    confidence: float
+    """Highest threshold at which it is accepted, 0..1, or `NEVER`."""
+    is_right: bool
+    clusters: tuple[int, ...]
+    """Indices of the pictures of digits that it was drawn from; below 0 for the page."""
+
+
+@dataclass(frozen=True, slots=True)
 class SyntheticResult:
-    """Kind and result of each synthetic page; see `calibrate.judge_pages`."""
+    """Answers of each set of pages."""
 
-    non_digit_share: float
-    """Share of the pages with clutter that show no digit."""
-    kinds: NDArray[np.str_]
-    """(n,), SCAN or CLUTTERED."""
-    has_digit: NDArray[np.bool_]
-    """(n,)"""
-    confidence: NDArray[np.float64]
-    """(n,)"""
-    is_right: NDArray[np.bool_]
-    """(n,)"""
+    answers: dict[str, list[Answer]]
+    pages: dict[str, int]
 
     @property
-    def table(self) -> CalibrationTable:
-        """Return the calibration table of these pages."""
-        source = (
-            "each with another digit held out of the training: three in four on plain or printed paper, the others "
-            f"with clutter, {self.non_digit_share:.0%} of these without a digit"
-        )
-        return calibrate.build_calibration_table(
-            "synthetic pages", source, self.confidence, self.is_right, Rule.UPPER_BOUND
+    def tables(self) -> tuple[CalibrationTable, ...]:
+        """Return the calibration table of each set."""
+        texts = {
+            DIGITS: "one digit on paper, forms and crops, one page in ten with clutter",
+            NUMBERS: "lines, tables, cells, comb fields and years, one page in ten with words or signs",
+            EMPTY: "empty paper and forms, letters, signs and scribbles",
+        }
+        rules = {DIGITS: Rule.UPPER_BOUND, NUMBERS: Rule.UPPER_BOUND, EMPTY: Rule.REPORTED}
+        kinds = {DIGITS: (AnswerKind.DIGITS,), NUMBERS: (AnswerKind.NUMBERS,), EMPTY: tuple(AnswerKind)}
+        return tuple(
+            calibrate.build_calibration_table(
+                name,
+                f"{self.pages[name]:,} pages drawn with digits held out of the training: {texts[name]}",
+                np.array([answer.confidence for answer in answers], np.float64),
+                np.array([answer.is_right for answer in answers], np.bool_),
+                rules[name],
+                kinds[name],
+                [answer.clusters for answer in answers],
+            )
+            for name, answers in self.answers.items()
+            if self.pages[name]
         )
 
 
@@ -64,103 +117,168 @@ class _EvaluationContext:
     reader: PageReader
     held_out: Split
     sources: GlyphSources
+    pages: EvaluationPages
     seed: int
 
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    kind: str
+    name: str
+    """Name of the set."""
     index: int
-    """Index of the held-out digit; of a page without a digit, the number of the page."""
-    is_non_digit: bool = False
+    """Number of the page in its set."""
 
 
-def required_digits(pages: int, non_digit_share: float = NON_DIGIT_SHARE) -> int:
-    """Return the number of held-out digits that a number of pages takes.
-
-    >>> required_digits(5000, 0.2)
-    4750
-    """
-    return pages - round(pages // _CLUTTERED_EVERY * non_digit_share)
-
-
-def max_page_count(digits: int, non_digit_share: float = NON_DIGIT_SHARE) -> int:
-    """Return the largest number of pages for a number of held-out digits.
-
-    >>> max_page_count(4750, 0.2)
-    5000
-    """
-    pages = digits
-    while required_digits(pages + 1, non_digit_share) <= digits:
-        pages += 1
-    return pages
+@dataclass(frozen=True, slots=True, eq=False)
+class _LabelledPage:
+    content: bytes
+    truth: Truth
+    sources: tuple[int, ...]
+    """Indices of the pictures of its digits, in reading order; empty if that is unknown."""
 
 
 def evaluate_synthetic(
     reader: PageReader,
     held_out: Split,
     *,
-    pages: int = PAGE_COUNT,
-    non_digit_share: float = NON_DIGIT_SHARE,
+    pages: EvaluationPages,
     seed: int,
     processes: int = 0,
+    checkpoint: Path | None = None,
     on_progress: ProgressCallback | None = None,
 ) -> SyntheticResult:
-    """Generate and read pages in worker processes, a quarter of them with clutter.
+    """Generate and read the pages of all sets in worker processes.
 
     Args:
         reader: reader with the model's networks.
-        held_out: at least `required_digits(pages, non_digit_share)` digits; each is on one page, parts of others at the
-            edges of any.
-        pages: number of pages.
-        non_digit_share: share of the pages with clutter that show no digit, 0..1.
+        held_out: digits that no weight was fitted to; each is on several pages.
+        pages: number and kinds of the pages.
         seed: seed of the order of the digits and of the pages.
         processes: see `parallel.map_items`.
+        checkpoint: file that holds the answers of the finished pages; reading goes on where it ends. Delete it after a
+            change of the code.
         on_progress: called with the number of finished pages.
     """
     held_out = held_out.take(np.random.default_rng(seed).permutation(len(held_out)))
     sources = GlyphSources.from_digits(held_out.pictures, held_out.digits, glyphs.load_glyphs())
     # The model was trained on the fonts' digits, so that only their other symbols are used.
     symbols = {symbol: indices for symbol, indices in sources.by_symbol.items() if not symbol.isdigit()}
-    context = _EvaluationContext(reader, held_out, replace(sources, by_symbol=symbols), seed)
-    tasks = _plan_tasks(pages, non_digit_share)
-    results = list(parallel.map_items(_evaluate_page, context, tasks, processes=processes, on_progress=on_progress))
-    return SyntheticResult(
-        non_digit_share,
-        np.array([task.kind for task in tasks]),
-        np.array([not task.is_non_digit for task in tasks], np.bool_),
-        np.array([confidence for confidence, _ in results], np.float64),
-        np.array([is_right for _, is_right in results], np.bool_),
-    )
+    context = _EvaluationContext(reader, held_out, replace(sources, by_symbol=symbols), pages, seed)
+    counts = {DIGITS: pages.digits, NUMBERS: pages.numbers, EMPTY: pages.empty}
+    tasks = [_Task(name, index) for name, count in counts.items() for index in range(count)]
+    answers: dict[str, list[Answer]] = {name: [] for name in counts}
+
+    def read(todo: Sequence[_Task]) -> Iterator[list[Answer]]:
+        finished = len(tasks) - len(todo)
+        report = None if on_progress is None else lambda done, _: on_progress(finished + done, len(tasks))
+        return parallel.map_items(_evaluate_page, context, todo, processes=processes, on_progress=report)
+
+    key = f"{reader.classifier.fingerprint} {seed} {asdict(pages)} {held_out.digits[:100].tolist()}"
+    results = read(tasks) if checkpoint is None else _resume(checkpoint, key, tasks, read)
+    for task, page_answers in zip(tasks, results, strict=True):
+        answers[task.name] += page_answers
+    return SyntheticResult(answers, counts)
 
 
-def _plan_tasks(pages: int, non_digit_share: float) -> Sequence[_Task]:
-    scans, digits = pages - pages // _CLUTTERED_EVERY, required_digits(pages, non_digit_share)
-    return (
-        *(_Task(SCAN, index) for index in range(scans)),
-        *(_Task(CLUTTERED, index) for index in range(scans, digits)),
-        *(_Task(CLUTTERED, number, is_non_digit=True) for number in range(digits, pages)),
-    )
+def _resume(
+    checkpoint: Path, key: str, tasks: Sequence[_Task], read: Callable[[Sequence[_Task]], Iterable[list[Answer]]]
+) -> Iterator[list[Answer]]:
+    """Yield the answers of all pages: those of the checkpoint, then new ones, which are added to it."""
+    digest = hashlib.sha256(key.encode()).hexdigest()
+    lines = checkpoint.read_text(encoding="utf-8").splitlines(keepends=True) if checkpoint.exists() else []
+    lines = [line for line in lines if line.endswith("\n")]  # the last one may be cut off
+    if not lines or json.loads(lines[0]) != digest:
+        lines = [json.dumps(digest) + "\n"]
+    stored = [page for line in lines[1:] for page in json.loads(line)]
+    checkpoint.write_text("".join(lines), encoding="utf-8")
+    yield from ([Answer(value, is_right, tuple(clusters)) for value, is_right, clusters in page] for page in stored)
+    chunk = []
+    with checkpoint.open("a", encoding="utf-8") as file:
+        for page in read(tasks[len(stored) :]):
+            chunk.append([(answer.confidence, answer.is_right, answer.clusters) for answer in page])
+            if len(chunk) == _CHUNK or len(stored) + len(chunk) == len(tasks):
+                file.write(json.dumps(chunk) + "\n")
+                file.flush()
+                stored += chunk
+                chunk = []
+            yield page
 
 
-def _evaluate_page(context: _EvaluationContext, task: _Task) -> tuple[float, bool]:
-    content, label = _generate_page(context, task)
-    result = read_files.read_bytes(content, Limits(), context.reader)
-    (confidence,), (is_right,) = calibrate.judge_pages([(result, label)])
-    return float(confidence), bool(is_right)
+def _evaluate_page(context: _EvaluationContext, task: _Task) -> list[Answer]:
+    page = _generate_page(context, task)
+    result = read_files.read_bytes(page.content, Limits(), context.reader)
+    if task.name != NUMBERS:
+        label = page.truth.text or NONE
+        (confidence,), (is_right,) = calibrate.judge_pages([(result, label)])
+        return [Answer(float(confidence), bool(is_right), page.sources)]
+    of_page = -1 - task.index
+    if not result.pages:
+        return [Answer(NEVER, False, (of_page,)) for _ in page.truth.numbers]
+    sources = [*_split_sources(page), ()]  # the last one for what is read where nothing is written
+    judged = calibrate.judge_numbers(result.pages[0], page.truth.texts)
+    places = [-1 if number.written is None else number.written for number in judged]
+    return [
+        Answer(number.confidence, number.is_right, (of_page, *sources[place]))
+        for number, place in zip(judged, places, strict=True)
+    ]
 
 
-def _generate_page(context: _EvaluationContext, task: _Task) -> tuple[bytes, str]:
-    """Return the file content of a page, and its label."""
-    held_out, sources, seed = context.held_out, context.sources, context.seed
-    if task.kind == SCAN:
-        digit = held_out.take(np.array([task.index]))
-        scan_seed = _SCANS_SEED + seed * 100_000 + task.index
-        ((_, content, label),) = samples.generate_samples(digit.pictures, digit.digits, 1, scan_seed)
-        return content, str(label)
-    symbol = NON_DIGIT if task.is_non_digit else int(held_out.digits[task.index])
-    if not task.is_non_digit:
-        sources = replace(sources, by_digit={**sources.by_digit, symbol: np.array([task.index])})
-    page, _ = crops.generate_page(sources, np.random.default_rng((_SCANS_SEED, seed, task.index)), symbol)
+def _split_sources(page: _LabelledPage) -> list[tuple[int, ...]]:
+    """Return the pictures that the digits of each written number were drawn from; none where that is unknown."""
+    counts = [sum(character.isdigit() for character in text) for text in page.truth.texts]
+    if sum(counts) != len(page.sources):
+        return [()] * len(counts)
+    ends = np.cumsum(counts).tolist()
+    return [page.sources[end - count : end] for count, end in zip(counts, ends, strict=True)]
+
+
+def _generate_page(context: _EvaluationContext, task: _Task) -> _LabelledPage:
+    """Generate a page of a set; it depends on the held-out digits, the seed and the number of the page only."""
+    pages, index = context.pages, task.index
+    tens, place = divmod(index, 10)
+    if task.name == NUMBERS:
+        if place == 9:
+            kind = pages.cluttered_kinds[tens % len(pages.cluttered_kinds)]
+        elif index % 100 == 0:
+            kind = pages.table_kinds[index // 100 % len(pages.table_kinds)]
+        else:
+            kind = pages.number_kinds[(9 * tens + place) % len(pages.number_kinds)]
+        return _draw_kind(context, kind, index, lambda digits: digits > 1)
+    if task.name == EMPTY:
+        if index % 2:
+            kind = pages.empty_kinds[index // 2 % len(pages.empty_kinds)]
+            return _draw_kind(context, kind, index, lambda digits: digits == 0)
+        return _draw_crop(context, NON_DIGIT, None, index)
+    picture = index % len(context.held_out)
+    if place < pages.scans_of_ten:
+        digit = context.held_out.take(np.array([picture]))
+        seed = _SEED + context.seed * 100_000 + index
+        ((_, content, label),) = samples.generate_samples(digit.pictures, digit.digits, 1, seed)
+        return _LabelledPage(content, Truth((WrittenNumber(str(label)),)), (picture,))
+    if place == 9:
+        return _draw_crop(context, int(context.held_out.digits[picture]), picture, index)
+    kind = pages.digit_kinds[((9 - pages.scans_of_ten) * tens + place - pages.scans_of_ten) % len(pages.digit_kinds)]
+    return _draw_kind(context, kind, index, lambda digits: digits == 1)
+
+
+def _draw_kind(
+    context: _EvaluationContext, kind: str, index: int, has_right_count: Callable[[int], bool]
+) -> _LabelledPage:
+    """Draw pages of a kind until the number of digits on one is right."""
+    for attempt in range(_TRIES):
+        page = draw_page(context.sources, kind, index * _TRIES + attempt, _SEED + context.seed)
+        if has_right_count(sum(character.isdigit() for character in page.truth.text)):
+            return _LabelledPage(page.file.content, page.truth, page.source_digits)
+    raise DataError(f"no page of the kind {kind} has the number of digits that its set needs")
+
+
+def _draw_crop(context: _EvaluationContext, symbol: int, picture: int | None, index: int) -> _LabelledPage:
+    """Draw a page with clutter around one held-out digit, or around a symbol that is no digit if `picture` is None."""
+    sources = context.sources
+    if picture is not None:
+        sources = replace(sources, by_digit={**sources.by_digit, symbol: np.array([picture])})
+    page, _ = crops.generate_page(sources, np.random.default_rng((_SEED, context.seed, index)), symbol)
     png: bytes = cv2.imencode(".png", page.picture)[1].tobytes()
-    return png, NONE if task.is_non_digit else str(symbol)
+    if picture is None:
+        return _LabelledPage(png, Truth(()), ())
+    return _LabelledPage(png, Truth((WrittenNumber(str(symbol)),)), (picture,))

@@ -116,5 +116,16 @@ def test_the_best_error_bound_is_never_reported_too_low() -> None:
     assert bounded.threshold(bounded.lowest_error) == 0.0
 
 
+def test_a_reported_table_decides_nothing() -> None:
+    empty = table("empty", Rule.REPORTED, (0.0, 30, 30, 1.0), (0.9, 8, 8, 1.0))
+    choice = choose_operating_point((DRAWN, empty), 0.08)
+
+    assert choice is not None
+    assert (choice.threshold, choice.table) == (0.5, "drawn")
+    assert [(name.name, row.accepted) for name, row in choice.points] == [("drawn", 90), ("empty", 30)]
+    assert choose_operating_point((empty,), 0.5) is None
+    assert lowest_error((DRAWN, empty)) == lowest_error((DRAWN,))
+
+
 def test_any_threshold_has_an_operating_point() -> None:
     assert [DRAWN.point_at(threshold).accepted for threshold in (0.0, 0.6, 0.9, 1.0)] == [100, 90, 70, 70]

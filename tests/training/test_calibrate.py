@@ -13,11 +13,15 @@ from digitrec.recognition.classifier import NO_DIGIT, apply_temperature
 from digitrec.recognition.decision import decide
 from digitrec.training.calibrate import (
     NEVER,
+    ClusterMembers,
+    JudgedNumber,
     build_calibration_table,
     compute_metric,
     fit_temperature,
     judge_digits,
+    judge_numbers,
     judge_pages,
+    upper_bound,
 )
 from digitrec.types import Box, PageStatus, Reason, Thresholds
 
@@ -197,6 +201,100 @@ def test_a_page_is_accepted_at_thresholds_up_to_its_confidence_only(
     for threshold in (0.0, confidence, np.nextafter(confidence, 2), 1.0):
         is_accepted = decide(page, Thresholds(*2 * (float(max(threshold, 0)),))).status is PageStatus.ACCEPTED
         assert is_accepted == (confidence >= max(threshold, 0))
+
+
+@pytest.mark.parametrize(
+    ("clusters", "size", "rate", "correlation"), [(2000, 4, 0.003, 0.3), (1000, 6, 0.005, 0.5), (2000, 1, 0.004, 0.3)]
+)
+def test_the_bound_holds_for_answers_that_share_a_source(
+    clusters: int, size: int, rate: float, correlation: float
+) -> None:
+    rng = np.random.default_rng(4)
+    groups = [(cluster,) for cluster in range(clusters) for _ in range(size)]
+    shape = 1 / correlation - 1  # a beta distribution of the error rates of the sources
+    members, everything = ClusterMembers.of(groups), np.ones(len(groups), np.bool_)
+    covered = covered_as_if_independent = 0
+    for _ in range(300):
+        rates = rng.beta(rate * shape, (1 - rate) * shape, clusters)
+        is_wrong = (rng.random((clusters, size)) < rates[:, None]).ravel()
+        wrong = int(is_wrong.sum())
+        covered += upper_bound(wrong, len(groups), members.design_effect(everything, is_wrong)) >= rate
+        covered_as_if_independent += upper_bound(wrong, len(groups)) >= rate
+
+    assert covered >= 0.92 * 300  # 95 % less three standard deviations
+    assert size == 1 or covered_as_if_independent < covered
+
+
+def test_answers_in_several_clusters_are_counted_once() -> None:
+    rng = np.random.default_rng(1)
+    groups = [(page, *(1000 + rng.integers(0, 50, 3))) for page in range(300) for _ in range(2)]
+    is_wrong = rng.random(600) < 0.1
+    residuals = is_wrong - is_wrong.mean()
+    shared = [[len({*first} & {*second}) for second in groups] for first in groups]
+    # A pair of answers with two common clusters counts twice, an answer with itself once.
+    weights = np.where(np.eye(600), 1, np.array(shared))
+    expected = residuals @ weights @ residuals / (600 * is_wrong.mean() * (1 - is_wrong.mean()))
+
+    effect = ClusterMembers.of(groups).design_effect(np.ones(600, np.bool_), is_wrong)
+
+    unique = [len({*group}) for group in groups]
+    assert min(unique) >= 2
+    assert effect == pytest.approx(max(1.0, expected), rel=0.02)
+
+
+def test_a_table_of_clustered_answers_has_wider_bounds() -> None:
+    confidence = np.linspace(0.2, 0.99, 400).repeat(5)
+    is_right = (np.arange(400) % 40 != 0).repeat(5)
+    groups = [(source,) for source in range(400) for _ in range(5)]
+
+    plain, clustered = (
+        build_calibration_table("some", "", confidence, is_right, Rule.UPPER_BOUND, clusters=of)
+        for of in (None, groups)
+    )
+
+    for own, other in zip(clustered.bounds, plain.bounds, strict=True):
+        assert (own.accepted, own.wrong) == (other.accepted, other.wrong)
+        assert own.upper >= other.upper
+    assert clustered.bounds[0].upper == pytest.approx(upper_bound(10, 400))
+    everything = np.ones(2000, np.bool_)
+    assert ClusterMembers.of(groups).design_effect(everything, ~is_right) == pytest.approx(5.0)
+    faultless = build_calibration_table("some", "", confidence, everything, Rule.UPPER_BOUND, clusters=groups)
+    assert faultless.bounds[0].upper == pytest.approx(upper_bound(0, 400))
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        (["1", "23", "4"], [(True, 0), (True, 1), (True, 2)]),
+        (["1", "28", "4"], [(True, 0), (False, 1), (True, 2)]),
+        (["23", "4"], [(False, None), (True, 0), (True, 1)]),
+        (["1", "5", "23", "4"], [(True, 0), (False, 1), (True, 2), (True, 3)]),
+        ([], [(False, None)] * 3),
+    ],
+)
+def test_numbers_are_compared_at_their_aligned_positions(
+    written: list[str], expected: list[tuple[bool, int | None]]
+) -> None:
+    page = digits_page([scores_of(digit, share) for digit, share in ((1, 0.9), (2, 0.8), (3, 0.5), (4, 0.6))])
+    page = replace(page, numbers=(NumberSpan(0, 1), NumberSpan(1, 3, column=2), NumberSpan(3, 4, column=3)))
+
+    judged = judge_numbers(page, written)
+
+    assert [(number.is_right, number.written) for number in judged] == expected
+    confidences = [number.confidence for number in judged]
+    # A missing number is accepted with the page: with its least certain number.
+    values = [0.9, 0.4, 0.4, 0.6] if len(judged) == 4 else [0.9, 0.4, 0.6]
+    assert confidences == pytest.approx(values, rel=1e-5)
+
+
+def test_a_number_that_is_never_accepted_is_still_counted() -> None:
+    page = digits_page([scores_of(1, 0.9), scores_of(NO_DIGIT, 0.8)])
+    page = replace(page, numbers=(NumberSpan(0, 1), NumberSpan(1, 2, column=2)))
+
+    first, second = judge_numbers(page, ["1", "0"])
+
+    assert first == JudgedNumber(pytest.approx(0.9), True, 0)  # type: ignore[arg-type]  # pytest compares it
+    assert (second.confidence, second.written) == (NEVER, 1)
 
 
 def test_accuracy_comes_with_its_interval() -> None:

@@ -26,7 +26,7 @@ pytestmark = [
 ]
 
 SMALL = FinetuneConfig(
-    epochs=1, steps=4, pages=60, pages_held_out=10, lines=48, lines_held_out=16, line_epochs=1, evaluation_pages=40
+    epochs=1, steps=4, pages=60, pages_held_out=10, lines=48, lines_held_out=16, line_epochs=1, evaluation_pages=12
 )
 FACTS = {"learned": 6, "held_out": 1, "confirmed": 4, "corrected": 3, "missing": 2, "unfit": 1}
 

@@ -14,6 +14,7 @@ from digitrec.training.classifier import Splits
 from digitrec.training.datasets.dataset import Split
 from digitrec.training.pipeline_examples import Examples
 from digitrec.training.pretraining import PretrainedModels
+from digitrec.training.synthetic_evaluation import EvaluationPages
 
 pytestmark = pytest.mark.slow
 
@@ -40,13 +41,15 @@ class Network:
 class Pages:
     """Fake synthetic evaluation."""
 
-    table = CalibrationTable("synthetic pages", "some", 7, Rule.UPPER_BOUND, ())
+    tables = (CalibrationTable("synthetic digits", "some", 7, Rule.UPPER_BOUND, ()),)
 
     def __init__(self) -> None:
         self.reader: Any = None
-        self.pages = 0
+        self.pages = EvaluationPages()
 
-    def evaluate(self, reader: Any, held_out: Split, *, pages: int, seed: int, on_progress: object) -> "Pages":
+    def evaluate(
+        self, reader: Any, held_out: Split, *, pages: EvaluationPages, seed: int, on_progress: object
+    ) -> "Pages":
         self.reader, self.pages = reader, pages
         return self
 
@@ -91,17 +94,12 @@ def test_misread_non_digits_raise_the_temperature(pages: Pages) -> None:
 def test_a_model_with_page_models_is_calibrated_on_synthetic_pages(pages: Pages) -> None:
     evaluation = evaluate(pretrained_models(40))
 
-    assert evaluation.calibrations == (pages.table,)
+    assert evaluation.calibrations == pages.tables
     reader = pages.reader
     assert reader.classifier.temperature == evaluation.temperature
+    assert (pages.pages.digits, pages.pages.numbers, pages.pages.empty) == (5_600, 5_600, 560)
     networks = (reader.classifier, reader.models.segmenter, reader.models.recognizer)
     assert [network.network for network in networks] == [b"digits", b"ink", b"line"]
-
-
-def test_few_held_out_digits_give_fewer_pages(pages: Pages) -> None:
-    evaluate(pretrained_models(40), digits=90)
-
-    assert pages.pages == synthetic_evaluation.max_page_count(90) < synthetic_evaluation.PAGE_COUNT
 
 
 def test_a_model_without_page_models_is_calibrated_on_digits(pages: Pages) -> None:

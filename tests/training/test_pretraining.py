@@ -17,6 +17,7 @@ from digitrec.training.classifier import TrainingState, no_progress, split_datas
 from digitrec.training.datasets import mnist
 from digitrec.training.datasets.dataset import Dataset
 from digitrec.training.pretraining import PaperTrainingConfig
+from digitrec.training.synthetic_evaluation import EvaluationPages
 from digitrec.types import Limits
 from tests.conftest import draw
 
@@ -33,7 +34,7 @@ SMALL = PaperTrainingConfig(
     line_rounds=((40, 1), (40, 1)),
     pages=80,
     pages_held_out=10,
-    evaluation_pages=40,
+    evaluation_pages=12,
 )
 
 
@@ -115,12 +116,13 @@ def test_the_error_table_counts_pages_and_is_reproducible(trained: Path) -> None
     held_out = split_dataset(small_dataset(), bundle.card.seed).calibration
 
     result = synthetic_evaluation.evaluate_synthetic(
-        composition.load_page_reader(bundle), held_out, pages=40, seed=bundle.card.seed
+        composition.load_page_reader(bundle), held_out, pages=EvaluationPages.of(12), seed=bundle.card.seed
     )
 
-    assert bundle.card.calibrations == (result.table,)
-    assert (result.table.name, result.table.trials, result.table.rule) == ("synthetic pages", 40, "bound")
-    assert f"- synthetic pages: 40 pages, {result.table.source}" in (trained / "MODEL_CARD.md").read_text(
+    assert bundle.card.calibrations == result.tables
+    digits = result.tables[0]
+    assert (digits.name, digits.trials, digits.rule) == ("synthetic digits", 12, "bound")
+    assert f"- synthetic digits (digits): 12 pages, {digits.source}" in (trained / "MODEL_CARD.md").read_text(
         encoding="utf-8"
     )
 

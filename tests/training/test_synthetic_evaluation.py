@@ -1,18 +1,23 @@
 """Evaluation of a model on synthetic pages of held-out digits."""
 
-import numpy as np
+from collections import Counter
+from pathlib import Path
+
 import pytest
 
 from digitrec.app import composition
 from digitrec.models.package import ModelPackage
 from digitrec.recognition.reader import PageReader
 from digitrec.training import synthetic_evaluation
+from digitrec.training.calibrate import NEVER
 from digitrec.training.classifier import split_dataset
 from digitrec.training.datasets import mnist
 from digitrec.training.datasets.dataset import Split
-from digitrec.training.synthetic_evaluation import SCAN, max_page_count, required_digits
+from digitrec.training.synthetic_evaluation import DIGITS, EMPTY, NUMBERS, Answer, EvaluationPages, evaluate_synthetic
 
 pytestmark = pytest.mark.slow
+
+SMALL = EvaluationPages(digits=20, numbers=10, empty=4, number_kinds=("one_number", "two_numbers", "comb"))
 
 
 @pytest.fixture(scope="module")
@@ -25,45 +30,92 @@ def shipped() -> PageReader:
     return composition.load_page_reader(ModelPackage.open(composition.SHIPPED_MODELS_DIR))
 
 
-def test_a_quarter_of_the_pages_have_clutter(held_out: Split, shipped: PageReader) -> None:
-    result = synthetic_evaluation.evaluate_synthetic(shipped, held_out, pages=60, non_digit_share=0.2, seed=0)
+def test_digits_numbers_and_empty_pages_have_a_table_each(held_out: Split, shipped: PageReader) -> None:
+    result = evaluate_synthetic(shipped, held_out, pages=SMALL, seed=0)
 
-    assert (result.kinds == SCAN).sum() == 45
-    assert result.has_digit.sum() == required_digits(60, 0.2) == 57
-    assert len(result.confidence) == len(result.is_right) == 60
-    assert result.is_right[result.kinds == SCAN].mean() > 0.8
-    assert not result.is_right[~result.has_digit].any()
-    assert (result.table.trials, result.table.rule) == (60, "bound")
-    assert "20% of these without a digit" in result.table.source
-
-
-def test_worker_processes_give_the_same_result(held_out: Split, shipped: PageReader) -> None:
-    serial = synthetic_evaluation.evaluate_synthetic(shipped, held_out, pages=40, seed=3)
-
-    parallel = synthetic_evaluation.evaluate_synthetic(shipped, held_out, pages=40, seed=3, processes=2)
-
-    np.testing.assert_array_equal(serial.confidence, parallel.confidence)
-    assert serial.table == parallel.table
+    digits, numbers, empty = result.tables
+    assert [(table.name, table.rule, table.applies_to) for table in result.tables] == [
+        (DIGITS, "bound", ("digits",)),
+        (NUMBERS, "bound", ("numbers",)),
+        (EMPTY, "reported", ("digits", "numbers")),
+    ]
+    assert (digits.trials, empty.trials) == (20, 4)
+    assert numbers.trials > 10
+    assert "10 pages drawn with digits held out" in numbers.source
+    assert digits.bounds[0].accepted - digits.bounds[0].wrong > 12
+    assert empty.bounds[0].wrong == empty.bounds[0].accepted
 
 
-def test_no_digit_is_on_two_pages(held_out: Split, shipped: PageReader, monkeypatch: pytest.MonkeyPatch) -> None:
-    indices: list[int] = []
-    monkeypatch.setattr(synthetic_evaluation, "_evaluate_page", lambda _, task: (indices.append(task.index), True))
+def test_answers_name_the_pictures_of_their_digits(held_out: Split, shipped: PageReader) -> None:
+    answers = evaluate_synthetic(shipped, held_out, pages=SMALL, seed=0).answers
 
-    synthetic_evaluation.evaluate_synthetic(shipped, held_out, pages=30, seed=0)
-
-    assert sorted(indices) == list(range(30))
-
-
-@pytest.mark.parametrize("share", [0.0, 0.2, 1.0])
-@pytest.mark.parametrize("digits", [1, 2, 20, 375])
-def test_the_number_of_pages_uses_all_digits(digits: int, share: float) -> None:
-    pages = max_page_count(digits, share)
-
-    assert required_digits(pages, share) <= digits < required_digits(pages + 1, share)
+    single = Counter(answer.clusters for answer in answers[DIGITS])
+    assert all(0 <= cluster < len(held_out) for group in single for cluster in group)
+    right = [answer for answer in answers[NUMBERS] if answer.is_right]
+    assert right
+    assert all(len(answer.clusters) >= 3 and answer.clusters[0] < 0 for answer in right)  # a page and its digits
 
 
-def test_mnists_held_out_digits_are_enough_for_all_pages() -> None:
-    remaining = 60_000 - 5_000  # the shipped model excludes mnist-5k
+def test_worker_processes_and_a_checkpoint_give_the_same_result(
+    held_out: Split, shipped: PageReader, tmp_path: Path
+) -> None:
+    pages = EvaluationPages(digits=12, numbers=4, empty=2, number_kinds=("one_number",))
+    serial = evaluate_synthetic(shipped, held_out, pages=pages, seed=3)
 
-    assert required_digits(synthetic_evaluation.PAGE_COUNT) <= remaining * 3 // 32
+    parallel = evaluate_synthetic(shipped, held_out, pages=pages, seed=3, processes=2, checkpoint=tmp_path / "done")
+
+    assert parallel.answers == serial.answers
+    assert parallel.tables == serial.tables
+
+
+def test_a_stopped_evaluation_goes_on_after_its_checkpoint(
+    held_out: Split, shipped: PageReader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    stop_at = [11]
+
+    def evaluate_page(_: object, task: synthetic_evaluation._Task) -> list[Answer]:
+        if task.index == stop_at[0]:
+            raise KeyboardInterrupt
+        read.append(task.index)
+        return [Answer(NEVER if task.index % 2 else 0.5, True, (task.index,))]
+
+    monkeypatch.setattr(synthetic_evaluation, "_evaluate_page", evaluate_page)
+    monkeypatch.setattr(synthetic_evaluation, "_CHUNK", 4)
+    pages, checkpoint = EvaluationPages(digits=20, numbers=0, empty=0), tmp_path / "done.jsonl"
+    with pytest.raises(KeyboardInterrupt):
+        evaluate_synthetic(shipped, held_out, pages=pages, seed=0, checkpoint=checkpoint)
+    checkpoint.write_text(checkpoint.read_text() + "[[[0.5, tr")  # the process ended while it wrote
+    read.clear()
+    stop_at.clear()
+    stop_at.append(99)
+
+    resumed = evaluate_synthetic(shipped, held_out, pages=pages, seed=0, checkpoint=checkpoint)
+
+    assert read == list(range(8, 20))
+    assert [answer.clusters for answer in resumed.answers[DIGITS]] == [(index,) for index in range(20)]
+    read.clear()
+    assert evaluate_synthetic(shipped, held_out, pages=pages, seed=0, checkpoint=checkpoint).answers == resumed.answers
+    assert read == []
+    evaluate_synthetic(shipped, held_out, pages=pages, seed=1, checkpoint=checkpoint)
+    assert len(read) == 20, "another seed does not use the checkpoint"
+
+
+@pytest.mark.parametrize(("name", "counts"), [(DIGITS, {1}), (NUMBERS, set(range(2, 2000))), (EMPTY, {0})])
+def test_every_page_of_a_set_holds_as_many_digits_as_it_should(
+    held_out: Split, shipped: PageReader, monkeypatch: pytest.MonkeyPatch, name: str, counts: set[int]
+) -> None:
+    drawn: list[tuple[int, str]] = []
+
+    def keep(context: synthetic_evaluation._EvaluationContext, task: synthetic_evaluation._Task) -> list[Answer]:
+        if task.name == name:
+            page = synthetic_evaluation._generate_page(context, task)
+            drawn.append((sum(character.isdigit() for character in page.truth.text), page.truth.text))
+        return []
+
+    monkeypatch.setattr(synthetic_evaluation, "_evaluate_page", keep)
+    pages = EvaluationPages(digits=40, numbers=40, empty=8)
+    evaluate_synthetic(shipped, held_out, pages=pages, seed=2)
+
+    assert {count for count, _ in drawn} <= counts
+    assert len(drawn) == {DIGITS: 40, NUMBERS: 40, EMPTY: 8}[name]

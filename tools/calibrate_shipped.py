@@ -1,0 +1,99 @@
+"""Recalibrates a model folder with the code of today, without training.
+
+`python -m tools.calibrate_shipped [--model DIR] [--pages N] [--processes 2] [--checkpoint FILE]` generates synthetic
+pages of digits that the model was not trained on, reads them, and writes the calibration tables into model.json and
+MODEL_CARD.md. With a checkpoint, a repeated command goes on where the last one was stopped.
+"""
+
+import argparse
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from digitrec.app import composition, models
+from digitrec.app.calibrate import render_model_texts
+from digitrec.cli import output
+from digitrec.errors import DigitrecError
+from digitrec.files import atomic_write
+from digitrec.models.card import ModelCard
+from digitrec.models.package import ModelPackage
+from digitrec.training.classifier import split_dataset
+from digitrec.training.datasets import registry
+from digitrec.training.datasets.dataset import Split
+from digitrec.training.synthetic_evaluation import EvaluationPages, evaluate_synthetic
+from digitrec.types import PREPROCESSING_VERSION
+
+_REPORTED_PAGES = 1_000
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Rewrite the card of a model, and print its operating points."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--model", type=Path, default=composition.SHIPPED_MODELS_DIR, help="the model's folder")
+    parser.add_argument(
+        "--pages", type=int, default=EvaluationPages().digits, help="pages of one digit, and of numbers"
+    )
+    parser.add_argument("--processes", type=int, default=2, help="worker processes")
+    parser.add_argument("--checkpoint", type=Path, help="finished pages; delete it after a change of the code")
+    parser.add_argument("--data", default="mnist", help="what the model was trained on, as `digitrec train --data`")
+    parser.add_argument("--exclude", nargs="*", help="as `digitrec train --exclude`. Default: what its card names")
+    parser.add_argument("--max-error", type=float, default=0.005, help="error rate of the operating points printed")
+    parser.add_argument("--dry-run", action="store_true", help="write nothing")
+    options = parser.parse_args(arguments)
+    try:
+        package = ModelPackage.open(options.model)
+        excluded = models.excluded_datasets(package.card) if options.exclude is None else options.exclude
+        held_out = load_held_out(package, options.data, excluded)
+    except DigitrecError as why:
+        raise SystemExit(f"{why}. {why.hint}") from None
+    result = evaluate_synthetic(
+        composition.load_page_reader(package),
+        held_out,
+        pages=EvaluationPages.of(options.pages),
+        seed=package.card.seed,
+        processes=options.processes,
+        checkpoint=options.checkpoint,
+        on_progress=_print_progress,
+    )
+    tables = [json.dumps(asdict(table), sort_keys=True) for table in result.tables]
+    digest = hashlib.sha256("".join(tables).encode()).hexdigest()
+    card = replace(
+        package.card,
+        id=f"{package.card.weights_id}-c{digest[:8]}",
+        recipe=PREPROCESSING_VERSION,
+        calibrations=result.tables,
+    )
+    print_tables(card, options.max_error)
+    if not options.dry_run:
+        for name, text in render_model_texts(package, card).items():
+            atomic_write(options.model / name, text)
+
+
+def load_held_out(package: ModelPackage, data: str, excluded: Sequence[str]) -> Split:
+    """Return the digits that neither fitted this model's weights nor chose its best epoch."""
+    dataset = registry.load_dataset(data)
+    for other in excluded:
+        dataset = registry.exclude_dataset(dataset, other)
+    if dataset.digest != package.card.training["digest"]:
+        without = " and ".join(excluded) or "anything"
+        raise SystemExit(f"{package.card.id} was not trained on {data} without {without}")
+    return split_dataset(dataset, package.card.seed).calibration
+
+
+def print_tables(card: ModelCard, max_error: float) -> None:
+    """Print the operating points of a card."""
+    for table in card.calibrations:
+        print(f"{table.name}: {table.trials:,} {' and '.join(table.applies_to)}, {table.source}")
+    for line in output.format_thresholds(card.calibrations, max_error):
+        print(line)
+
+
+def _print_progress(done: int, total: int) -> None:
+    if done % _REPORTED_PAGES == 0 or done == total:
+        print(f"{done:,} of {total:,} pages", flush=True)
+
+
+if __name__ == "__main__":
+    main()
