@@ -42,7 +42,7 @@ _STEPS = (0.35, 0.5, 0.65)
 
 
 @dataclass(frozen=True, slots=True)
-class _InkThresholds:
+class InkThresholds:
     """Thresholds of contrast for one page."""
 
     paper: float
@@ -69,7 +69,7 @@ class _InkThresholds:
 def estimate_ink(page: GrayPage) -> Plane:
     """Estimate the ink of a page, (h, w), 0.0 = paper, 1.0 = ink; all 0.0 on a blank page."""
     contrast = local_contrast(page)
-    levels = _find_thresholds(contrast)
+    levels = find_thresholds(contrast)
     if levels is not None and not has_clean_border(contrast, min(levels.edge, levels.line)):
         contrast, levels = _remove_printed(contrast, levels)
     if levels is None:
@@ -81,18 +81,18 @@ def estimate_ink(page: GrayPage) -> Plane:
     return ink
 
 
-def _remove_printed(contrast: Plane, levels: _InkThresholds) -> tuple[Plane, _InkThresholds | None]:
+def _remove_printed(contrast: Plane, levels: InkThresholds) -> tuple[Plane, InkThresholds | None]:
     """Remove dark borders, lines and grids; return the contrast and its new thresholds."""
     bare = remove_dark_borders(contrast, levels.edge)
-    thresholds = levels if bare is contrast else _find_thresholds(bare)
+    thresholds = levels if bare is contrast else find_thresholds(bare)
     if thresholds is None:
         return bare, None
     clear = remove_ruled_lines(bare, thresholds.line)
-    thresholds = thresholds if clear is bare else _find_thresholds(clear)
-    return clear, thresholds and _suppress_grid(clear, thresholds)
+    thresholds = thresholds if clear is bare else find_thresholds(clear)
+    return clear, thresholds and suppress_grid(clear, thresholds)
 
 
-def _find_thresholds(contrast: Plane) -> _InkThresholds | None:
+def find_thresholds(contrast: Plane) -> InkThresholds | None:
     """Find the thresholds between paper and ink; None if there is no ink."""
     step = max(1, round((contrast.size / _SAMPLE) ** 0.5))
     levels = contrast[::step, ::step].flatten()
@@ -113,10 +113,10 @@ def _find_thresholds(contrast: Plane) -> _InkThresholds | None:
     if full - paper < _LEAST_RANGE or full < bare + _LEAST_DEVIATIONS * deviation:
         return None
     (darkest,) = quantiles_of_sorted(inked, _DARKEST)
-    return _InkThresholds(paper, full, darkest)
+    return InkThresholds(paper, full, darkest)
 
 
-def _suppress_grid(contrast: Plane, levels: _InkThresholds) -> _InkThresholds:
+def suppress_grid(contrast: Plane, levels: InkThresholds) -> InkThresholds:
     """Raise the paper's threshold until a grid, paler than the pen, no longer connects everything."""
     faint = levels.line
     borders = (contrast[:2], contrast[-2:], contrast[:, :2], contrast[:, -2:])
@@ -127,7 +127,7 @@ def _suppress_grid(contrast: Plane, levels: _InkThresholds) -> _InkThresholds:
         spans, largest = _spans(contrast > cut)
         if largest > 0.35 * max(contrast.shape) or (not spans and largest > 0.2 * min(contrast.shape)):
             paper = cut - 0.1 * (levels.darkest - levels.paper)
-            return _InkThresholds(paper, max(levels.ink, levels.darkest), levels.darkest)
+            return InkThresholds(paper, max(levels.ink, levels.darkest), levels.darkest)
     return levels
 
 

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from digitrec.arrays import PageResult
+from digitrec.images.decode import DecodedPage
 from digitrec.recognition.preprocess import Plane
 from digitrec.types import Box
 
@@ -143,3 +144,18 @@ def widen_line_rect(near: Rect, gray: Plane, ink: Plane) -> Rect:
     left = uprights[uprights < near.left].max(initial=-1) + 1
     right = uprights[uprights >= near.right].min(initial=width)
     return Rect(float(left), near.top, float(right), near.bottom)
+
+
+def rect_to_box(rect: Rect, scale: tuple[float, float], sheet: DecodedPage) -> Box:
+    """Convert a rectangle to pixels of the page; the box is inside the page and not empty.
+
+    Args:
+        rect: in pixels of a scaled page.
+        scale: pixels of the page per pixel, across and down.
+        sheet: the page.
+    """
+    left = min(max(0, math.floor(rect.left * scale[0])), sheet.width - 1)
+    top = min(max(0, math.floor(rect.top * scale[1])), sheet.height - 1)
+    right = min(max(left + 1, math.ceil(rect.right * scale[0])), sheet.width)
+    bottom = min(max(top + 1, math.ceil(rect.bottom * scale[1])), sheet.height)
+    return Box(left, top, right - left, bottom - top)

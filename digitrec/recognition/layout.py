@@ -186,10 +186,10 @@ def _crop_digit(ink: Plane, pieces: ConnectedComponents, group: Component) -> Di
         is_digit &= is_touched[parts]
         is_digit &= own | (near == 0)
     digit = part * is_digit
-    return DigitRegion(Box(group.left, group.top, group.width, group.height), _even_out_ink(digit), len(group.labels))
+    return DigitRegion(Box(group.left, group.top, group.width, group.height), even_out_ink(digit), len(group.labels))
 
 
-def _even_out_ink(digit: Plane) -> Plane:
+def even_out_ink(digit: Plane) -> Plane:
     """Strengthen faint stretches of the stroke, at most to twice their ink."""
     reach = max(3, round(0.2 * max(digit.shape)) | 1)
     margin = reach // 2

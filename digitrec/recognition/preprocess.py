@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from digitrec.arrays import Picture
 
+Mask = NDArray[np.bool_]
 Plane = NDArray[np.float32]
 """One value for each pixel of a page at working size: (h, w)."""
 
@@ -48,9 +49,9 @@ class GrayPage:
     """Small picture with the usual gray weights, (h, w)."""
 
     @classmethod
-    def of(cls, picture: Picture) -> Self:
-        """Convert a picture, (h, w) or (h, w, 3)."""
-        levels = downscale(picture, WORK_PX).astype(np.float32)
+    def of(cls, picture: Picture, longest_px: int = WORK_PX) -> Self:
+        """Convert a picture, (h, w) or (h, w, 3), to a gray page with no side longer than `longest_px`."""
+        levels = downscale(picture, longest_px).astype(np.float32)
         small = downscale(levels, SMALL_PX)
         seen = np.asarray(cv2.convertScaleAbs(small), np.uint8)
         if picture.ndim == 2:
@@ -117,6 +118,16 @@ def local_contrast(page: GrayPage) -> Plane:
     if side > 120:  # fine grain of paper and sensor; strokes are wider on a page of this size
         contrast = np.asarray(cv2.GaussianBlur(contrast, (0, 0), min(1.5, side / 300)), np.float32)
     return contrast
+
+
+def normalized_page(page: GrayPage) -> tuple[Plane, Plane, Plane]:
+    """Return gray, paper level and contrast."""
+    gray, small = page.gray, page.small
+    if _is_light_on_dark(gray, small):
+        gray, small = 255 - gray, 255 - small
+    paper = _paper_level(small, gray.shape)
+    contrast = np.subtract(1, np.divide(gray, paper))
+    return gray, paper, contrast
 
 
 def downscale(plane: _Levels, longest_px: int) -> _Levels:

@@ -1,0 +1,247 @@
+"""Class the components of a page's ink by their height against the median, and join those of one character."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from digitrec.recognition.components import Component, ConnectedComponents, label_components
+from digitrec.recognition.preprocess import Mask, Plane
+
+
+@dataclass(frozen=True, slots=True)
+class CharacterParams:
+    """Thresholds of the classes; lengths are shares of h, the median height of the characters."""
+
+    inked: float = 0.22
+    """Ink, 0..1, from which neighbouring pixels belong to one component."""
+    clear: float = 0.6
+    """Ink, 0..1, that a component has in at least one pixel."""
+    least_px: int = 5
+    """Least height of a component by which h is estimated, pixels."""
+    low: float = 0.55
+    """Least height of a character."""
+    lowest: float = 0.33
+    """Least height of a character that is at least `broad`: a small zero."""
+    broad: float = 0.22
+    """Least width of a low character."""
+    high: float = 2.8
+    """Largest height of a character, and of several that touch."""
+    wide: float = 9.0
+    """Largest width of several characters that touch."""
+    dash: float = 2.0
+    """Width over height from which a low component is a dash or an underline."""
+    dash_height: float = 0.4
+    """Largest height of such a component."""
+    cut: float = 0.6
+    """Height below which a component that the picture's upper or lower edge cuts is no character."""
+    one_character: float = 0.5
+    """Least overlap across of two strokes of one character, as a share of the narrower."""
+    broken: float = 0.13
+    """Largest gap between two strokes of one character, one above the other."""
+    tallest: float = 1.7
+    """Largest height of a character that was joined from several strokes."""
+    near: float = 0.2
+    """Largest distance of a small component above, below or inside a character that belongs to it."""
+    beside: float = 0.06
+    """The same for one beside the character."""
+    least_small: float = 0.12
+    """Length below which a component is a speck."""
+    edge: float = 0.3
+    """Distance from the margins within which a component may be the sheet's edge."""
+    edge_width: float = 0.35
+    """Thickness up to which such a component is the edge."""
+    hollow: float = 0.05
+    """Width of the border that holds a frame, as a share of each side of the frame."""
+
+
+PARAMS = CharacterParams()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClassedComponents:
+    """Components of a page's ink by class."""
+
+    pieces: ConnectedComponents
+    height: float
+    """h, pixels; 0.0 without any character."""
+    characters: tuple[Component, ...] = ()
+    """Each with the strokes that belong to it; from the left."""
+    small: tuple[Component, ...] = ()
+    """Points, dashes, specks and whatever else is too low for a character."""
+    background: tuple[Component, ...] = ()
+    """Frames, underlines and whatever else is too large for a character."""
+
+
+def class_components(ink: Plane, margins: Mask | None) -> ClassedComponents:
+    """Class the components of a page's ink.
+
+    Args:
+        ink: (h, w), 0.0 = paper, 1.0 = ink.
+        margins: what is around the sheet of paper, (h, w); None if the paper fills the picture.
+    """
+    p = PARAMS
+    pieces = label_components(ink > p.inked)
+    count = len(pieces.boxes)
+    ink_of = ink.ravel()[pieces.pixel_indices]
+    mass = np.bincount(pieces.pixel_labels, weights=ink_of, minlength=count)
+    is_clear = np.bincount(pieces.pixel_labels[ink_of > p.clear], minlength=count) > 0
+    components = [
+        Component((number,), *pieces.boxes[number].tolist(), float(mass[number]))
+        for number in np.flatnonzero(is_clear).tolist()
+    ]
+    frames = [component for component in components if _is_frame(component, components, pieces)]
+    components = [component for component in components if component not in frames]
+    height = median_height(components, ink.shape)
+    if not height:
+        return ClassedComponents(pieces, 0.0, background=tuple(frames), small=tuple(components))
+    characters, small, background = [], [], frames
+    edge = None if margins is None else _widen(margins, height)
+    for component in components:
+        if edge is not None and _is_paper_edge(component, edge, pieces, height):
+            background.append(component)
+        elif component.height > p.high * height or component.width > p.wide * height:
+            background.append(component)
+        elif _is_dash(component, height):
+            (background if component.width > p.dash * height else small).append(component)
+        elif _is_high(component, height) and not _is_cut(component, ink.shape, height):
+            characters.append(component)
+        else:
+            small.append(component)
+    joined = _join_strokes(characters, height)
+    joined, rest = _attach_small(joined, small, height)
+    return ClassedComponents(pieces, height, tuple(joined), tuple(rest), tuple(background))
+
+
+def median_height(components: Sequence[Component], shape: tuple[int, ...]) -> float:
+    """Return the median height of the components that could be characters, by their area; pixels, 0.0 without any."""
+    rows, columns = shape
+    could_be = [
+        component
+        for component in components
+        if component.height >= PARAMS.least_px and component.width < PARAMS.wide * component.height
+    ]
+    whole = [
+        component
+        for component in could_be
+        if component.left > 1 and component.top > 1 and component.right < columns - 1 and component.bottom < rows - 1
+    ]
+    heights = np.sort([component.height for component in whole or could_be])
+    if not heights.size:
+        return 0.0
+    weights = np.cumsum(heights.astype(np.float64) ** 2)
+    return float(heights[np.searchsorted(weights, weights[-1] / 2)])
+
+
+def _is_frame(component: Component, components: Sequence[Component], pieces: ConnectedComponents) -> bool:
+    """Tell whether a component is a frame: it covers at least three sides of its box, around other components."""
+    if min(component.width, component.height) < 4 * PARAMS.least_px:
+        return False
+    holds = any(
+        other is not component
+        and component.left < other.left
+        and other.right < component.right
+        and component.top < other.top
+        and other.bottom < component.bottom
+        and other.height >= PARAMS.least_px
+        for other in components
+    )
+    if not holds:
+        return False
+    window = np.s_[component.top : component.bottom, component.left : component.right]
+    return is_hollow(pieces.labels[window] == component.labels[0], PARAMS.hollow)
+
+
+def is_hollow(own: Mask, border: float) -> bool:
+    """Tell whether a component covers at least three sides of its own box and leaves the middle free: a frame.
+
+    A narrow one could be a 1, and one along two sides a 7.
+
+    Args:
+        own: its pixels, (h, w).
+        border: width of the border that holds a frame, as a share of each side.
+    """
+    high, wide = (max(2, round(border * side)) for side in own.shape)
+    if own.shape[0] < 4 * high or own.shape[1] < 4 * wide:
+        return False
+    sides = (own[:high].any(axis=0), own[-high:].any(axis=0), own[:, :wide].any(axis=1), own[:, -wide:].any(axis=1))
+    covered = sum(np.count_nonzero(side) > 0.5 * side.size for side in sides)
+    inner = own[high:-high, wide:-wide]
+    return bool(covered >= 3 and np.count_nonzero(inner) < 0.1 * np.count_nonzero(own))
+
+
+def _widen(margins: Mask, height: float) -> Mask:
+    side = 2 * max(2, round(PARAMS.edge * height)) + 1
+    return cv2.dilate(margins.view(np.uint8), np.ones((side, side), np.uint8)) > 0
+
+
+def _is_paper_edge(component: Component, edge: Mask, pieces: ConnectedComponents, height: float) -> bool:
+    """Tell whether a component at the sheet's edge is the edge itself or its shadow: thin, or too long."""
+    window = np.s_[component.top : component.bottom, component.left : component.right]
+    own = pieces.labels[window] == component.labels[0]
+    if not (own & edge[window]).any():
+        return False
+    is_thin = min(component.width, component.height) < PARAMS.edge_width * height
+    return is_thin or component.longest > PARAMS.tallest * height
+
+
+def _is_high(component: Component, height: float) -> bool:
+    p = PARAMS
+    is_broad = component.width >= p.broad * height
+    return component.height >= (p.lowest if is_broad else p.low) * height
+
+
+def _is_dash(component: Component, height: float) -> bool:
+    """Tell whether a component is flat: a dash, an underline."""
+    return component.height < PARAMS.dash_height * height and component.width > PARAMS.dash * component.height
+
+
+def _is_cut(component: Component, shape: tuple[int, ...], height: float) -> bool:
+    """Tell whether an edge of the picture leaves too little of a component for a character."""
+    rows, columns = shape
+    if component.height < PARAMS.cut * height:
+        return component.top <= 1 or component.bottom >= rows - 1
+    return (component.left <= 0 or component.right >= columns) and component.width < 0.15 * height
+
+
+def _join_strokes(characters: Sequence[Component], height: float) -> list[Component]:
+    """Join the strokes of one character: those above one another."""
+    p, joined = PARAMS, list[Component]()
+    for stroke in sorted(characters, key=lambda component: (component.left, component.top)):
+        for index, other in enumerate(joined):
+            across = min(other.right, stroke.right) - max(other.left, stroke.left)
+            down = min(other.bottom, stroke.bottom) - max(other.top, stroke.top)
+            both = other.joined(stroke)
+            if (
+                across > p.one_character * min(other.width, stroke.width)
+                and down > -p.broken * height
+                and both.height < p.tallest * height
+            ):
+                joined[index] = both
+                break
+        else:
+            joined.append(stroke)
+    return joined
+
+
+def _attach_small(
+    characters: list[Component], small: Sequence[Component], height: float
+) -> tuple[list[Component], list[Component]]:
+    """Join small components, such as the bar of a 5, with their character; return the characters and the rest."""
+    p, rest = PARAMS, list[Component]()
+    for component in small:
+        distances = [component.distance(character) for character in characters]
+        nearest = min(range(len(characters)), key=distances.__getitem__, default=None)
+        if nearest is None or component.longest < p.least_small * height:
+            rest.append(component)
+            continue
+        character = characters[nearest]
+        across = min(character.right, component.right) - max(character.left, component.left)
+        limit = p.near if across > p.one_character * component.width else p.beside
+        both = character.joined(component)
+        if distances[nearest] <= limit * height and both.height < p.tallest * max(height, character.height / p.tallest):
+            characters[nearest] = both
+        else:
+            rest.append(component)
+    return characters, rest

@@ -1,0 +1,249 @@
+"""Read one number: its strip with the sequence recognizer, and each of its characters with the classifier."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from digitrec.arrays import Ink, Scores
+from digitrec.recognition import normalize
+from digitrec.recognition.characters import ClassedComponents
+from digitrec.recognition.classifier import DIGITS, NO_DIGIT, DigitClassifier
+from digitrec.recognition.components import Component
+from digitrec.recognition.ctc import DecodedLine, FrameProbs, Text, decode_ctc, sequence_probabilities
+from digitrec.recognition.geometry import Rect
+from digitrec.recognition.layout import even_out_ink
+from digitrec.recognition.page_ink import PageInk
+from digitrec.recognition.preprocess import Plane
+from digitrec.recognition.sequence_recognizer import SequenceRecognizer, add_margin, shear
+from digitrec.recognition.text_lines import TextNumber
+
+
+@dataclass(frozen=True, slots=True)
+class NumberParams:
+    """Weights and thresholds of the ensemble of one number, measured on synthetic pages (`benchmarks.pages`)."""
+
+    margin: float = 0.2
+    """Paper above and below the number in its strip, as a share of its height."""
+    margin_ends: float = 0.25
+    """Paper before and after it."""
+    slant: float = 0.05
+    """Slope of a text line from which its strip is turned."""
+    single_view: float = 0.95
+    """A number with a lower probability is also read sheared to either side, and smaller."""
+    shears: tuple[float, ...] = (-0.25, 0.2)
+    """Of these views, pixels per pixel of height."""
+    smaller: float = 0.1
+    """Margin of the smaller view, as a share of the strip's height."""
+    line_weight: float = 0.5
+    """Weight of the recognizer's scores where it finds as many characters as the components; the classifier's get the
+    rest."""
+    doubt_after_agreement: float = 0.3
+    """Factor for the recognizer's doubt about the number of digits in that case."""
+    touching: float = 1.25
+    """Width over height from which a component may be several characters."""
+    digits_only: float = 0.1
+    """A text of digits only is preferred to one with non-digits if it has at least this share of its probability."""
+    sure: float = 0.8
+    """Probability of the classifier's text from which a doubtful text of the recognizer does not outvote it."""
+    doubtful: float = 0.9
+    """Probability of the recognizer's text below which that holds."""
+    bare: float = 0.5
+    """Probability that a strip is empty from which what stands there is no number."""
+    disputed: float = 0.7
+    """Factor for the confidence of a number whose characters the models count differently."""
+    tiny: float = 1e-12
+
+
+PARAMS = NumberParams()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LineReading:
+    """A strip of the page, and the text decoded from it."""
+
+    strip: Rect
+    """In pixels of the page ink."""
+    step_px: float
+    """Pixels of the page ink per frame."""
+    line: DecodedLine
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReadNumber:
+    """The digits of one number."""
+
+    rects: tuple[Rect, ...]
+    """In pixels of the page ink."""
+    ink: Ink
+    """(n, 28, 28)."""
+    scores: Scores
+    """(n, 11)."""
+    layout_confidence: float
+    """Probability that these are all its digits, 0..1."""
+    reading: LineReading
+    has_others: bool = False
+    """Non-digits stand among the digits, and were left out."""
+
+
+def read_number(
+    number: TextNumber, page: PageInk, classed: ClassedComponents, classifier: DigitClassifier, recognizer: SequenceRecognizer
+) -> ReadNumber:
+    """Read a number with both models, and weight what each is good at."""
+    p = PARAMS
+    reading = read_strip(number, page, recognizer)
+    ink = np.stack([crop_character(character, page, classed) for character in number.characters])
+    classified = classifier.score(ink)
+    rects = tuple(to_rect(character) for character in number.characters)
+    text = reading.line.text
+    if len(text) == len(rects):
+        return _combine(rects, ink, classified, reading)
+    is_separate = all(character.width < p.touching * character.height for character in number.characters)
+    own_confidence = float(classified[:, :DIGITS].max(axis=1).prod())
+    own_text = classified[:, :DIGITS].argmax(axis=1).tolist()
+    adds_ones = [symbol for symbol in text if symbol != 1] == [symbol for symbol in own_text if symbol != 1]
+    is_outvoted = is_separate and own_confidence >= p.sure and reading.line.probability < p.doubtful and adds_ones
+    if not text or is_outvoted:
+        confidence = p.disputed if text else (1.0 + reading.line.probability) / 4
+        return ReadNumber(rects, ink, classified, confidence, reading)
+    return _from_line(reading, page, p.disputed if is_separate else 1.0)
+
+
+def is_mark(number: ReadNumber) -> bool:
+    """Tell whether what was read is a mark rather than a number: both models find no digit there."""
+    text, no_digit = number.reading.line.text, float(number.scores[:, NO_DIGIT].max(initial=0.0))
+    if not text:
+        return number.reading.line.probability > PARAMS.bare or no_digit > 0.5
+    return all(symbol == NO_DIGIT for symbol in text) and number.reading.line.probability > 0.5
+
+
+def _combine(rects: tuple[Rect, ...], ink: Ink, classified: Scores, reading: LineReading) -> ReadNumber:
+    """Average the scores of both models, which found as many characters."""
+    p, line = PARAMS, reading.line
+    scores, confidence = _line_scores(line)
+    scores = p.line_weight * scores + (1 - p.line_weight) * classified
+    confidence = 1 - p.doubt_after_agreement * (1 - confidence)
+    kept = _digits_of(line.text)
+    return ReadNumber(
+        tuple(rects[index] for index in kept),
+        ink[kept],
+        scores[kept].astype(np.float32),
+        confidence,
+        reading,
+        has_others=len(kept) < len(rects),
+    )
+
+
+def _from_line(reading: LineReading, page: PageInk, factor: float) -> ReadNumber:
+    """Take the recognizer's text; its characters may touch."""
+    scores, confidence = _line_scores(reading.line)
+    kept = _digits_of(reading.line.text)
+    symbols = symbol_rects(reading)
+    rects = tuple(symbols[index] for index in kept)
+    ink = np.stack([_crop_ink(rect, page) for rect in rects])
+    has_others = len(kept) < len(symbols)
+    return ReadNumber(rects, ink, scores[kept].astype(np.float32), factor * confidence, reading, has_others=has_others)
+
+
+def _line_scores(line: DecodedLine) -> tuple[Scores, float]:
+    """Return the scores of each symbol, (n, 11), and the probability that the line has these symbols."""
+    probabilities = np.maximum(line.alternatives, PARAMS.tiny)
+    scores = (probabilities / probabilities.sum(axis=1, keepdims=True)).astype(np.float32)
+    own = float(np.prod(scores[np.arange(len(line.text)), line.text], dtype=np.float64))
+    return scores, min(1.0, line.probability / max(own, PARAMS.tiny))
+
+
+def _digits_of(text: Text) -> list[int]:
+    """Return the positions of the digits in a text; of the first symbol if there is none."""
+    return [index for index, symbol in enumerate(text) if symbol != NO_DIGIT] or [0]
+
+
+def read_strip(number: TextNumber, page: PageInk, recognizer: SequenceRecognizer) -> LineReading:
+    """Read the strip of a number in several views, if the first is doubtful."""
+    p = PARAMS
+    strip, crop = _crop_strip(number, page.gray)
+    frames, step_px = recognizer.read(crop)
+    line, views = decode_ctc(frames), [frames]
+    if len(line.text) > 1 and line.probability < p.single_view:
+        variants = [*(shear(crop, slant) for slant in p.shears), add_margin(crop, p.smaller)]
+        if page.rules is not None:
+            variants.append(_crop_strip(number, page.unpainted)[1])
+        views += [recognizer.read(variant)[0] for variant in variants]
+        line = decode_ctc(*views)
+    if NO_DIGIT in line.text and len(line.text) > 1:
+        digits = decode_ctc(*views, only=DIGITS)
+        if _has_inner_non_digit(line.text) or digits.probability > p.digits_only * line.probability:
+            line = digits
+    return LineReading(strip, step_px, line)
+
+
+def _has_inner_non_digit(text: Text) -> bool:
+    """Return True if a non-digit stands between digits; it is assumed to be an unusual form of a digit."""
+    digits = [index for index, symbol in enumerate(text) if symbol != NO_DIGIT]
+    return bool(digits) and NO_DIGIT in text[digits[0] : digits[-1]]
+
+
+def _crop_strip(number: TextNumber, gray: Plane) -> tuple[Rect, Plane]:
+    """Crop the strip around a number with some paper around it, turned level if the line slants."""
+    p, box, (rows, columns) = PARAMS, number.box, gray.shape
+    if abs(number.slope) <= p.slant:
+        high = max(box.height, 1)
+        left, top = max(0, round(box.left - p.margin_ends * high)), max(0, round(box.top - p.margin * high))
+        right = min(columns, round(box.right + p.margin_ends * high) + 1)
+        bottom = min(rows, round(box.bottom + p.margin * high) + 1)
+        return Rect(left, top, right, bottom), gray[top:bottom, left:right]
+    high = max(character.height for character in number.characters) * (1 + 2 * p.margin)
+    run = float(np.hypot(1.0, number.slope))
+    first, last = number.characters[0], number.characters[-1]
+    length = (last.right - first.left) * run + 2 * p.margin_ends * high
+    across, down = 1 / run, number.slope / run
+    middle_x, middle_y = (first.left + last.right) / 2, (box.top + box.bottom) / 2
+    size = (max(1, round(length)), max(1, round(high)))
+    # From pixels of the strip to pixels of the page.
+    turn = np.array(
+        [
+            [across, -down, middle_x - across * size[0] / 2 + down * size[1] / 2],
+            [down, across, middle_y - down * size[0] / 2 - across * size[1] / 2],
+        ]
+    )
+    crop = cv2.warpAffine(
+        gray, turn, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
+    )
+    return to_rect(box), np.asarray(crop, np.float32)
+
+
+def symbol_rects(reading: LineReading) -> list[Rect]:
+    """Return a rectangle for each symbol of a line; the borders are half-way between neighbours."""
+    strip = reading.strip
+    middles = strip.left + (reading.line.steps + 0.5) * reading.step_px
+    half = 0.45 * strip.height
+    edges = (middles[1:] + middles[:-1]) / 2
+    lefts = np.maximum(np.append(-np.inf, edges), middles - half)
+    rights = np.minimum(np.append(edges, np.inf), middles + half)
+    return [Rect(left, strip.top, right, strip.bottom) for left, right in zip(lefts, rights, strict=True)]
+
+
+def crop_character(character: Component, page: PageInk, classed: ClassedComponents) -> Plane:
+    """Crop the ink of one character without other components, evened out along the stroke, (28, 28)."""
+    window = np.s_[character.top : character.bottom, character.left : character.right]
+    part, near = page.ink[window], classed.pieces.labels[window]
+    is_inked = part > 0.07
+    own = np.isin(near, character.labels)
+    count, parts = cv2.connectedComponents(is_inked.view(np.uint8), connectivity=8)
+    is_touched = np.zeros(count, np.bool_)
+    is_touched[parts[own]] = True
+    is_inked &= is_touched[parts]
+    is_inked &= own | (near == 0)
+    return normalize.normalize_mnist(even_out_ink(part * is_inked))
+
+
+def _crop_ink(rect: Rect, page: PageInk) -> Plane:
+    """Crop the ink in a rectangle, (28, 28), for display."""
+    rows, columns = page.ink.shape
+    top, bottom = min(max(0, int(rect.top)), rows - 1), int(np.ceil(rect.bottom))
+    left, right = min(max(0, int(rect.left)), columns - 1), int(np.ceil(rect.right))
+    return normalize.normalize_mnist(page.ink[top : max(top + 1, bottom), left : max(left + 1, right)])
+
+
+def to_rect(component: Component) -> Rect:
+    return Rect(component.left, component.top, component.right, component.bottom)

@@ -1,0 +1,94 @@
+"""Page path: everything on a page, from the sheet to the numbers."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from digitrec.arrays import NumberSpan, PageResult, Picture
+from digitrec.images.decode import DecodedPage
+from digitrec.recognition import normalize
+from digitrec.recognition.characters import ClassedComponents, class_components
+from digitrec.recognition.classifier import CLASSES, DigitClassifier
+from digitrec.recognition.ensemble import Prediction, p_one_symbol
+from digitrec.recognition.geometry import rect_to_box
+from digitrec.recognition.models import RecognitionModels
+from digitrec.recognition.number_reader import ReadNumber, crop_character, is_mark, read_number, read_strip, to_rect
+from digitrec.recognition.page_ink import PageInk, find_page_ink
+from digitrec.recognition.single_reader import read_single
+from digitrec.recognition.text_lines import TextNumber, find_numbers
+from digitrec.recognition.zoom import ZoomResult
+from digitrec.types import Reason
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PageTrace:
+    """The steps in which a page was read by the page path."""
+
+    ink: PageInk
+    classed: ClassedComponents
+    layout: tuple[TextNumber, ...]
+    numbers: tuple[ReadNumber, ...]
+    predictions: tuple[Prediction, ...] = ()
+    zoomed: ZoomResult | None = None
+
+
+def read_page(
+    format_name: str, sheet: DecodedPage, picture: Picture, classifier: DigitClassifier, models: RecognitionModels
+) -> tuple[PageResult, PageTrace]:
+    """Read all numbers of a page."""
+    page = find_page_ink(picture)
+    classed = class_components(page.ink, page.margins)
+    layout = find_numbers(classed, page.rules)
+    predictions: tuple[Prediction, ...] = ()
+    zoomed = None
+    numbers: list[ReadNumber] = []
+    if len(layout) <= 1:
+        single, predictions, zoomed = _read_only(layout, page, classed, classifier, models)
+        if single is not None:
+            numbers = [single]
+            layout = layout or [TextNumber((), 1, 1, 0.0)]
+    if not numbers:
+        numbers = [read_number(number, page, classed, classifier, models.recognizer) for number in layout]
+        kept = [index for index, read in enumerate(numbers) if not is_mark(read)] or range(len(numbers))
+        numbers, layout = [numbers[index] for index in kept], [layout[index] for index in kept]
+    spans, start = [], 0
+    for number, read in zip(layout, numbers, strict=True):
+        stop = start + len(read.rects)
+        reason = Reason.NOT_A_DIGIT if read.has_others else None
+        spans.append(NumberSpan(start, stop, number.line, number.column, read.layout_confidence, reason))
+        start = stop
+    scale = sheet.width / page.ink.shape[1], sheet.height / page.ink.shape[0]
+    result = PageResult(
+        number=sheet.number,
+        format=format_name,
+        width=sheet.width,
+        height=sheet.height,
+        boxes=tuple(rect_to_box(rect, scale, sheet) for read in numbers for rect in read.rects),
+        ink=np.concatenate([np.zeros((0, normalize.SIDE, normalize.SIDE), np.float32), *(read.ink for read in numbers)]),
+        preview=page.preview,
+        reason=None if numbers else Reason.BLANK,
+        scores=np.concatenate([np.zeros((0, CLASSES), np.float32), *(read.scores for read in numbers)]),
+        numbers=tuple(spans),
+    )
+    return result, PageTrace(page, classed, tuple(layout), tuple(numbers), predictions, zoomed)
+
+
+def _read_only(
+    layout: list[TextNumber], page: PageInk, classed: ClassedComponents, classifier: DigitClassifier, models: RecognitionModels
+) -> tuple[ReadNumber | None, tuple[Prediction, ...], ZoomResult | None]:
+    """Read the only character of a page; None if the page holds a number of several."""
+    if not layout:
+        return read_single(None, None, None, page, classifier, models)
+    (number,) = layout
+    reading = read_strip(number, page, models.recognizer)
+    p_one = None
+    if len(number.characters) > 1:
+        return None, (), None
+    if len(reading.line.text) > 1:
+        probabilities = p_one_symbol(reading.line.frames)
+        if probabilities.max() < 0.1 * reading.line.probability:
+            return None, (), None
+        p_one = float(probabilities.sum())
+    (character,) = number.characters
+    ink = crop_character(character, page, classed)
+    return read_single(to_rect(character), ink, reading, page, classifier, models, p_one)

@@ -1,0 +1,232 @@
+"""Find rules, frames and table lines in the ink of a page, and paint them out of it."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from digitrec.recognition.components import ConnectedComponents, label_components
+from digitrec.recognition.preprocess import Mask, Plane
+
+
+@dataclass(frozen=True, slots=True)
+class RuleParams:
+    """Thresholds of the search for rules; lengths are shares of h, the median height of the characters.
+
+    Set by hand on synthetic pages (`benchmarks.pages`) and on labelled pictures of forms, cheques and squared paper.
+    """
+
+    run: float = 1.15
+    """Least length of a straight, thin run that could be a rule; longer than any character."""
+    length: float = 2.5
+    """Length from which such a run is a rule wherever it stands."""
+    hangs: float = 1.8
+    """Length from which a run is a rule if one end is at the edge of the picture or at a longer rule.
+
+    With both ends there, any length will do.
+    """
+    family: float = 1.3
+    """Length from which a run with one such end is a rule if another begins and ends at the same height."""
+    alike: float = 0.3
+    """Largest difference of the ends of two such runs."""
+    end: float = 0.12
+    """Largest gap between the end of a run and the rule it ends at."""
+    width: float = 0.4
+    """Largest thickness of a rule."""
+    short_width: float = 0.12
+    """Largest thickness of a rule that is shorter than `run`."""
+    unbroken: float = 0.97
+    """Least share of ink along an unbroken run, 0..1; with less it is dashed, or a minus and the digits after it."""
+    dashed_length: float = 5.0
+    """Length from which a dashed run is a rule."""
+    broken: float = 0.75
+    """Least share of ink along a dashed run that is a rule because it comes from an edge of the picture, 0..1."""
+    fewest_dashes: int = 6
+    """Rules are searched for on pages with at least this many components, however short these are."""
+    gap: float = 0.12
+    """Largest gap between the dashes of one rule."""
+    straight: float = 0.02
+    """Largest mean deviation of a short run from a straight line, beside `straight_px`."""
+    straight_long: float = 0.05
+    """The same for a longer run: paper is bent."""
+    straight_px: float = 0.6
+    """Pixels, see `straight`."""
+    short: float = 5.0
+    """Length below which a run must be straight."""
+    even: float = 0.85
+    """Least share of a run along which its thickness is about its median."""
+    uneven: float = 0.3
+    """Largest deviation of the thickness there, as a share of the median."""
+    pale: float = 0.6
+    """Ink of a rule, as a share of the characters', up to which what is darker on it is kept as writing."""
+    darker: float = 1.5
+    """Ink, as a multiple of the rule's, from which ink on a rule is writing."""
+
+
+PARAMS = RuleParams()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rules:
+    """Pixels that lie on rules of a page, both (h, w)."""
+
+    upright: Mask
+    level: Mask
+
+    @property
+    def mask(self) -> Mask:
+        """Return the pixels of all rules."""
+        return self.upright | self.level
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Runs:
+    """Straight, thin runs of ink along one direction."""
+
+    pieces: ConnectedComponents
+    lengths: NDArray[np.intp]
+    """(n + 1,), pixels; of number 0 nothing."""
+    is_thin: Mask
+    """(n + 1,)."""
+    is_unbroken: Mask
+    """(n + 1,)."""
+
+    def is_line(self, number: int, height: float) -> bool:
+        """Tell whether a run has an even thickness and, if it is short, is straight."""
+        p = PARAMS
+        left, top, right, bottom = self.pieces.boxes[number]
+        own = self.pieces.labels[top:bottom, left:right] == number
+        thick = np.count_nonzero(own, axis=1)
+        rows = np.flatnonzero(thick)
+        usual = float(np.median(thick[rows]))
+        is_short = self.lengths[number] < p.short * height
+        if np.mean(np.abs(thick[rows] - usual) <= max(1.0, (p.uneven if is_short else 1.0) * usual)) < p.even:
+            return False
+        middle = (own @ np.arange(right - left))[rows] / thick[rows]
+        slope, start = np.polyfit(rows, middle, 1)
+        most = p.straight_px + (p.straight if is_short else p.straight_long) * height
+        return bool(np.abs(middle - slope * rows - start).mean() <= most or self.lengths[number] > 15 * height)
+
+    def mask_of(self, chosen: Mask) -> Mask:
+        """Mark the pixels of some runs, chosen by a mask, (n + 1,)."""
+        mask = np.zeros(self.pieces.labels.shape, np.bool_)
+        if chosen.any():
+            mask.ravel()[self.pieces.pixel_indices] = chosen[self.pieces.pixel_labels]
+        return mask
+
+
+def find_rules(inked: Mask, height: float, *, are_held: bool = False) -> Rules | None:
+    """Find rules, frame lines and table lines, upright or level, slanting by up to about 6 degrees; None without any.
+
+    Args:
+        inked: ink, faint ink too, (h, w).
+        height: h, pixels.
+        are_held: a rule that stands alone is none: it could be a 1.
+    """
+    p = PARAMS
+    if not _has_long(inked, p.run * height):
+        return None
+    runs = [_runs(inked, height), _runs(inked.T, height)]  # of columns, then of rows (transposed)
+    for direction in runs:
+        for number in np.flatnonzero(direction.is_thin):
+            direction.is_thin[number] = direction.is_line(number, height)
+    is_long = [direction.is_thin & (direction.lengths >= p.length * height) for direction in runs]
+    long = [direction.mask_of(is_rule) for is_rule, direction in zip(is_long, runs, strict=True)]
+    found = [np.zeros_like(mask) if are_held else mask.copy() for mask in long]
+    reach = 2 * max(2, round(p.end * height)) + 1
+    for index, (direction, is_rule, others) in enumerate(zip(runs, is_long, (long[1].T, long[0].T), strict=True)):
+        candidates = np.flatnonzero(direction.is_thin if are_held else direction.is_thin & ~is_rule)
+        if not candidates.size:
+            continue
+        labels, boxes = direction.pieces.labels, direction.pieces.boxes
+        near = cv2.dilate(np.ascontiguousarray(others).view(np.uint8), np.ones((reach, reach), np.uint8)) > 0
+        accepted = is_rule & (not are_held)
+        hung: list[int] = []
+        for number in candidates:
+            left, top, right, bottom = boxes[number]
+            part = near[top:bottom, left:right] & (labels[top:bottom, left:right] == number)
+            end = max(1, (bottom - top) // 4)
+            begins = bool(part[:end].any()) or top <= 1
+            ends = bool(part[-end:].any()) or bottom >= labels.shape[0] - 1
+            is_long_enough = direction.lengths[number] >= p.hangs * height
+            is_held = (begins or ends) and is_long_enough and bool(direction.is_unbroken[number])
+            accepted[number] = (begins and ends) or is_held
+            if (begins or ends) and direction.is_unbroken[number] and direction.lengths[number] >= p.family * height:
+                hung.append(number)
+        for number in hung:
+            alike = np.abs(boxes[:, 1::2] - boxes[number, 1::2]).max(axis=1) <= p.alike * height
+            accepted[number] |= np.count_nonzero(alike & (accepted | np.isin(np.arange(len(boxes)), hung))) > 1
+        found[index] |= direction.mask_of(accepted)
+    rules = Rules(found[0], np.ascontiguousarray(found[1].T))
+    return rules if rules.upright.any() or rules.level.any() else None
+
+
+def paint_rules(ink: Plane, rules: Rules, own: float) -> Plane:
+    """Erase rules from ink or contrast, (h, w), and repair the strokes that crossed them; return a copy."""
+    bare = np.where(_widened(rules.upright, across=True) | _widened(rules.level, across=False), np.float32(0), ink)
+    painted = bare.copy()
+    for mask, turn in ((rules.level, False), (rules.upright, True)):
+        if not mask.any():
+            continue
+        plane, hidden, on, core = (
+            (np.ascontiguousarray(part.T) if turn else part) for part in (ink, bare, _widened(mask, across=turn), mask)
+        )
+        thick = int(_thickness(on)) + 4
+        bridges = (np.ones((thick, 1), np.uint8), np.eye(thick, dtype=np.uint8), np.eye(thick, dtype=np.uint8)[::-1].copy())
+        mended = np.maximum.reduce([cv2.morphologyEx(hidden, cv2.MORPH_CLOSE, bridge) for bridge in bridges])
+        darkest = np.where(core, plane, 0).max(axis=0)
+        level = float(np.median(darkest[darkest > 0]))
+        if level < PARAMS.pale * own:
+            mended = np.maximum(mended, np.where(plane > PARAMS.darker * level, plane, 0))
+        mended = np.where(on, np.minimum(mended, plane), 0)
+        painted = np.maximum(painted, mended.T if turn else mended)
+    return np.asarray(painted, np.float32)
+
+
+def _widened(mask: Mask, *, across: bool) -> Mask:
+    """Add a pixel on both sides of rules: their edges are faint."""
+    brush = np.ones((1, 3) if across else (3, 1), np.uint8)
+    return cv2.dilate(np.ascontiguousarray(mask).view(np.uint8), brush) > 0
+
+
+def _thickness(on: Mask) -> float:
+    """Return the 90th percentile of the length of vertical runs."""
+    padded = np.zeros((on.shape[0] + 2, on.shape[1]), np.int8)
+    padded[1:-1] = on
+    turns = np.diff(padded, axis=0)
+    starts, ends = np.argwhere(turns.T == 1)[:, 1], np.argwhere(turns.T == -1)[:, 1]
+    return float(np.quantile(ends - starts, 0.9)) if starts.size else 1.0
+
+
+def _has_long(ink: Mask, length: float) -> bool:
+    """Tell whether some component is so long, or there are enough short ones for a dashed line."""
+    count, _, stats, _ = cv2.connectedComponentsWithStats(ink.view(np.uint8), connectivity=8)
+    if count > PARAMS.fewest_dashes:
+        return True
+    return bool((stats[1:, 2:4].max(initial=0)) >= length)
+
+
+def _runs(ink: Mask, height: float) -> _Runs:
+    """Find the runs of ink along columns, with gaps closed."""
+    p, rows = PARAMS, ink.shape[0]
+    run = min(max(4, round(p.run * height)), max(4, rows - 2))
+    gap = max(2, round(p.gap * height)) + 1
+    spots = np.ascontiguousarray(ink).view(np.uint8)
+    wide = cv2.dilate(spots, np.ones((1, 3), np.uint8))  # a slant moves over by a pixel now and then
+    closed = cv2.morphologyEx(wide, cv2.MORPH_CLOSE, np.ones((gap, 1), np.uint8))
+    line = cv2.morphologyEx(closed, cv2.MORPH_OPEN, np.ones((run, 1), np.uint8)) > 0
+    pieces = label_components(line)
+    lengths = pieces.boxes[:, 3] - pieces.boxes[:, 1]
+    thick = pieces.areas / np.maximum(lengths, 1)  # two pixels of it are the dilation's
+    most = np.where(lengths >= p.run * height, p.width * height, p.short_width * height) + 2
+    is_thin = (lengths > 0) & (thick < most)
+    inked = np.bincount(pieces.pixel_labels, weights=wide.ravel()[pieces.pixel_indices], minlength=len(lengths))
+    at_edge = (pieces.boxes[:, 1] <= 1) | (pieces.boxes[:, 3] >= rows - 1)
+    areas = np.maximum(pieces.areas, 1)
+    is_unbroken = inked > p.unbroken * areas
+    is_thin &= is_unbroken | (
+        (at_edge & (inked > p.broken * areas)) | ((lengths >= p.dashed_length * height) & (inked > 0.9 * areas))
+    )
+    is_thin[0] = False
+    return _Runs(pieces, lengths, is_thin, is_unbroken)
