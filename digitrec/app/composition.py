@@ -86,7 +86,7 @@ def open_model(settings: Settings) -> ModelPackage:
 
 def load_page_reader(package: ModelPackage) -> "PageReader":
     """Load the classifier of a model, and its page models if it has any."""
-    from digitrec.recognition.full_path import RecognitionModels
+    from digitrec.recognition.models import RecognitionModels
     from digitrec.recognition.reader import PageReader
 
     return PageReader(

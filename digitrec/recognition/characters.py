@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from digitrec.recognition.components import Component, ConnectedComponents, label_components
+from digitrec.recognition.components import Component, ConnectedComponents, PageFrame, label_components
 from digitrec.recognition.preprocess import Mask, Plane
 
 
@@ -42,6 +42,8 @@ class CharacterParams:
     """Largest gap between two strokes of one character, one above the other."""
     tallest: float = 1.7
     """Largest height of a character that was joined from several strokes."""
+    crop: float = 2.2
+    """Width of a picture, over its character's height, below which it is a crop of one character."""
     near: float = 0.2
     """Largest distance of a small component above, below or inside a character that belongs to it."""
     beside: float = 0.06
@@ -109,7 +111,7 @@ def class_components(ink: Plane, margins: Mask | None) -> ClassedComponents:
             characters.append(component)
         else:
             small.append(component)
-    joined = _join_strokes(characters, height)
+    joined = _drop_cut_neighbours(_join_strokes(characters, height), ink.shape)
     joined, rest = _attach_small(joined, small, height)
     return ClassedComponents(pieces, height, tuple(joined), tuple(rest), tuple(background))
 
@@ -222,7 +224,23 @@ def _join_strokes(characters: Sequence[Component], height: float) -> list[Compon
                 break
         else:
             joined.append(stroke)
+    if len(joined) == 2:
+        both = joined[0].joined(joined[1])
+        if both.width < both.height and joined[0].distance(joined[1]) <= p.broken * both.height:
+            return [both]  # a 4 in two strokes; the digits of 11 stand further apart
     return joined
+
+
+def _drop_cut_neighbours(characters: list[Component], shape: tuple[int, ...]) -> list[Component]:
+    """On a picture hardly wider than its character, drop those that its left or right edge cuts: the next cell's."""
+    rows, columns = shape
+    if not 2 <= len(characters) <= 3:
+        return characters
+    main = max(characters, key=PageFrame(columns, rows).weight)
+    if columns >= PARAMS.crop * main.height:
+        return characters
+    inner = [other for other in characters if other is main or (other.left > 1 and other.right < columns - 1)]
+    return inner
 
 
 def _attach_small(

@@ -7,11 +7,12 @@ from functools import reduce
 import numpy as np
 from numpy.typing import NDArray
 
-from digitrec.arrays import Scores
+from digitrec.arrays import PageResult, Scores
 from digitrec.recognition.classifier import CLASSES, DIGITS
 from digitrec.recognition.ctc import FrameProbs, Text, sequence_probabilities
 from digitrec.recognition.geometry import Rect
 from digitrec.recognition.preprocess import Plane
+from digitrec.recognition.segmenter import SegmentedCrop
 
 ENSEMBLE_EXIT_CONFIDENCE = 0.98
 """Early exit: no further model is run if the average of two predictions gives a digit at least this probability."""
@@ -30,6 +31,16 @@ class Prediction:
     """(11,), sums to 1."""
     evidence: Plane | Rect
     """Input of the model: the digit, (28, 28), 0.0 = paper, 1.0 = ink; or the line crop of the sequence recognizer."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EnsembleResult:
+    """A page with one character, and the predictions that were averaged for it."""
+
+    page: PageResult
+    predictions: tuple[Prediction, ...]
+    crop: SegmentedCrop | None = None
+    """The zoomed crop; None if the zoom was not used."""
 
 
 def average(predictions: Sequence[Prediction]) -> Scores:

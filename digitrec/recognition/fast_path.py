@@ -16,8 +16,7 @@ from digitrec.images.decode import MEDIUM_PX, DecodedPage
 from digitrec.recognition import layout
 from digitrec.recognition.classifier import DIGITS
 from digitrec.recognition.ctc import FrameProbs
-from digitrec.recognition.ensemble import Prediction, append_no_digit, average, p_one_symbol, p_single_digit
-from digitrec.recognition.full_path import FullPathResult
+from digitrec.recognition.ensemble import EnsembleResult, Prediction, append_no_digit, average, p_one_symbol, p_single_digit
 from digitrec.recognition.geometry import Rect, crop_rect, from_page_coords, line_rect_around, to_page_coords
 from digitrec.recognition.page import make_page
 from digitrec.recognition.preprocess import Plane, Thumbnail, downscale
@@ -115,7 +114,7 @@ def zoom_gray(result: FastPathResult, picture: Picture) -> Plane:
     return result.thumbnail.gray_of(downscale(picture, _ZOOM_PX))
 
 
-def confirm_fast_path(page: PageResult, gray: Plane, recognizer: SequenceRecognizer) -> FullPathResult:
+def confirm_fast_path(page: PageResult, gray: Plane, recognizer: SequenceRecognizer) -> EnsembleResult:
     """Average the classifier's scores for the only character of a page with those of the sequence recognizer.
 
     Args:
@@ -126,12 +125,12 @@ def confirm_fast_path(page: PageResult, gray: Plane, recognizer: SequenceRecogni
     rect, frames = _read_line_around(from_page_coords(page.boxes[0], page, gray), gray, recognizer)
     classified = Prediction("classifier on the segmenter's crop", page.scores[0], page.ink[0])
     predictions = (classified, Prediction("sequence recognizer", p_single_digit(frames), rect))
-    return FullPathResult(replace(page, scores=average(predictions)), (), predictions=predictions)
+    return EnsembleResult(replace(page, scores=average(predictions)), predictions)
 
 
 def confirm_zoom(
     page: PageResult, gray: Plane, zoomed: ZoomResult, recognizer: SequenceRecognizer
-) -> FullPathResult | None:
+) -> EnsembleResult | None:
     """Do the same for the zoomed character; None if it may not be the only one."""
     if zoomed.rect is None or zoomed.prediction is None or not zoomed.is_unambiguous:
         return None
@@ -142,9 +141,7 @@ def confirm_zoom(
     line_scores = append_no_digit(probabilities[:DIGITS])
     predictions = (zoomed.prediction, Prediction("sequence recognizer", line_scores, rect))
     boxes, ink = (to_page_coords(zoomed.rect, page, gray),), np.asarray(zoomed.prediction.evidence)[None]
-    return FullPathResult(
-        replace(page, numbers=(), boxes=boxes, ink=ink, scores=average(predictions)), (), zoomed.crop, predictions
-    )
+    return EnsembleResult(replace(page, boxes=boxes, ink=ink, scores=average(predictions)), predictions, zoomed.crop)
 
 
 def _read_line_around(rect: Rect, gray: Plane, recognizer: SequenceRecognizer) -> tuple[Rect, FrameProbs]:

@@ -81,7 +81,8 @@ class ReadNumber:
     """(n, 11)."""
     layout_confidence: float
     """Probability that these are all its digits, 0..1."""
-    reading: LineReading
+    reading: LineReading | None = None
+    """None if only the classifier was asked."""
     has_others: bool = False
     """Non-digits stand among the digits, and were left out."""
 
@@ -111,6 +112,8 @@ def read_number(
 
 def is_mark(number: ReadNumber) -> bool:
     """Tell whether what was read is a mark rather than a number: both models find no digit there."""
+    if number.reading is None:
+        return False
     text, no_digit = number.reading.line.text, float(number.scores[:, NO_DIGIT].max(initial=0.0))
     if not text:
         return number.reading.line.probability > PARAMS.bare or no_digit > 0.5

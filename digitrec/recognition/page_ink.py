@@ -65,7 +65,9 @@ def find_page_ink(picture: Picture, work_px: int = 1024) -> PageInk:
     unpainted = gray
     rules = find_rules(contrast > levels.at(0.12), height)
     if rules is not None:
-        clear = paint_rules(contrast, rules, levels.ink)
+        written = contrast[(contrast > levels.at(0.5)) & ~rules.mask]
+        own = float(np.median(written)) if written.size else levels.ink
+        clear = paint_rules(contrast, rules, own)
         gray = gray + (contrast - clear) * paper
         again = find_thresholds(clear)
         contrast = clear

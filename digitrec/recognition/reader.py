@@ -11,9 +11,9 @@ from digitrec.arrays import PageResult, Picture
 from digitrec.errors import RejectedImage
 from digitrec.images import decode
 from digitrec.images.decode import MEDIUM_PX, DecodedPage
-from digitrec.recognition import binarize, layout
 from digitrec.recognition.blank import find_writing
 from digitrec.recognition.classifier import NO_DIGIT, DigitClassifier
+from digitrec.recognition.enlarge import enlarge
 from digitrec.recognition.ensemble import ENSEMBLE_EXIT_CONFIDENCE, p_single_digit
 from digitrec.recognition.fast_path import (
     FastPathResult,
@@ -23,9 +23,10 @@ from digitrec.recognition.fast_path import (
     run_fast_path,
     zoom_gray,
 )
-from digitrec.recognition.full_path import RecognitionModels, run_full_path
+from digitrec.recognition.models import RecognitionModels
 from digitrec.recognition.geometry import from_page_coords, group_rows, to_page_coords
-from digitrec.recognition.page import make_page, undecoded_page
+from digitrec.recognition.page import undecoded_page
+from digitrec.recognition.page_path import read_page
 from digitrec.recognition.preprocess import GrayPage, downscale
 from digitrec.recognition.trace import PreprocessedPage, RecognitionTrace
 from digitrec.recognition.unread import find_unread, is_clear_of_edges
@@ -125,6 +126,13 @@ class PageReader:
         return trace
 
     def trace_all(self, sheets: Sequence[tuple[str, DecodedPage]]) -> Iterator[RecognitionTrace]:
+        """Enlarge small."""
+        large = [(enlarge(sheet), name, sheet) for name, sheet in sheets]
+        traces = self._trace_all([(name, sheet if e is None else e.sheet) for e, name, sheet in large])
+        for (e, _, sheet), trace in zip(large, traces, strict=True):
+            yield trace if e is None else replace(trace, enlarged=e)
+
+    def _trace_all(self, sheets: Sequence[tuple[str, DecodedPage]]) -> Iterator[RecognitionTrace]:
         """Read several pages, each given with the format of its file.
 
         The pages take each step of the fast path together, which is a tenth faster as code and weights stay in the CPU
@@ -141,48 +149,28 @@ class PageReader:
                 ]
             )
         )
-        small = [
-            None if result is not None else _small_picture(sheet)
-            for (_, sheet), result in zip(sheets, fast, strict=True)
-        ]
-        traces = self._read_classical(
-            [(*sheet, picture, None) for sheet, picture in zip(sheets, small, strict=True) if picture is not None]
-        )
-        for (name, sheet), result, picture in zip(sheets, fast, small, strict=True):
+        for (name, sheet), result in zip(sheets, fast, strict=True):
             if result is not None and self.models is not None:
                 yield self._read_single(next(pages), result, sheet, self.models)
             else:
-                yield next(traces) if picture is not None else self.read_full(name, sheet)
+                yield self.read_without_fast_path(name, sheet)
 
-    def read_full(self, format_name: str, sheet: DecodedPage, zoomed: ZoomResult | None = None) -> RecognitionTrace:
-        """Read one page without the fast path: by classical segmentation, then by the full path if it is necessary.
-
-        Args:
-            format_name: of the file.
-            sheet: the page.
-            zoomed: the zoom on its main character, if it was made before.
-        """
-        picture = sheet.at_least_px(MEDIUM_PX)
+    def read_without_fast_path(self, format_name: str, sheet: DecodedPage) -> RecognitionTrace:
+        """Read one page by the page path."""
+        picture = sheet.full_detail()
         if isinstance(picture, RejectedImage):
             return RecognitionTrace(undecoded_page(format_name, sheet, picture))
-        is_reduced = max(picture.shape) < max(sheet.width, sheet.height)
-        if is_reduced or max(picture.shape) > _MEDIUM_PX:
-            (trace,) = self._read_classical([(format_name, sheet, downscale(picture, _MEDIUM_PX), zoomed)])
-            if _is_large(trace.page) and _confidence(trace.page) >= _FAST_EXIT_CONFIDENCE:
-                return trace
-            picture = sheet.full_detail() if is_reduced else picture
-            if isinstance(picture, RejectedImage):
-                return RecognitionTrace(undecoded_page(format_name, sheet, picture))
-            zoomed = None  # the page has more detail now
-        (trace,) = self._read_classical([(format_name, sheet, picture, zoomed)])
-        return trace
+        assert self.models is not None
+        page, trace = read_page(format_name, sheet, picture, self.classifier, self.models)
+        decoded = PreprocessedPage(picture, trace.ink.unpainted, trace.ink.ink)
+        return _add_unread(RecognitionTrace(page, decoded, page_path=trace))
 
     def _read_single(
         self, page: PageResult, result: FastPathResult, sheet: DecodedPage, models: RecognitionModels
     ) -> RecognitionTrace:
         """Read a page on which the fast path found one character; `page` has the classifier's scores.
 
-        If ink is left unread, the page is read again by classical segmentation, which supports numbers.
+        If ink is left unread, the page is read again by the page path, which supports numbers.
         """
         trace = self._exit_early(page, result, sheet, models)
         if not trace.took_fast_path:  # checked for unread ink already
@@ -190,7 +178,7 @@ class PageReader:
         trace = _add_unread(trace)
         if not trace.unread:
             return trace
-        other = self.read_full(page.format, sheet)
+        other = self.read_without_fast_path(page.format, sheet)
         is_better = len(other.page.boxes) > 1 or (other.page.reason is None and bool(other.page.boxes))
         return other if is_better else trace
 
@@ -223,43 +211,7 @@ class PageReader:
         if confirmed is not None:
             decoded = PreprocessedPage(picture, gray, result.plane)
             return RecognitionTrace(page, decoded, confirmed, took_fast_path=True)
-        return self.read_full(page.format, sheet, zoomed)
-
-    def _read_classical(
-        self, sheets: Sequence[tuple[str, DecodedPage, Picture, ZoomResult | None]]
-    ) -> Iterator[RecognitionTrace]:
-        """Read pages by classical segmentation, each with a picture of it, then by the full path if necessary."""
-        gray_pages = [GrayPage.of(picture) for _, _, picture, _ in sheets]
-        planes = [binarize.estimate_ink(gray) for gray in gray_pages]
-        layouts = [layout.group_digits(plane) for plane in planes]
-        pages = self._score(
-            [
-                make_page(name, sheet, gray.preview, plane, result)
-                for (name, sheet, _, _), gray, plane, result in zip(sheets, gray_pages, planes, layouts, strict=True)
-            ]
-        )
-        for page, (_, _, picture, zoomed), gray, plane in zip(pages, sheets, gray_pages, planes, strict=True):
-            yield _add_unread(self._confirm(page, PreprocessedPage(picture, gray.gray, plane), zoomed))
-
-    def _confirm(self, page: PageResult, decoded: PreprocessedPage, zoomed: ZoomResult | None) -> RecognitionTrace:
-        """Run the full path on a page that was read by classical segmentation, unless its result is confident."""
-        is_confident = len(page.boxes) == 1 and _confidence(page) >= _FAST_EXIT_CONFIDENCE
-        if self.models is None or (is_confident and is_clear_of_edges(page, decoded.gray, decoded.plane)):
-            return RecognitionTrace(page, decoded)
-        result = run_full_path(page, decoded.gray, decoded.plane, self.classifier, self.models, zoomed)
-        if not is_confident:
-            return RecognitionTrace(page, decoded, result)
-        scores = [prediction.scores for prediction in result.predictions]
-        scores.append(p_single_digit(self.models.recognizer.read(decoded.gray)[0]))  # of the whole page, uncropped
-        digit = int(page.scores[0, :NO_DIGIT].argmax())
-        if result.predictions and all(int(row[:NO_DIGIT].argmax()) == digit for row in scores):
-            return RecognitionTrace(page, decoded)  # all agree, some with less confidence than the classical crop
-        if len(result.page.boxes) > 1:  # one character by segmentation, several by the sequence recognizer
-            return RecognitionTrace(replace(page, reason=Reason.AMBIGUOUS_LAYOUT), decoded)
-        if result.page.reason is None and int(result.page.scores[0, :NO_DIGIT].argmax()) == digit:
-            confidence = _DISPUTED_FACTOR * result.page.layout_confidence
-            result = replace(result, page=replace(result.page, layout_confidence=confidence))
-        return RecognitionTrace(page, decoded, result)
+        return self.read_without_fast_path(page.format, sheet)
 
     def _score(self, pages: Sequence[PageResult]) -> list[PageResult]:
         """Classify the digits of several pages in one call."""

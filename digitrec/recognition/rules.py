@@ -210,7 +210,7 @@ def _has_long(ink: Mask, length: float) -> bool:
 def _runs(ink: Mask, height: float) -> _Runs:
     """Find the runs of ink along columns, with gaps closed."""
     p, rows = PARAMS, ink.shape[0]
-    run = min(max(4, round(p.run * height)), max(4, rows - 2))
+    run = max(4, round(p.run * height))
     gap = max(2, round(p.gap * height)) + 1
     spots = np.ascontiguousarray(ink).view(np.uint8)
     wide = cv2.dilate(spots, np.ones((1, 3), np.uint8))  # a slant moves over by a pixel now and then

@@ -42,7 +42,7 @@ PARAMS = SingleParams()
 
 def read_single(
     rect: Rect | None,
-    ink: Plane | None,
+    classified: Prediction | None,
     reading: LineReading | None,
     page: PageInk,
     classifier: DigitClassifier,
@@ -53,7 +53,7 @@ def read_single(
 
     Args:
         rect: the character in pixels of the page ink; None if the page path found none.
-        ink: its crop, (28, 28).
+        classified: the classifier's prediction for its crop.
         reading: its strip; None if the page path found none.
         page: the ink of the page.
         classifier: of single digits.
@@ -63,14 +63,15 @@ def read_single(
     line_scores_of = p_single_digit if p_one is None else p_digit_given_one
     confidence = 1.0 if p_one is None else 1.0 - PARAMS.doubt * (1.0 - p_one)
     predictions: list[Prediction] = []
-    if reading is not None and rect is not None and ink is not None:
+    ink = None if classified is None else np.asarray(classified.evidence)
+    if reading is not None and rect is not None and classified is not None and ink is not None:
         is_one = len(reading.line.text) == 1
         line_scores = (
             append_no_digit(reading.line.alternatives[0, :DIGITS]) if is_one else line_scores_of(reading.line.frames)
         )
         predictions = [
             Prediction("sequence recognizer", line_scores, reading.strip),
-            Prediction("classifier on the page path's crop", classifier.score(ink[None])[0], ink),
+            classified,
         ]
         scores = average(predictions)
         mass = float(page.ink[int(rect.top) : int(rect.bottom), int(rect.left) : int(rect.right)].sum())

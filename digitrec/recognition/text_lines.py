@@ -14,7 +14,7 @@ from digitrec.recognition.rules import Rules
 class TextLineParams:
     """Thresholds of lines and numbers; lengths are shares of h, the median height of the characters."""
 
-    off: float = 0.55
+    off: float = 0.7
     """Largest distance of a character's middle from its line."""
     overlap: float = 1.2
     """Largest overlap across of two neighbours on a line."""

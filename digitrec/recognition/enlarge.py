@@ -1,0 +1,91 @@
+"""Enlarge small pictures, and pad those whose character touches the edge."""
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from digitrec.arrays import Picture
+from digitrec.errors import RejectedImage
+from digitrec.images.decode import DecodedPage
+from digitrec.types import Box
+
+
+@dataclass(frozen=True, slots=True)
+class EnlargeParams:
+    """Sizes of small pictures."""
+
+    small_px: int = 64
+    """Longest side of a picture that is enlarged."""
+    least_px: int = 112
+    """Least longest side of the enlarged picture."""
+    padding: float = 0.25
+    """Paper that is added on each side, as a share of the longer side."""
+    bare: float = 0.25
+    """Least share of pixels that have the paper's level exactly in a picture that is padded: a clean drawing."""
+    touches: float = 0.5
+    """Contrast with the paper, as a share of the largest, from which a pixel at the edge is ink."""
+
+
+PARAMS = EnlargeParams()
+_ENDS = (slice(0, 2), slice(-2, None))
+
+
+@dataclass(frozen=True, slots=True)
+class EnlargedPage:
+    """A small page, enlarged and padded."""
+
+    sheet: DecodedPage
+    factor: int
+    """Pixels of the enlarged page per pixel of the page."""
+    padding: int
+    """Pixels of the page added on each side."""
+    width: int
+    """Of the page."""
+    height: int
+
+    def restore(self, box: Box) -> Box:
+        """Convert a box from pixels of the enlarged page to pixels of the page."""
+        left = min(max(0, box.x // self.factor - self.padding), self.width - 1)
+        top = min(max(0, box.y // self.factor - self.padding), self.height - 1)
+        right = min(max(left + 1, -(-(box.x + box.width) // self.factor) - self.padding), self.width)
+        bottom = min(max(top + 1, -(-(box.y + box.height) // self.factor) - self.padding), self.height)
+        return Box(left, top, right - left, bottom - top)
+
+
+def enlarge(sheet: DecodedPage) -> EnlargedPage | None:
+    """Enlarge a small page; None if it is large enough."""
+    p, picture = PARAMS, sheet.picture
+    if isinstance(picture, RejectedImage) or max(picture.shape[:2]) > p.small_px:
+        return None
+    height, width = picture.shape[:2]
+    paper = _paper_level(picture)
+    if paper is None or not _touches_edge(picture, paper):
+        return None
+    padding = max(1, round(p.padding * max(height, width)))
+    picture = cv2.copyMakeBorder(picture, *[padding] * 4, cv2.BORDER_CONSTANT, value=paper.tolist())
+    factor = -(-p.least_px // max(height, width))
+    size = (picture.shape[1] * factor, picture.shape[0] * factor)
+    large = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC), np.uint8)
+    return EnlargedPage(
+        replace(sheet, picture=large, width=size[0], height=size[1]), factor, padding, width, height
+    )
+
+
+def _paper_level(picture: Picture) -> Picture | None:
+    """Return the level, gray or RGB, that a quarter of the pixels have exactly; of two, the one in the corners."""
+    pixels = picture.reshape(picture.shape[0] * picture.shape[1], -1)
+    levels, number, counts = np.unique(pixels, axis=0, return_inverse=True, return_counts=True)
+    number = number.reshape(picture.shape[:2])
+    corners = np.concatenate([number[rows, columns].ravel() for rows in _ENDS for columns in _ENDS])
+    in_corners = np.bincount(corners, minlength=len(levels))
+    in_corners[counts < PARAMS.bare * len(pixels)] = -1
+    most = int((in_corners * len(pixels) + counts).argmax())
+    return levels[most] if in_corners[most] >= 0 else None
+
+
+def _touches_edge(picture: Picture, paper: Picture) -> bool:
+    """Tell whether ink touches the edge of a picture whose paper has one level."""
+    contrast = np.abs(picture.astype(np.int16).reshape(*picture.shape[:2], -1) - paper.astype(np.int16)).max(axis=2)
+    edge = max(contrast[0].max(), contrast[-1].max(), contrast[:, 0].max(), contrast[:, -1].max())
+    return bool(edge > PARAMS.touches * contrast.max())
