@@ -95,7 +95,8 @@ def class_components(ink: Plane, margins: Mask | None) -> ClassedComponents:
     ]
     frames = [component for component in components if _is_frame(component, components, pieces)]
     components = [component for component in components if component not in frames]
-    height = median_height(components, ink.shape)
+    on_paper = components if margins is None else [c for c in components if not _touches(c, _widen(margins, 8), pieces)]
+    height = median_height(on_paper, ink.shape)
     if not height:
         return ClassedComponents(pieces, 0.0, background=tuple(frames), small=tuple(components))
     characters, small, background = [], [], frames
@@ -178,11 +179,14 @@ def _widen(margins: Mask, height: float) -> Mask:
     return cv2.dilate(margins.view(np.uint8), np.ones((side, side), np.uint8)) > 0
 
 
+def _touches(component: Component, mask: Mask, pieces: ConnectedComponents) -> bool:
+    window = np.s_[component.top : component.bottom, component.left : component.right]
+    return bool((mask[window] & (pieces.labels[window] == component.labels[0])).any())
+
+
 def _is_paper_edge(component: Component, edge: Mask, pieces: ConnectedComponents, height: float) -> bool:
     """Tell whether a component at the sheet's edge is the edge itself or its shadow: thin, or too long."""
-    window = np.s_[component.top : component.bottom, component.left : component.right]
-    own = pieces.labels[window] == component.labels[0]
-    if not (own & edge[window]).any():
+    if not _touches(component, edge, pieces):
         return False
     is_thin = min(component.width, component.height) < PARAMS.edge_width * height
     return is_thin or component.longest > PARAMS.tallest * height

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from digitrec.arrays import Picture
+from digitrec.arrays import PageResult, Picture
 from digitrec.errors import RejectedImage
 from digitrec.images.decode import DecodedPage
 from digitrec.types import Box
@@ -44,7 +44,11 @@ class EnlargedPage:
     """Of the page."""
     height: int
 
-    def restore(self, box: Box) -> Box:
+    def restore(self, page: PageResult) -> PageResult:
+        """Return the result of the page before it was enlarged."""
+        return replace(page, boxes=tuple(map(self._restore_box, page.boxes)), width=self.width, height=self.height)
+
+    def _restore_box(self, box: Box) -> Box:
         """Convert a box from pixels of the enlarged page to pixels of the page."""
         left = min(max(0, box.x // self.factor - self.padding), self.width - 1)
         top = min(max(0, box.y // self.factor - self.padding), self.height - 1)

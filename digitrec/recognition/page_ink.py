@@ -30,8 +30,8 @@ class PageInk:
     preview: Picture
 
 
-def find_page_ink(picture: Picture, work_px: int = 1024) -> PageInk:
-    page = GrayPage.of(picture, work_px)
+def find_page_ink(picture: Picture, work_px: int = 1024, weights: Plane | None = None) -> PageInk:
+    page = GrayPage.of(picture, work_px, weights)
     gray, small = page.gray, page.small
     margins = find_margins(gray)
     if margins is not None:
@@ -65,6 +65,10 @@ def find_page_ink(picture: Picture, work_px: int = 1024) -> PageInk:
     unpainted = gray
     rules = find_rules(contrast > levels.at(0.12), height)
     if rules is not None:
+        if weights is None and picture.ndim == 3:
+            weights = _pale_rule_channel(picture, contrast > levels.at(0.5), rules.mask)
+            if weights is not None:
+                return find_page_ink(picture, max(gray.shape), weights)
         written = contrast[(contrast > levels.at(0.5)) & ~rules.mask]
         own = float(np.median(written)) if written.size else levels.ink
         clear = paint_rules(contrast, rules, own)
@@ -77,6 +81,30 @@ def find_page_ink(picture: Picture, work_px: int = 1024) -> PageInk:
     levels = suppress_grid(contrast, levels)
     ink = np.clip((contrast - np.float32(levels.paper)) / np.float32(levels.ink - levels.paper), 0, 1)
     return PageInk(gray, unpainted, np.asarray(ink, np.float32), height, margins, rules, page.preview)
+
+
+def _pale_rule_channel(picture: Picture, inked: Mask, rules: Mask) -> Plane | None:
+    """Return the weights of the channel in which rules are pale against the writing; None if there is none.
+
+    Args:
+        picture: (h, w, 3).
+        inked: ink of the page in another size, (h, w).
+        rules: its rules, (h, w).
+    """
+    written = inked & ~rules
+    printed = inked & rules
+    if not written.any() or not printed.any():
+        return None
+    rows, columns = inked.shape
+    levels = np.asarray(cv2.resize(picture, (columns, rows), interpolation=cv2.INTER_AREA), np.float32)
+    bare = ~(inked | rules)
+    paper = np.median(levels[bare], axis=0)
+    drop = np.stack([paper - np.median(levels[mask], axis=0) for mask in (printed, written)])  # (2, 3)
+    ratios = np.where(drop[1] > 0.3 * np.abs(drop[1]).max(), drop[0] / np.maximum(drop[1], 1e-6), np.inf)
+    best = int(np.argmin(ratios))
+    if ratios[best] > 0.5 or ratios[best] > 0.6 * float(np.median(ratios)):
+        return None
+    return np.eye(3, dtype=np.float32)[best : best + 1]
 
 
 def _local_paper(gray: Plane, height: float) -> Plane:

@@ -49,14 +49,17 @@ class GrayPage:
     """Small picture with the usual gray weights, (h, w)."""
 
     @classmethod
-    def of(cls, picture: Picture, longest_px: int = WORK_PX) -> Self:
-        """Convert a picture, (h, w) or (h, w, 3), to a gray page with no side longer than `longest_px`."""
+    def of(cls, picture: Picture, longest_px: int = WORK_PX, weights: Plane | None = None) -> Self:
+        """Convert a picture, (h, w) or (h, w, 3), to a gray page with no side longer than `longest_px`.
+
+        `weights` are those of the color channels, (1, 3); None: by their contrast.
+        """
         levels = downscale(picture, longest_px).astype(np.float32)
         small = downscale(levels, SMALL_PX)
         seen = np.asarray(cv2.convertScaleAbs(small), np.uint8)
         if picture.ndim == 2:
             return cls(levels, small, seen)
-        weights = _channel_weights(seen)
+        weights = _channel_weights(seen) if weights is None else weights
         gray = np.asarray(cv2.transform(levels, weights), np.float32)
         small_grey = gray if small is levels else np.asarray(cv2.transform(small, weights), np.float32)
         return cls(gray, small_grey, np.asarray(cv2.cvtColor(seen, cv2.COLOR_RGB2GRAY), np.uint8))

@@ -24,7 +24,7 @@ from digitrec.recognition.fast_path import (
     zoom_gray,
 )
 from digitrec.recognition.models import RecognitionModels
-from digitrec.recognition.geometry import from_page_coords, group_rows, to_page_coords
+from digitrec.recognition.geometry import from_page_coords, to_page_coords
 from digitrec.recognition.page import undecoded_page
 from digitrec.recognition.page_path import read_page
 from digitrec.recognition.preprocess import GrayPage, downscale
@@ -234,7 +234,7 @@ def _add_unread(trace: RecognitionTrace) -> RecognitionTrace:
     else:
         unread = find_writing(decoded.gray)
     boxes = tuple(to_page_coords(rect, page, decoded.gray) for rect in unread)
-    return replace(trace, unread=boxes, has_rows=len(group_rows(rects)) > 1)
+    return replace(trace, unread=boxes)
 
 
 def _confidence(page: PageResult) -> float:

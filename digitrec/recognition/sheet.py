@@ -20,10 +20,14 @@ class SheetParams:
     """Width of strokes that are closed before the sheet is searched."""
     darkest: float = 0.45
     """Highest level of the surroundings, as a share of the paper's; a shadow on the paper is lighter."""
+    darkest_around: float = 0.75
+    """The same if the surroundings cover two opposite sides of the picture, which shadows do not."""
     least_sheet: float = 0.15
     """Least area of a sheet, as a share of the picture's."""
     least_room: float = 0.3
     """Side of the largest bare square of a sheet, as a share of the picture's shorter side; strokes are narrower."""
+    rectangle: float = 0.9
+    """Share of the smallest rectangle around a sheet that it covers, from which it need not be bare."""
     least_margin: float = 0.02
     """Least area around the sheet, as a share of the picture's."""
     solidity: float = 0.85
@@ -52,12 +56,13 @@ def find_margins(gray: Plane) -> Mask | None:
     brush = np.ones((round(p.stroke * p.side_px) | 1,) * 2, np.uint8)
     closed = cv2.morphologyEx(small, cv2.MORPH_CLOSE, brush)
     lowest, highest, _, _ = cv2.minMaxLoc(closed)
-    if lowest >= p.darkest * highest:  # as on most pages
+    if lowest >= p.darkest_around * highest:  # as on most pages
         return None
     split, light = cv2.threshold(closed, 0, 1, cv2.THRESH_OTSU)
     if not 0 < cv2.countNonZero(light) < light.size:
         return None
-    if cv2.mean(closed, 1 - light)[0] >= p.darkest * cv2.mean(closed, light)[0]:
+    darkness = cv2.mean(closed, 1 - light)[0] / cv2.mean(closed, light)[0]
+    if darkness >= p.darkest_around:
         return None
     count, labels, stats, _ = cv2.connectedComponentsWithStats(light, connectivity=4)
     largest = 1 + int(np.argmax(stats[1:count, cv2.CC_STAT_AREA]))
@@ -70,12 +75,15 @@ def find_margins(gray: Plane) -> Mask | None:
         return None
     if light.size - covered < p.least_margin * light.size:
         return None
+    (_, size, _) = cv2.minAreaRect(hull)
+    is_rectangle = covered >= p.rectangle * size[0] * size[1]
     room = round(p.least_room * min(small.shape)) | 1
     bare = ((small >= split) & (sheet > 0)).astype(np.uint8)
-    if not cv2.erode(bare, np.ones((room, room), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0).any():
+    if not is_rectangle and not cv2.erode(bare, np.ones((room, room), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0).any():
         return None
     sides = (sheet[0], sheet[-1], sheet[:, 0], sheet[:, -1])
-    if max(1 - float(side.mean()) for side in sides) < p.side_covered:
+    above, below, left, right = (1 - float(side.mean()) >= p.side_covered for side in sides)
+    if not ((above and below) or (left and right) or (darkness < p.darkest and (above or below or left or right))):
         return None
     shrink = 2 * max(1, round(p.edge * max(small.shape))) + 1
     sheet = cv2.erode(sheet, np.ones((shrink, shrink), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=1)

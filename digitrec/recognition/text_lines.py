@@ -22,13 +22,21 @@ class TextLineParams:
     """Slope, height over width, from which the lines of a page slant."""
     most_slant: float = 0.75
     """Largest slope: 37 degrees."""
+    reach: float = 8.0
+    """Largest distance of the neighbours by which the slope is measured."""
     spread: float = 0.12
     """Largest median deviation of the neighbours' slopes from the page's."""
     gap: float = 1.3
-    """Gap that ends a number."""
+    """Gap that ends a number, where the page's own gaps do not tell."""
+    least_gap: float = 0.9
+    """Least gap that ends a number."""
+    most_gap: float = 2.2
+    """Largest gap within a number."""
+    least_step: float = 1.3
+    """Least quotient of the gaps between numbers and those within."""
     ruled: float = 0.7
     """Share of the height of two neighbours along which a rule between them ends a number, 0..1."""
-    comb_pitch: float = 2.5
+    comb_pitch: float = 2.6
     """Largest width of a cell of a comb field."""
     comb_even: float = 0.25
     """Largest deviation of the cells' widths from their median, as a share of it."""
@@ -65,9 +73,10 @@ def find_numbers(classed: ClassedComponents, rules: Rules | None) -> list[TextNu
     height = classed.height
     slope = _page_slope(classed.characters, height)
     lines = _group_lines(classed.characters, height, slope)
+    wide = _wide_gap(lines, height)
     numbers = []
     for line, characters in enumerate(lines, start=1):
-        parts = _split_line(characters, classed.small, height, rules)
+        parts = _split_line(characters, classed, rules, wide)
         numbers += [TextNumber(tuple(part), line, column, slope) for column, part in enumerate(parts, start=1)]
     return numbers
 
@@ -85,7 +94,7 @@ def _page_slope(characters: Sequence[Component], height: float) -> float:
     x = np.array([(character.left + character.right) / 2 for character in characters])
     y = np.array([(character.top + character.bottom) / 2 for character in characters])
     across, down = x[None] - x[:, None], y[None] - y[:, None]
-    is_near = (across > 0.4 * height) & (across < 4 * height) & (np.abs(down) < p.most_slant * across + 0.2 * height)
+    is_near = (across > 0.4 * height) & (across < p.reach * height) & (np.abs(down) < p.most_slant * across + 0.2 * height)
     distance = np.where(is_near, across + np.abs(down), np.inf)
     nearest = distance.argmin(axis=1)
     found = np.flatnonzero(is_near.any(axis=1))
@@ -116,16 +125,33 @@ def _group_lines(characters: Sequence[Component], height: float, slope: float) -
     return sorted(lines, key=lambda line: float(np.mean([_middle(character, slope) for character in line])))
 
 
+def _wide_gap(lines: Sequence[Sequence[Component]], height: float) -> float:
+    """Return the gap from which a number ends, pixels: amid the widest step in the gaps of the page."""
+    p = PARAMS
+    gaps = [right.left - left.right for line in lines for left, right in zip(line, line[1:], strict=False)]
+    ordered = np.sort([p.least_gap / p.least_step, *(gap / height for gap in gaps), p.most_gap * p.least_step])
+    ordered = ordered[(ordered >= p.least_gap / p.least_step) & (ordered <= p.most_gap * p.least_step)]
+    steps = ordered[1:] / ordered[:-1]
+    middles = np.sqrt(ordered[1:] * ordered[:-1])
+    steps = np.where((middles >= p.least_gap) & (middles <= p.most_gap), steps, 0.0)
+    best = int(steps.argmax())
+    if len(gaps) < 2 or steps[best] < p.least_step:
+        return p.gap * height
+    return float(middles[best]) * height
+
+
 def _split_line(
-    characters: list[Component], small: Sequence[Component], height: float, rules: Rules | None
+    characters: list[Component], classed: ClassedComponents, rules: Rules | None, wide: float
 ) -> list[list[Component]]:
-    """Split a line where a wide gap or a rule ends a number; join the cells of a comb field."""
+    """Split a line where a gap wider than `wide` pixels, or a rule, ends a number; join the cells of a comb field."""
+    height, small = classed.height, classed.small
     parts: list[list[Component]] = [[characters[0]]]
     borders: list[float | None] = []
     for left, right in zip(characters, characters[1:], strict=False):
         border = None if rules is None else _rule_between(left, right, rules)
+        border = _frame_border(left, right, classed.background) if border is None else border
         gap = right.left - left.right
-        is_wide = gap > PARAMS.gap * height and not _has_point(left, right, small, height)
+        is_wide = gap > wide and not _has_point(left, right, small, height)
         if border is not None or is_wide:
             parts.append([right])
             borders.append(border)
@@ -159,27 +185,36 @@ def _rule_between(left: Component, right: Component, rules: Rules) -> float | No
     return left.right - 1 + float(np.flatnonzero(window.any(axis=0)).mean())
 
 
+def _frame_border(left: Component, right: Component, frames: Sequence[Component]) -> float | None:
+    """Return the position between the frames of equal size that hold two neighbours; None without such frames."""
+    around = [next((frame for frame in frames if _holds(frame, character)), None) for character in (left, right)]
+    first, second = around
+    if first is None or second is None or first is second:
+        return None
+    is_equal = abs(first.width - second.width) <= PARAMS.comb_even * first.width
+    is_adjoining = second.left - first.right < 0.5 * first.width and abs(first.top - second.top) < 0.5 * first.height
+    return (first.right + second.left) / 2 if is_equal and is_adjoining else None
+
+
+def _holds(frame: Component, character: Component) -> bool:
+    return (
+        frame.left < character.left
+        and character.right < frame.right
+        and frame.top < character.top
+        and character.bottom < frame.bottom
+    )
+
+
 def _join_combs(parts: list[list[Component]], borders: list[float | None], height: float) -> list[list[Component]]:
-    """Join adjoining cells of equal width that hold one character each."""
+    """Join adjoining cells of equal width, if every cell of the line holds one character: a comb field."""
     p = PARAMS
-    joined = [parts[0]]
-    start = 0
-    for index in range(1, len(parts)):
-        cells = [border for border in borders[start:index] if border is not None]
-        widths = np.diff(cells)
-        usual = float(np.median(widths)) if len(widths) else p.comb_pitch * height
-        pitch = (parts[index][0].left + parts[index][0].right - parts[index - 1][-1].left - parts[index - 1][-1].right) / 2
-        is_comb = (
-            borders[index - 1] is not None
-            and len(parts[index]) == 1
-            and len(parts[index - 1]) == 1
-            and pitch <= p.comb_pitch * height
-            and usual <= p.comb_pitch * height
-            and bool(np.all(np.abs(widths - usual) <= p.comb_even * usual))
-        )
-        if is_comb:
-            joined[-1] = [*joined[-1], *parts[index]]
-        else:
-            joined.append(parts[index])
-            start = index
-    return joined
+    known = [border for border in borders if border is not None]
+    if len(parts) < 2 or len(known) < len(borders) or any(len(part) > 1 for part in parts):
+        return parts
+    middles = np.array([(part[0].left + part[0].right) / 2 for part in parts])
+    if np.diff(middles).max() > p.comb_pitch * height:
+        return parts
+    widths = np.diff(known)
+    if len(widths) and np.abs(widths - np.median(widths)).max() > p.comb_even * np.median(widths):
+        return parts
+    return [[part[0] for part in parts]]

@@ -1,6 +1,8 @@
 """Intermediate results of one page, kept for explanations and for training."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from statistics import median
 
 from digitrec.arrays import PageResult, Picture
 from digitrec.recognition.enlarge import EnlargedPage
@@ -41,16 +43,35 @@ class RecognitionTrace:
     """The small page was enlarged, and is restored in the result."""
     unread: tuple[Box, ...] = ()
     """Ink that could be writing and is not part of the answer, in pixels of the page."""
-    has_rows: bool = False
-    """The characters stand in several rows; which of them form one number is unknown."""
+    turns: int = 0
+    """Quarter turns counter-clockwise in which the page was read."""
 
     @property
     def page(self) -> PageResult:
-        """Return the final result, with the reason for unread ink or several rows."""
+        """Return the final result, with the reason for unread ink on the page and on the numbers near it."""
         page = self.initial if self.ensemble is None else self.ensemble.page
-        if self.enlarged is not None:
-            boxes = tuple(self.enlarged.restore(box) for box in page.boxes)
-            page = replace(page, boxes=boxes, width=self.enlarged.width, height=self.enlarged.height)
-        if self.unread and page.reason in {None, Reason.BLANK, Reason.AMBIGUOUS_LAYOUT}:
-            return replace(page, reason=Reason.OTHER_MARKS)
-        return page
+        if self.unread:
+            page = _mark_unread(page, self.unread)
+        if self.turns:
+            page = replace(page, reason=page.reason if page.reason is Reason.BLANK else Reason.TURNED)
+        return page if self.enlarged is None else self.enlarged.restore(page)
+
+
+def _mark_unread(page: PageResult, unread: Sequence[Box]) -> PageResult:
+    """Give a page and its numbers within h of unread ink the reason `other_marks`, unless they have another."""
+    reach = median(box.height for box in page.boxes) if page.boxes else 0.0
+    numbers = tuple(
+        replace(span, reason=span.reason or Reason.OTHER_MARKS)
+        if any(_distance(box, mark) <= reach for box in page.boxes[span.start : span.stop] for mark in unread)
+        else span
+        for span in page.numbers
+    )
+    is_open = page.reason in {None, Reason.BLANK, Reason.AMBIGUOUS_LAYOUT}
+    return replace(page, numbers=numbers, reason=Reason.OTHER_MARKS if is_open else page.reason)
+
+
+def _distance(one: Box, other: Box) -> int:
+    """Return the pixels between two boxes, the larger of across and down; 0 if they overlap."""
+    across = max(one.x, other.x) - min(one.x + one.width, other.x + other.width)
+    down = max(one.y, other.y) - min(one.y + one.height, other.y + other.height)
+    return max(across, down, 0)
