@@ -46,6 +46,8 @@ class CharacterParams:
     """Width of a picture, over its character's height, below which it is a crop of one character."""
     near: float = 0.2
     """Largest distance of a small component above, below or inside a character that belongs to it."""
+    top: float = 0.35
+    """Upper part of a character, as a share of its height, beside which a small component is its bar, not a sign."""
     beside: float = 0.06
     """The same for one beside the character."""
     least_small: float = 0.12
@@ -102,9 +104,11 @@ def class_components(ink: Plane, margins: Mask | None) -> ClassedComponents:
     characters, small, background = [], [], frames
     edge = None if margins is None else _widen(margins, height)
     for component in components:
-        if edge is not None and _is_paper_edge(component, edge, pieces, height):
-            background.append(component)
-        elif component.height > p.high * height or component.width > p.wide * height:
+        if (
+            (edge is not None and _is_paper_edge(component, edge, pieces, height))
+            or component.height > p.high * height
+            or component.width > p.wide * height
+        ):
             background.append(component)
         elif _is_dash(component, height):
             (background if component.width > p.dash * height else small).append(component)
@@ -260,7 +264,8 @@ def _attach_small(
             continue
         character = characters[nearest]
         across = min(character.right, component.right) - max(character.left, component.left)
-        limit = p.near if across > p.one_character * component.width else p.beside
+        is_top = (component.top + component.bottom) / 2 < character.top + p.top * character.height
+        limit = p.near if across > p.one_character * component.width or is_top else p.beside
         both = character.joined(component)
         if distances[nearest] <= limit * height and both.height < p.tallest * max(height, character.height / p.tallest):
             characters[nearest] = both

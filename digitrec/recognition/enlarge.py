@@ -71,9 +71,7 @@ def enlarge(sheet: DecodedPage) -> EnlargedPage | None:
     factor = -(-p.least_px // max(height, width))
     size = (picture.shape[1] * factor, picture.shape[0] * factor)
     large = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC), np.uint8)
-    return EnlargedPage(
-        replace(sheet, picture=large, width=size[0], height=size[1]), factor, padding, width, height
-    )
+    return EnlargedPage(replace(sheet, picture=large, width=size[0], height=size[1]), factor, padding, width, height)
 
 
 def _paper_level(picture: Picture) -> Picture | None:

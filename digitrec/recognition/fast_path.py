@@ -16,7 +16,14 @@ from digitrec.images.decode import MEDIUM_PX, DecodedPage
 from digitrec.recognition import layout
 from digitrec.recognition.classifier import DIGITS
 from digitrec.recognition.ctc import FrameProbs
-from digitrec.recognition.ensemble import EnsembleResult, Prediction, append_no_digit, average, p_one_symbol, p_single_digit
+from digitrec.recognition.ensemble import (
+    EnsembleResult,
+    Prediction,
+    append_no_digit,
+    average,
+    p_one_symbol,
+    p_single_digit,
+)
 from digitrec.recognition.geometry import Rect, crop_rect, from_page_coords, line_rect_around, to_page_coords
 from digitrec.recognition.page import make_page
 from digitrec.recognition.preprocess import Plane, Thumbnail, downscale

@@ -10,7 +10,7 @@ from digitrec.recognition import normalize
 from digitrec.recognition.characters import ClassedComponents
 from digitrec.recognition.classifier import DIGITS, NO_DIGIT, DigitClassifier
 from digitrec.recognition.components import Component
-from digitrec.recognition.ctc import DecodedLine, FrameProbs, Text, decode_ctc, sequence_probabilities
+from digitrec.recognition.ctc import DecodedLine, Text, decode_ctc
 from digitrec.recognition.geometry import Rect
 from digitrec.recognition.layout import even_out_ink
 from digitrec.recognition.page_ink import PageInk
@@ -88,14 +88,20 @@ class ReadNumber:
 
 
 def read_number(
-    number: TextNumber, page: PageInk, classed: ClassedComponents, classifier: DigitClassifier, recognizer: SequenceRecognizer
+    number: TextNumber,
+    page: PageInk,
+    classed: ClassedComponents,
+    classifier: DigitClassifier,
+    recognizer: SequenceRecognizer | None,
 ) -> ReadNumber:
-    """Read a number with both models, and weight what each is good at."""
+    """Read a number with both models, and weight what each is good at; without a recognizer only with the classifier."""
     p = PARAMS
-    reading = read_strip(number, page, recognizer)
     ink = np.stack([crop_character(character, page, classed) for character in number.characters])
     classified = classifier.score(ink)
     rects = tuple(to_rect(character) for character in number.characters)
+    if recognizer is None:
+        return ReadNumber(rects, ink, classified, 1.0)
+    reading = read_strip(number, page, recognizer)
     text = reading.line.text
     if len(text) == len(rects):
         return _combine(rects, ink, classified, reading)

@@ -21,7 +21,6 @@ from digitrec.recognition.text_lines import TextNumber, find_numbers
 from digitrec.recognition.zoom import ZoomResult, zoom
 from digitrec.types import Reason
 
-
 FAST_EXIT_CONFIDENCE = 0.99
 LONE = 0.05
 
@@ -39,25 +38,30 @@ class PageTrace:
 
 
 def read_page(
-    format_name: str, sheet: DecodedPage, picture: Picture, classifier: DigitClassifier, models: RecognitionModels
+    format_name: str,
+    sheet: DecodedPage,
+    picture: Picture,
+    classifier: DigitClassifier,
+    models: RecognitionModels | None,
 ) -> tuple[PageResult, PageTrace]:
-    """Read all numbers of a page."""
+    """Read all numbers of a page; without models only with the classifier."""
     page = find_page_ink(picture)
     classed = class_components(page.ink, page.margins)
     layout = find_numbers(classed, page.rules)
     predictions: tuple[Prediction, ...] = ()
     zoomed = None
     numbers: list[ReadNumber] = []
-    if len(layout) <= 1:
+    if models is not None and len(layout) <= 1:
         single, predictions, zoomed = _read_only(layout, page, classed, classifier, models)
         if single is not None:
             numbers = [single]
             layout = layout or [TextNumber((), 1, 1, 0.0)]
     if not numbers:
-        numbers = [read_number(number, page, classed, classifier, models.recognizer) for number in layout]
+        recognizer = None if models is None else models.recognizer
+        numbers = [read_number(number, page, classed, classifier, recognizer) for number in layout]
         kept = [index for index, read in enumerate(numbers) if not is_mark(read)] or range(len(numbers))
         numbers, layout = [numbers[index] for index in kept], [layout[index] for index in kept]
-        single = _zoom_crop(page, numbers, classifier, models)
+        single = None if models is None else _zoom_crop(page, numbers, classifier, models)
         if single is not None:
             numbers, predictions, zoomed = [single[0]], single[1], single[2]
             layout = [TextNumber((), 1, 1, 0.0)]
@@ -74,7 +78,9 @@ def read_page(
         width=sheet.width,
         height=sheet.height,
         boxes=tuple(rect_to_box(rect, scale, sheet) for read in numbers for rect in read.rects),
-        ink=np.concatenate([np.zeros((0, normalize.SIDE, normalize.SIDE), np.float32), *(read.ink for read in numbers)]),
+        ink=np.concatenate(
+            [np.zeros((0, normalize.SIDE, normalize.SIDE), np.float32), *(read.ink for read in numbers)]
+        ),
         preview=page.preview,
         reason=None if numbers else Reason.BLANK,
         scores=np.concatenate([np.zeros((0, CLASSES), np.float32), *(read.scores for read in numbers)]),
@@ -84,7 +90,11 @@ def read_page(
 
 
 def _read_only(
-    layout: list[TextNumber], page: PageInk, classed: ClassedComponents, classifier: DigitClassifier, models: RecognitionModels
+    layout: list[TextNumber],
+    page: PageInk,
+    classed: ClassedComponents,
+    classifier: DigitClassifier,
+    models: RecognitionModels,
 ) -> tuple[ReadNumber | None, tuple[Prediction, ...], ZoomResult | None]:
     """Read the only character of a page; None if the page holds a number of several."""
     if not layout:

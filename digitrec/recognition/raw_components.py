@@ -78,6 +78,17 @@ class ComponentTable:
         """The longer side of each box, (n,)."""
         return np.maximum(self.widths, self.heights)
 
+    def peaks(self, values: Plane) -> FloatArray:
+        """Return the largest value in the pixels of each component, (n,).
+
+        Args:
+            values: (h, w), at least 0.0 in the components.
+        """
+        found = self.labels >= 0
+        largest = np.zeros(len(self.areas))
+        np.maximum.at(largest, self.labels[found], values[found])
+        return largest
+
     def share_in(self, box: tuple[float, float, float, float]) -> FloatArray:
         """Measure the share of each component's box inside this box, (n,)."""
         left, top, right, bottom = box

@@ -9,12 +9,10 @@ from statistics import median
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from digitrec.recognition.components import ConnectedComponents, label_components
-from digitrec.recognition.preprocess import Plane, quantiles
+from digitrec.recognition.preprocess import Mask, Plane, quantiles
+from digitrec.recognition.rules import find_rules
 
-Mask = NDArray[np.bool_]
 PixelBox = tuple[int, int, int, int]
 """Left, top, right, bottom; half open."""
 
@@ -55,31 +53,6 @@ class RawInkParams:
     """Least contrast of ink where no character was read, 0..1."""
     blank_rules: float = 0.1
     """Least h in the search for rules where no character was read, as a share of the page's shorter side."""
-    rule_run: float = 1.15
-    """Least length of a straight, thin run that could be a rule, in h; longer than any character."""
-    rule_length: float = 2.5
-    """Length from which such a run is a rule wherever it stands, in h."""
-    rule_hangs: float = 1.8
-    """Length from which a run is a rule if one end is at the edge of the picture or at a longer rule, in h.
-
-    With both ends there, any length will do.
-    """
-    rule_end: float = 0.12
-    """Largest gap between the end of a run and the rule it ends at, in h."""
-    rule_width: float = 0.4
-    """Largest thickness of a rule, in h."""
-    short_width: float = 0.12
-    """Largest thickness of a rule that is shorter than `rule_run`, in h."""
-    unbroken: float = 0.97
-    """Least share of ink along an unbroken run, 0..1; with less it is dashed, or a minus and the digits after it."""
-    dashed_length: float = 5.0
-    """Length from which a dashed run is a rule, in h."""
-    broken: float = 0.75
-    """Least share of ink along a dashed run that is a rule because it comes from an edge of the picture, 0..1."""
-    fewest_dashes: int = 6
-    """Rules are searched for on pages with at least this many components, however short these are."""
-    rule_gap: float = 0.2
-    """Largest gap between the dashes of one rule, in h."""
 
 
 PARAMS = RawInkParams()
@@ -162,7 +135,7 @@ def find_raw_ink(contrast: Contrast, height: float) -> RawInk:
     strong = max(p.strong * own, min(p.most_strong * own, level + p.strong_noise * noise), p.least)
     faint = min(strong, max(p.faint * own, level + p.faint_noise * noise, p.least))
     is_faint = contrast.values > faint
-    rules = find_rules(is_faint, height)
+    rules = _rule_mask(is_faint, height)
     return RawInk(contrast.paper, contrast.values > strong, is_faint, rules, strong, contrast.is_light)
 
 
@@ -183,7 +156,7 @@ def find_any_ink(gray: Plane, height: float, *, is_light: bool) -> RawInk:
     strong = max(PARAMS.blank_least, level + PARAMS.blank_noise * noise)
     faint = min(strong, max(PARAMS.least, level + PARAMS.faint_noise * noise))
     is_faint = contrast > faint
-    rules = find_rules(is_faint, max(height, PARAMS.blank_rules * min(gray.shape)), are_held=True)
+    rules = _rule_mask(is_faint, max(height, PARAMS.blank_rules * min(gray.shape)), are_held=True)
     rules = cv2.dilate(rules.view(np.uint8), np.ones((3, 3), np.uint8)) > 0
     return RawInk(paper, contrast > strong, is_faint, rules, strong, is_light)
 
@@ -209,90 +182,6 @@ def _level_and_noise(contrast: Plane) -> tuple[float, float]:
     return level, _DEVIATION * deviation
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Runs:
-    """Straight, thin runs of ink along one direction."""
-
-    pieces: ConnectedComponents
-    lengths: NDArray[np.intp]
-    """(n + 1,), pixels; of number 0 nothing."""
-    is_thin: Mask
-    """(n + 1,)."""
-
-    def mask_of(self, chosen: Mask) -> Mask:
-        """Mark the pixels of some runs, chosen by a mask, (n + 1,)."""
-        mask = np.zeros(self.pieces.labels.shape, np.bool_)
-        if chosen.any():
-            mask.ravel()[self.pieces.pixel_indices] = chosen[self.pieces.pixel_labels]
-        return mask
-
-
-def find_rules(faint: Mask, height: float, *, are_held: bool = False) -> Mask:
-    """Mark the pixels of rules, frame lines and table lines, upright or level, slanting by up to about 6 degrees.
-
-    Args:
-        faint: ink, (h, w).
-        height: h, pixels.
-        are_held: a rule that stands alone is none: it could be a 1.
-    """
-    p = PARAMS
-    rules = np.zeros(faint.shape, np.bool_)
-    if not _has_long(faint, p.rule_run * height):
-        return rules
-    runs = [_runs(faint, height), _runs(faint.T, height)]  # of columns, then of rows (transposed)
-    is_long = [direction.is_thin & (direction.lengths >= p.rule_length * height) for direction in runs]
-    long = [direction.mask_of(is_rule) for is_rule, direction in zip(is_long, runs, strict=True)]
-    if not are_held:
-        rules |= long[0]
-        rules |= long[1].T
-    reach = 2 * max(2, round(p.rule_end * height)) + 1
-    for direction, is_rule, others in zip(runs, is_long, (long[1].T, long[0].T), strict=True):
-        candidates = np.flatnonzero(direction.is_thin if are_held else direction.is_thin & ~is_rule)
-        if not candidates.size:
-            continue
-        labels, boxes = direction.pieces.labels, direction.pieces.boxes
-        near = cv2.dilate(others.view(np.uint8), np.ones((reach, reach), np.uint8)) > 0
-        accepted = np.zeros(len(boxes), np.bool_)
-        for number in candidates:
-            left, top, right, bottom = boxes[number]
-            part = near[top:bottom, left:right] & (labels[top:bottom, left:right] == number)
-            end = max(1, (bottom - top) // 4)
-            begins = bool(part[:end].any()) or top <= 1
-            ends = bool(part[-end:].any()) or bottom >= labels.shape[0] - 1
-            is_held = (begins or ends) and direction.lengths[number] >= p.rule_hangs * height
-            accepted[number] = (begins and ends) or is_held
-        held = direction.mask_of(accepted)
-        rules |= held if direction is runs[0] else held.T
-    return rules
-
-
-def _has_long(ink: Mask, length: float) -> bool:
-    """Tell whether some component is so long, or there are enough short ones for a dashed line."""
-    count, labels = cv2.connectedComponents(ink.view(np.uint8), connectivity=8)
-    if count > PARAMS.fewest_dashes:
-        return True
-    boxes = [cv2.boundingRect((labels == number).view(np.uint8)) for number in range(1, count)]
-    return any(max(wide, high) >= length for _, _, wide, high in boxes)
-
-
-def _runs(ink: Mask, height: float) -> _Runs:
-    """Find the runs of ink along columns, with gaps closed."""
-    p, rows = PARAMS, ink.shape[0]
-    run = min(max(4, round(p.rule_run * height)), max(4, rows - 2))
-    gap = max(2, round(p.rule_gap * height)) + 1
-    spots = np.ascontiguousarray(ink).view(np.uint8)
-    wide = cv2.dilate(spots, np.ones((1, 3), np.uint8))  # a slant moves over by a pixel now and then
-    closed = cv2.morphologyEx(wide, cv2.MORPH_CLOSE, np.ones((gap, 1), np.uint8))
-    line = cv2.morphologyEx(closed, cv2.MORPH_OPEN, np.ones((run, 1), np.uint8)) > 0
-    pieces = label_components(line)
-    lengths = pieces.boxes[:, 3] - pieces.boxes[:, 1]
-    thick = pieces.areas / np.maximum(lengths, 1)  # two pixels of it are the dilation's
-    most = np.where(lengths >= p.rule_run * height, p.rule_width * height, p.short_width * height) + 2
-    is_thin = (lengths > 0) & (thick < most)
-    inked = np.bincount(pieces.pixel_labels, weights=wide.ravel()[pieces.pixel_indices], minlength=len(lengths))
-    at_edge = (pieces.boxes[:, 1] <= 1) | (pieces.boxes[:, 3] >= rows - 1)
-    areas = np.maximum(pieces.areas, 1)
-    is_rule = (inked > p.unbroken * areas) | (at_edge & (inked > p.broken * areas))
-    is_thin &= is_rule | (lengths >= p.dashed_length * height)
-    is_thin[0] = False
-    return _Runs(pieces, lengths, is_thin)
+def _rule_mask(faint: Mask, height: float, *, are_held: bool = False) -> Mask:
+    rules = find_rules(faint, height, are_held=are_held)
+    return np.zeros(faint.shape, np.bool_) if rules is None else rules.mask

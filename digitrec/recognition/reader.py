@@ -14,7 +14,7 @@ from digitrec.images.decode import MEDIUM_PX, DecodedPage
 from digitrec.recognition.blank import find_writing
 from digitrec.recognition.classifier import NO_DIGIT, DigitClassifier
 from digitrec.recognition.enlarge import enlarge
-from digitrec.recognition.ensemble import ENSEMBLE_EXIT_CONFIDENCE, p_single_digit
+from digitrec.recognition.ensemble import ENSEMBLE_EXIT_CONFIDENCE
 from digitrec.recognition.fast_path import (
     FastPathResult,
     confirm_fast_path,
@@ -23,15 +23,14 @@ from digitrec.recognition.fast_path import (
     run_fast_path,
     zoom_gray,
 )
-from digitrec.recognition.models import RecognitionModels
 from digitrec.recognition.geometry import from_page_coords, to_page_coords
+from digitrec.recognition.models import RecognitionModels
 from digitrec.recognition.page import undecoded_page
 from digitrec.recognition.page_path import read_page
-from digitrec.recognition.preprocess import GrayPage, downscale
 from digitrec.recognition.trace import PreprocessedPage, RecognitionTrace
-from digitrec.recognition.unread import find_unread, is_clear_of_edges
-from digitrec.recognition.zoom import ZoomResult, zoom
-from digitrec.types import Limits, Reason
+from digitrec.recognition.unread import find_unread
+from digitrec.recognition.zoom import zoom
+from digitrec.types import Limits
 
 _FAST_EXIT_CONFIDENCE = 0.99
 """Early exit: a page with one isolated character and at least this confidence needs no other model, and no more
@@ -160,7 +159,6 @@ class PageReader:
         picture = sheet.full_detail()
         if isinstance(picture, RejectedImage):
             return RecognitionTrace(undecoded_page(format_name, sheet, picture))
-        assert self.models is not None
         page, trace = read_page(format_name, sheet, picture, self.classifier, self.models)
         decoded = PreprocessedPage(picture, trace.ink.unpainted, trace.ink.ink)
         return _add_unread(RecognitionTrace(page, decoded, page_path=trace))

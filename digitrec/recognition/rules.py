@@ -173,7 +173,11 @@ def paint_rules(ink: Plane, rules: Rules, own: float) -> Plane:
             (np.ascontiguousarray(part.T) if turn else part) for part in (ink, bare, _widened(mask, across=turn), mask)
         )
         thick = int(_thickness(on)) + 4
-        bridges = (np.ones((thick, 1), np.uint8), np.eye(thick, dtype=np.uint8), np.eye(thick, dtype=np.uint8)[::-1].copy())
+        bridges = (
+            np.ones((thick, 1), np.uint8),
+            np.eye(thick, dtype=np.uint8),
+            np.eye(thick, dtype=np.uint8)[::-1].copy(),
+        )
         mended = np.maximum.reduce([cv2.morphologyEx(hidden, cv2.MORPH_CLOSE, bridge) for bridge in bridges])
         darkest = np.where(core, plane, 0).max(axis=0)
         level = float(np.median(darkest[darkest > 0]))

@@ -79,7 +79,10 @@ def find_margins(gray: Plane) -> Mask | None:
     is_rectangle = covered >= p.rectangle * size[0] * size[1]
     room = round(p.least_room * min(small.shape)) | 1
     bare = ((small >= split) & (sheet > 0)).astype(np.uint8)
-    if not is_rectangle and not cv2.erode(bare, np.ones((room, room), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0).any():
+    if (
+        not is_rectangle
+        and not cv2.erode(bare, np.ones((room, room), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0).any()
+    ):
         return None
     sides = (sheet[0], sheet[-1], sheet[:, 0], sheet[:, -1])
     above, below, left, right = (1 - float(side.mean()) >= p.side_covered for side in sides)

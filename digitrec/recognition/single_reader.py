@@ -4,12 +4,10 @@ Models seldom make the same error, so their scores are averaged: the classifier'
 as the segmenter cropped it, and the sequence recognizer's on the strip around either crop.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from digitrec.recognition import normalize
-from digitrec.recognition.characters import ClassedComponents
 from digitrec.recognition.classifier import DIGITS, DigitClassifier
 from digitrec.recognition.ensemble import (
     ENSEMBLE_EXIT_CONFIDENCE,
@@ -23,7 +21,6 @@ from digitrec.recognition.geometry import Rect, crop_rect, line_rect_around
 from digitrec.recognition.models import RecognitionModels
 from digitrec.recognition.number_reader import LineReading, ReadNumber
 from digitrec.recognition.page_ink import PageInk
-from digitrec.recognition.preprocess import Plane
 from digitrec.recognition.zoom import ZoomResult, zoom
 
 

@@ -94,7 +94,9 @@ def _page_slope(characters: Sequence[Component], height: float) -> float:
     x = np.array([(character.left + character.right) / 2 for character in characters])
     y = np.array([(character.top + character.bottom) / 2 for character in characters])
     across, down = x[None] - x[:, None], y[None] - y[:, None]
-    is_near = (across > 0.4 * height) & (across < p.reach * height) & (np.abs(down) < p.most_slant * across + 0.2 * height)
+    is_near = (
+        (across > 0.4 * height) & (across < p.reach * height) & (np.abs(down) < p.most_slant * across + 0.2 * height)
+    )
     distance = np.where(is_near, across + np.abs(down), np.inf)
     nearest = distance.argmin(axis=1)
     found = np.flatnonzero(is_near.any(axis=1))

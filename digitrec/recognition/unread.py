@@ -47,6 +47,8 @@ class UnreadParams:
     """Length of the longer side from which a component could be writing, in h."""
     least_dot: float = 0.06
     """Length of the shorter side from which a component could be a point, comma or colon, in h."""
+    dot_contrast: float = 0.65
+    """Least contrast of a point's darkest pixel among several characters, as a share of the characters' own."""
     dot_reach: float = 1.0
     """Largest distance of a point from a character of its text line, in h."""
     loose: float = 0.8
@@ -155,7 +157,8 @@ def _compare_with_ink(
         return unread, spans
     may_be = ~read & ~_is_cut_off(parts, full, raw, high, scale)
     parts = parts.joined(may_be)
-    could_be = _is_large(parts, boxes, high) & ~_is_printed(parts, raw.strong.shape, high)
+    is_dark = parts.peaks(contrast.values) >= p.dot_contrast * contrast.own if len(boxes) > 1 else parts.areas > 0
+    could_be = _is_large(parts, boxes, high, is_dark) & ~_is_printed(parts, raw.strong.shape, high)
     if not could_be.any():
         return unread, spans
     paper = median(quantiles(raw.paper[top:bottom, left:right], 0.5)[0] for left, top, right, bottom in boxes)
@@ -200,11 +203,11 @@ def _is_lone(contrast: Contrast, box: PixelBox, height: float) -> bool:
     return bool(outside <= PARAMS.outside * height)
 
 
-def _is_large(parts: ComponentTable, boxes: Sequence[PixelBox], height: float) -> Mask:
+def _is_large(parts: ComponentTable, boxes: Sequence[PixelBox], height: float, is_dark: Mask) -> Mask:
     """Tell which components are large enough for writing, or for a point or comma where they stand, (n,)."""
     p = PARAMS
     is_large: Mask = (parts.heights >= p.least_height * height) | (parts.longest >= p.least_length * height)
-    is_dot = np.minimum(parts.widths, parts.heights) >= max(2.0, p.least_dot * height)
+    is_dot = is_dark & (np.minimum(parts.widths, parts.heights) >= max(2.0, p.least_dot * height))
     middle = (parts.top + parts.bottom) / 2
     for left, top, right, bottom in boxes:
         is_in_line = (middle > top - 0.1 * height) & (middle < bottom + 0.3 * height)
