@@ -18,11 +18,12 @@ from digitrec.reports.batch import BatchFacts, DeferredFacts, ReviewVerdict, Row
 from digitrec.review import queries
 from digitrec.settings import Settings
 from digitrec.storage.claims import FileOutcome
+from digitrec.storage.corrected_rows import apply_correction
 from digitrec.storage.corrected_tables import CORRECTED_FOLDER
-from digitrec.storage.corrections import find_audited_rows, read_latest
+from digitrec.storage.corrections import Correction, find_audited_rows, read_latest, read_number_corrections
 from digitrec.storage.ledger import Ledger
 from digitrec.text import format_utc
-from digitrec.types import PageStatus, Reason, TableRow
+from digitrec.types import Number, NumberCounts, PageStatus, Reason, TableRow
 
 
 def report_batch(settings: Settings, ledger: Ledger, batch_id: str) -> None:
@@ -106,6 +107,7 @@ def load_batch_facts(settings: Settings, ledger: Ledger, batch_id: str) -> Batch
         opened_at=batch.opened_at,
         processed_at=output_format.processed_at,
         files=count,
+        numbers=ledger.count_numbers(batch_id) if ledger.has_table("numbers") else NumberCounts(),
         threshold=output_format.thresholds.digit if output_format.thresholds else None,
         max_error=output_format.max_error,
         csv=table if isinstance(table, str) else f"../../{settings.outbox.name}/{table.name}",
@@ -123,14 +125,31 @@ def load_batch_facts(settings: Settings, ledger: Ledger, batch_id: str) -> Batch
 
 
 def _load_facts_with_previews(settings: Settings, ledger: Ledger, batch_id: str) -> BatchFacts:
-    """Read the facts of a batch; draw previews that the page shows and the ledger lacks from the originals."""
+    """Read the facts of a batch, with the numbers and previews of listed rows; draw previews that the ledger lacks."""
     facts = load_batch_facts(settings, ledger, batch_id)
-    numbers = batch_report.select_pictured_rows(facts.rows)
+    listed = batch_report.select_pictured_rows(facts.rows)
+    corrections = read_latest(ledger, batch_id)
     rows = [
-        replace(row, preview_png=_load_preview(settings, ledger, batch_id, row)) if row.row in numbers else row
+        replace(
+            row,
+            preview_png=_load_preview(settings, ledger, batch_id, row),
+            numbers=_load_numbers(ledger, batch_id, row, corrections.get((batch_id, row.row))),
+        )
+        if row.row in listed
+        else row
         for row in facts.rows
     ]
     return replace(facts, rows=rows)
+
+
+def _load_numbers(ledger: Ledger, batch_id: str, row: RowFacts, correction: Correction | None) -> tuple[Number, ...]:
+    """Return the numbers of a page that has several, with corrections applied."""
+    found = ledger.row(batch_id, row.row) if " " in row.text else None
+    if found is None:
+        return ()
+    of_numbers = read_number_corrections(ledger, batch_id, row.row)
+    corrected = apply_correction(found, correction, {number: entry for (_, number), entry in of_numbers.items()})
+    return corrected.reading.numbers
 
 
 def _load_preview(settings: Settings, ledger: Ledger, batch_id: str, row: RowFacts) -> bytes | None:
@@ -173,4 +192,6 @@ def _to_row_facts(row: TableRow, preview: bytes | None, review: ReviewVerdict | 
         preview_png=preview,
         duplicate_of=row.duplicate_of,
         review=review,
+        width=reading.width,
+        height=reading.height,
     )

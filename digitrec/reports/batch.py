@@ -13,7 +13,7 @@ from digitrec.reports.statistics import Proportion, clopper_pearson, wilson
 from digitrec.storage.claims import OutcomeCounts
 from digitrec.storage.corrections import Verdict
 from digitrec.text import is_comparable_label, matches_label
-from digitrec.types import PageStatus, Reason
+from digitrec.types import Number, NumberCounts, PageStatus, Reason
 
 Json: TypeAlias = dict[str, Any]
 """JSON object without NaN."""
@@ -30,9 +30,9 @@ class ReviewVerdict:
     """Current judgement of a reviewer about a page."""
 
     verdict: Verdict
-    """Confirmed, corrected or unsure."""
+    """Confirmed, corrected, unsure or illegible."""
     text: str
-    """Digits; `none` if there is no digit; empty if unsure."""
+    """The true text; `none` if there is no digit; empty if unsure or illegible."""
     reviewer: str
     reviewed_at: str
     """ISO 8601 UTC."""
@@ -73,6 +73,11 @@ class RowFacts:
     """`<batch_id>/<row>` of the earliest page with the same bytes; empty if this is the first."""
     review: ReviewVerdict | None = None
     """Judgement of a reviewer; None without one."""
+    width: int | None = None
+    """Of the page, in pixels; None if it could not be read."""
+    height: int | None = None
+    numbers: Sequence[Number] = ()
+    """Numbers of a page that has several, with corrections applied; needed for the same rows as `preview_png`."""
 
     @property
     def is_open(self) -> bool:
@@ -112,6 +117,8 @@ class BatchFacts:
     deferred: Sequence[DeferredFacts] = ()
     corrected_csv: str = ""
     """Path of the corrected CSV, relative to the folder of the report; empty if there is none."""
+    numbers: NumberCounts = NumberCounts()
+    """Numbers of all pages, before corrections."""
 
 
 def is_correct(row: RowFacts) -> bool:
@@ -179,6 +186,7 @@ def summarize_batch(facts: BatchFacts) -> Json:
         "csv": facts.csv,
         "files": {"claimed": facts.files.claimed, **facts.files.to_json()},
         "pages": {"total": len(facts.rows), **{status.value: pages[status] for status in _STATUSES}},
+        "numbers": facts.numbers.to_json(),
         "duplicates": sum(row.duplicate_of != "" for row in facts.rows),
         "digits": _digits_accepted(facts.rows),
         "confidence": _confidence_bins(facts.rows),
@@ -258,7 +266,8 @@ def summarize_review(
         "confirmed": verdicts[Verdict.CONFIRMED],
         "corrected": verdicts[Verdict.CORRECTED],
         "unsure": verdicts[Verdict.UNSURE],
-        "open": in_review - review_errors.total,
+        "illegible": verdicts[Verdict.ILLEGIBLE],
+        "open": in_review - sum(status is PageStatus.REVIEW and review.verdict.is_settled for status, review in judged),
         "held_back": review_errors.to_json(),
         "accepted_corrected": sum(status is PageStatus.ACCEPTED and review.is_wrong for status, review in judged),
         "audit": audit_errors.to_json() if audit_errors.total else None,
@@ -267,18 +276,18 @@ def summarize_review(
 
 
 def review_error_rate(judged: Sequence[ReviewedPage]) -> Proportion:
-    """Return the share of wrong answers among the resolved pages in review, with Wilson's 95 % interval."""
-    resolved = [review for status, review in judged if status is PageStatus.REVIEW and review.verdict.is_settled]
+    """Return the share of wrong answers among the pages in review whose text is known, with Wilson's 95 % interval."""
+    resolved = [review for status, review in judged if status is PageStatus.REVIEW and review.verdict.has_text]
     return wilson(sum(review.is_wrong for review in resolved), len(resolved))
 
 
 def audit_error_rate(judged: Sequence[ReviewedPage]) -> Proportion:
-    """Return the share of wrong answers among the resolved pages of an audit, with the exact 95 % interval.
+    """Return the share of wrong answers among the audited pages whose text is known, with the exact 95 % interval.
 
     Pages corrected outside an audit are left out: they were selected because they looked wrong.
     """
     drawn = [
-        said for status, said in judged if status is PageStatus.ACCEPTED and said.is_audit and said.verdict.is_settled
+        said for status, said in judged if status is PageStatus.ACCEPTED and said.is_audit and said.verdict.has_text
     ]
     wrong = sum(said.is_wrong for said in drawn)
     return clopper_pearson(wrong, len(drawn))
