@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from digitrec.app import models
+from digitrec.reports.reliability import COVERAGE_ERROR_RATES
 from digitrec.reports.statistics import Proportion
 from digitrec.settings import Settings
 
@@ -26,7 +27,9 @@ def main() -> None:
     options = parser.parse_args()
     if options.real is None:
         print("No --real DIR: measured on array sets and on drawn scans only.\n")
-    print(f"{'set':22} {'right':>8} {'95 %':>17} {'accepted':>9} {'of these wrong':>15}")
+    coverages = " ".join(f"{f'at {100 * rate:g} %':>9}" for rate in COVERAGE_ERROR_RATES)
+    print(f"{'':78} could be accepted")
+    print(f"{'set':22} {'right':>8} {'95 %':>17} {'accepted':>9} {'of these wrong':>18} {coverages}")
     results = []
     with tempfile.TemporaryDirectory(prefix="digitrec-") as folder:
         settings = Settings.load(Path(folder), {"model": options.model})
@@ -53,7 +56,8 @@ def _format_row(result: models.EvaluationResult) -> str:
     interval = f"{100 * result.accuracy.low:.2f} to {100 * result.accuracy.high:.2f}"
     return (
         f"{result.data:22} {_format_percent(result.accuracy):>8} {interval:>17} {_format_percent(result.accepted):>9} "
-        f"{_format_percent(result.accepted_wrong):>8} ({result.accepted_wrong.hits})"
+        f"{f'{_format_percent(result.accepted_wrong)} ({result.accepted_wrong.hits})':>18} "
+        f"{' '.join(f'{_format_percent(share):>9}' for share in result.coverage.values())}"
     )
 
 

@@ -9,13 +9,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import cv2
 import numpy as np
 
 import digitrec
 from digitrec import text
 from digitrec.app import composition, predict
-from digitrec.errors import TRAINING_PACKAGES, DataError, ModelError, UsageError, require_packages
+from digitrec.errors import TRAINING_PACKAGES, ModelError, UsageError, require_packages
 from digitrec.models.card import ModelCard
 from digitrec.models.package import KERAS, ModelPackage
 from digitrec.pipeline import read_files
@@ -28,14 +27,16 @@ from digitrec.reports.dataset_report import DatasetFacts, DatasetSplit, write_da
 from digitrec.reports.evaluation import evaluate_scores
 from digitrec.reports.evaluation_report import EvaluationFacts, write_evaluation, write_page_evaluation
 from digitrec.reports.page_evaluation import evaluate_pages
+from digitrec.reports.reliability import measure_coverage
 from digitrec.reports.statistics import Proportion
 from digitrec.settings import Settings
 from digitrec.text import format_utc
+from digitrec.training.calibrate import judge_digits, judge_pages
 from digitrec.training.classifier import TrainingState
 from digitrec.training.compare import McNemarResult, compare_classifiers, compare_page_readers
 from digitrec.training.datasets import registry
 from digitrec.training.datasets.dataset import Dataset
-from digitrec.training.datasets.image_folder import LabelledPicture
+from digitrec.training.datasets.image_folder import LabelledPicture, write_pictures
 from digitrec.training.pipeline_examples import Examples
 from digitrec.training.synthetic import samples
 
@@ -60,6 +61,8 @@ class EvaluationResult:
     left_out: int
     """Pages left out because no answer can equal their label, such as a word."""
     report: Path
+    coverage: Mapping[float, Proportion]
+    """Share of pages that could be accepted, by the observed error rate of the accepted ones."""
     problem: str = ""
     """Why pages need review whatever their confidence; "" if none does."""
 
@@ -72,6 +75,7 @@ class EvaluationResult:
             "source": self.source,
             **shares,
             "labels_left_out": self.left_out,
+            "coverage": {f"{rate:g}": share.to_json() for rate, share in self.coverage.items()},
             "report": str(self.report),
         }
 
@@ -170,7 +174,7 @@ def evaluate(
     if not as_files:
         return _evaluate_arrays(settings, package, reader.classifier, dataset)
     with TemporaryDirectory(prefix="digitrec-") as folder:
-        name, written = f"{dataset.name}-as-files", _write_pictures(dataset, Path(folder))
+        name, written = f"{dataset.name}-as-files", write_pictures(dataset.evaluation, Path(folder))
         files = _FileSet(name, dataset.source, dataset.digest, written)
         return _evaluate_files(settings, package, reader, files, progress)
 
@@ -253,7 +257,8 @@ def _evaluate_arrays(
 ) -> EvaluationResult:
     split, history = dataset.evaluation, package.card.history
     threshold, problem = package.thresholds(settings.max_error).digit, package.describe_limit(settings.max_error)
-    evaluation = evaluate_scores(split.digits, classifier.score(split.ink), threshold)
+    scores = classifier.score(split.ink)
+    evaluation = evaluate_scores(split.digits, scores, threshold)
     curves = {
         "loss": [epoch.loss for epoch in history],
         "accuracy": [epoch.accuracy for epoch in history],
@@ -265,7 +270,8 @@ def _evaluate_arrays(
     page = write_evaluation(folder, facts, evaluation, split.pictures, curves if history else None)
     batch_report.write_index(settings.reports)
     shares = (evaluation.accuracy, evaluation.accepted, evaluation.accepted_wrong, evaluation.accuracy)
-    return EvaluationResult(package.card.id, dataset.name, dataset.source, *shares, 0, page, problem)
+    coverage = measure_coverage(*judge_digits(scores, split.digits))
+    return EvaluationResult(package.card.id, dataset.name, dataset.source, *shares, 0, page, coverage, problem)
 
 
 def _evaluate_files(
@@ -277,7 +283,9 @@ def _evaluate_files(
 ) -> EvaluationResult:
     thresholds, problem = package.thresholds(settings.max_error), package.describe_limit(settings.max_error)
     rows: list[RowFacts] = []
+    judged: list[tuple[float, bool]] = []
     for picture, result in predict.read_labelled(settings, reader, files.pictures, progress):
+        judged += zip(*judge_pages([(result, picture.label)]), strict=True)
         for reading in read_files.decide_readings([result], thresholds)[0]:
             row = RowFacts(
                 row=len(rows) + 1,
@@ -295,11 +303,15 @@ def _evaluate_files(
             )
             rows.append(row)
     evaluation = evaluate_pages(rows, thresholds)
+    coverage = measure_coverage(
+        np.array([value for value, _ in judged]), np.array([right for _, right in judged], bool)
+    )
     facts = _facts(settings, package, files.name, files.source, files.digest)
     page = write_page_evaluation(_report_dir(settings, facts), facts, evaluation)
     batch_report.write_index(settings.reports)
     shares = (evaluation.accuracy, evaluation.accepted, evaluation.accepted_wrong, evaluation.exact)
-    return EvaluationResult(package.card.id, files.name, files.source, *shares, evaluation.left_out, page, problem)
+    left_out = evaluation.left_out
+    return EvaluationResult(package.card.id, files.name, files.source, *shares, left_out, page, coverage, problem)
 
 
 def _load_classifier(package: ModelPackage, *, keras: bool) -> DigitClassifier:
@@ -310,20 +322,6 @@ def _load_classifier(package: ModelPackage, *, keras: bool) -> DigitClassifier:
     from digitrec.recognition.classifier_keras import KerasDigitClassifier
 
     return KerasDigitClassifier.load(package)
-
-
-def _write_pictures(dataset: Dataset, folder: Path) -> list[LabelledPicture]:
-    """Write the evaluation split as PNG files, dark on light."""
-    split = dataset.evaluation
-    pictures = []
-    for number, (picture, digit) in enumerate(zip(split.pictures, split.digits, strict=True)):
-        path = folder / f"{number:05}.png"
-        is_encoded, png = cv2.imencode(".png", np.asarray(255 - picture, np.uint8))
-        if not is_encoded:
-            raise DataError(f"a picture of shape {picture.shape} cannot be written as PNG")
-        path.write_bytes(png.tobytes())
-        pictures.append(LabelledPicture(path, str(digit)))
-    return pictures
 
 
 def _facts(settings: Settings, package: ModelPackage, name: str, source: str, digest: str) -> EvaluationFacts:

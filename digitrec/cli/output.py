@@ -117,7 +117,7 @@ def format_evaluation(evaluation: "EvaluationResult") -> Iterator[str]:
     """Yield the lines of an evaluation."""
     yield f"{evaluation.model_id} on {evaluation.data} ({evaluation.source})"
     if evaluation.problem:
-        yield f"  nothing would be accepted: {evaluation.problem}"
+        yield f"  {evaluation.problem}"
     yield f"  accuracy {format_proportion(evaluation.accuracy)}"
     if evaluation.exact != evaluation.accuracy:
         yield f"  exactly as labelled {format_proportion(evaluation.exact)}"
@@ -125,6 +125,8 @@ def format_evaluation(evaluation: "EvaluationResult") -> Iterator[str]:
         yield f"  left out {pluralize(evaluation.left_out, 'page')} whose label is no number"
     accepted, wrong = format_proportion(evaluation.accepted), format_proportion(evaluation.accepted_wrong)
     yield f"  accepted {accepted}, of these wrong {wrong}"
+    for rate, share in evaluation.coverage.items():
+        yield f"  could be accepted with at most {100 * rate:g} % wrong {format_proportion(share)}"
     yield escape_message(f"  report   {evaluation.report}")
 
 

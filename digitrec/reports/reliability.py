@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from digitrec.reports.statistics import wilson
+from digitrec.reports.statistics import Proportion, wilson
 
 BINS = 15
 """Number of equal bins over 0..1, as usual for the expected calibration error."""
@@ -28,6 +28,10 @@ class ReliabilityBin:
     accuracy_low: float = 0.0
     """Wilson's 95 % interval of the accuracy."""
     accuracy_high: float = 1.0
+
+
+COVERAGE_ERROR_RATES = (0.005, 0.002)
+"""Error rates at which an evaluation reports the share that could be accepted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +106,32 @@ def risk_coverage_curve(
     n = len(order)
     picked = np.unique(np.linspace(1, n, min(n, CURVE_POINTS)).round().astype(int))
     return tuple(_risk_point(k, int(wrong[k - 1]), float(confidence[order[k - 1]]), total or n) for k in picked)
+
+
+def coverage_within(confidence: NDArray[np.floating], right: NDArray[np.bool_], max_error: float) -> Proportion:
+    """Return the largest share of answers that could be accepted with at most this observed error rate.
+
+    Args:
+        confidence: (n,), threshold up to which each answer is accepted; below 0: never.
+        right: (n,), whether each answer is correct.
+        max_error: error rate of the accepted answers, 0..1.
+
+    >>> coverage_within(np.array([0.9, 0.8, 0.7, -1.0]), np.array([True, True, False, True]), 0.1).hits
+    2
+    """
+    order = np.argsort(-confidence, kind="stable")
+    ranked = confidence[order]
+    wrong = np.cumsum(~right[order])  # (n,)
+    # Answers of equal confidence are accepted together.
+    is_last = np.append(ranked[1:] != ranked[:-1], True)[: len(ranked)]
+    accepted = np.arange(1, len(ranked) + 1)
+    possible = np.flatnonzero(is_last & (ranked >= 0) & (wrong <= max_error * accepted))
+    return wilson(int(possible[-1]) + 1 if len(possible) else 0, len(ranked))
+
+
+def measure_coverage(confidence: NDArray[np.floating], right: NDArray[np.bool_]) -> dict[float, Proportion]:
+    """Return `coverage_within` for each of COVERAGE_ERROR_RATES."""
+    return {rate: coverage_within(confidence, right, rate) for rate in COVERAGE_ERROR_RATES}
 
 
 def _risk_point(accepted: int, wrong: int, threshold: float, total: int) -> RiskPoint:

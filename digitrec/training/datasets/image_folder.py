@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from digitrec.arrays import Picture
@@ -123,3 +124,16 @@ def _read_labels(table: Path, home: Path | None = None) -> dict[Path, str]:
             raise DataError(f"{table}, row {line}: there is no file {path}")
         labels[path] = row[1].strip()
     return labels
+
+
+def write_pictures(split: Split, folder: Path) -> list[LabelledPicture]:
+    """Write the pictures of a split as PNG files, dark on light."""
+    pictures = []
+    for number, (picture, digit) in enumerate(zip(split.pictures, split.digits, strict=True)):
+        path = folder / f"{number:05}.png"
+        is_encoded, png = cv2.imencode(".png", np.asarray(255 - picture, np.uint8))
+        if not is_encoded:
+            raise DataError(f"a picture of shape {picture.shape} cannot be written as PNG")
+        path.write_bytes(png.tobytes())
+        pictures.append(LabelledPicture(path, str(digit)))
+    return pictures
