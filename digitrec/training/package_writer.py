@@ -17,7 +17,7 @@ from digitrec.models.card import Metric, ModelCard
 from digitrec.models.package import CARD, INK_TFLITE, KERAS, LINE_TFLITE, TFLITE, weights_digest
 from digitrec.models.registry import install
 from digitrec.recognition.classifier_litert import LiteRTDigitClassifier
-from digitrec.recognition.full_path import RecognitionModels
+from digitrec.recognition.models import RecognitionModels
 from digitrec.recognition.normalize import from_arrays
 from digitrec.recognition.reader import PageReader
 from digitrec.recognition.segmenter import Segmenter
