@@ -54,7 +54,8 @@ def print_predictions(rows: Sequence[TableRow], output_format: OutputFormat, *, 
     _print_table(cells)
     for row in rows:
         if _is_laid_out(row.reading):
-            typer.echo(f"\n{escape(row.path)}, page {row.reading.page}; ? needs review")
+            has_doubt = any(number.status is PageStatus.REVIEW for number in row.reading.numbers)
+            typer.echo(f"\n{escape(row.path)}, page {row.reading.page}{'; ? needs review' if has_doubt else ''}")
             for line in format_numbers(row.reading.numbers):
                 typer.echo(line)
 
