@@ -1,7 +1,7 @@
 """Extract training examples from corrected pages.
 
-Each page goes through the full path of recognition. The digit classifier gets the crop of each character, the sequence
-recognizer the text lines. The fast path adds nothing, as it shows the same crops at a lower resolution.
+Each page goes through the page path of recognition. The digit classifier gets the crop of each character, the sequence
+recognizer the strip of each number. The fast path adds nothing, as it shows the same crops at a lower resolution.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,17 +11,19 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from digitrec.arrays import PageResult, Picture
+from digitrec.arrays import Picture
 from digitrec.errors import RejectedImage
 from digitrec.images import decode
 from digitrec.images.decode import DecodedPage
 from digitrec.recognition.classifier import NO_DIGIT
-from digitrec.recognition.full_path import FullPathResult, run_full_path
-from digitrec.recognition.geometry import Rect, crop_rect
+from digitrec.recognition.geometry import Rect, crop_rect, line_rect_around
+from digitrec.recognition.number_reader import PARAMS, ReadNumber, crop_character, read_strip, to_rect
+from digitrec.recognition.page_path import PageTrace
 from digitrec.recognition.preprocess import Plane, local_normalize
 from digitrec.recognition.reader import PageReader
 from digitrec.recognition.sequence_recognizer import FRAME_PX, LINE_HEIGHT_PX
-from digitrec.recognition.trace import RecognitionTrace
+from digitrec.recognition.text_lines import TextNumber
+from digitrec.recognition.zoom import zoom
 from digitrec.training.datasets.image_folder import NONE
 from digitrec.training.pipeline_examples import MAX_CLUTTER_RATIO, Examples, to_levels
 from digitrec.training.synthetic import parallel
@@ -57,11 +59,11 @@ class LabelledCrops:
     classes: tuple[int, ...] = ()
     """Of `crops`: 0..9 or `NO_DIGIT`."""
     lines: tuple[Picture, ...] = ()
-    """Crops of the text line, (40, w), quantized."""
-    text: tuple[int, ...] = ()
-    """Text of each of `lines`."""
+    """Strips of numbers, (40, w), quantized."""
+    texts: tuple[tuple[int, ...], ...] = ()
+    """Of `lines`: digits, or the symbol of a non-digit."""
     fits: bool = True
-    """True if the number of characters matches the label; otherwise the crops have no labels."""
+    """True if a number has as many characters as its label has digits; the characters of others are left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,7 @@ def digit_examples(pages: Iterable[LabelledCrops]) -> Examples:
 
 def line_examples(pages: Iterable[LabelledCrops]) -> LineExamples:
     """Return the examples for the sequence recognizer."""
-    pairs = [(line, page.text) for page in pages for line in page.lines]
+    pairs = [pair for page in pages for pair in zip(page.lines, page.texts, strict=True)]
     return LineExamples([line for line, _ in pairs], [text for _, text in pairs])
 
 
@@ -136,61 +138,110 @@ def _extract_file(context: _ExtractionContext, file: _LabelledFile) -> list[Labe
     return [crops.get(page.page, LabelledCrops(fits=False)) for page in file.pages]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _NumberCrops:
+    """Crops of one number of a page."""
+
+    inks: tuple[Plane, ...]
+    """Of its characters, (28, 28), 0.0 = paper, 1.0 = ink."""
+    rects: tuple[Rect, ...]
+    """Of `inks`, in pixels of the page ink."""
+    strips: tuple[Plane, ...]
+    """(h, w) gray; each holds the whole number and nothing else."""
+
+
 def _extract_page(reader: PageReader, name: str, sheet: DecodedPage, text: str) -> LabelledCrops:
-    steps = reader.read_full(name, sheet)
-    if steps.decoded is None:
+    steps = reader.read_without_fast_path(name, sheet).page_path
+    if steps is None:
         return LabelledCrops(fits=False)
-    result = None
-    if reader.models is not None:  # run all models, even if the first ones are confident
-        gray, plane = steps.decoded.gray, steps.decoded.plane
-        result = run_full_path(steps.initial, gray, plane, reader.classifier, reader.models, use_all_models=True)
-    return _label_non_digits(steps, result) if text == NONE else _label_digits(steps, result, text)
-
-
-def _label_digits(steps: RecognitionTrace, result: FullPathResult | None, text: str) -> LabelledCrops:
-    digits = tuple(int(character) for character in text if character.isdigit())
-    has_digits_only = len(digits) == len(text)
-    groups = [steps.initial.ink] if len(steps.initial.boxes) == len(digits) else []
-    if has_digits_only and len(digits) == 1:
-        groups += [plane[None] for plane in _segmenter_crops(steps.initial, result)]
-    crops = tuple(to_levels(ink) for group in groups for ink in group)
-    # The sequence recognizer knows neither signs nor several numbers in a line.
-    lines = _line_crops(steps, result, len(digits)) if has_digits_only else ()
-    return LabelledCrops(crops, digits * len(groups), lines, digits, fits=bool(groups))
-
-
-def _label_non_digits(steps: RecognitionTrace, result: FullPathResult | None) -> LabelledCrops:
-    """Label every crop as no digit, except those that may be mistaken for a one."""
-    boxes = steps.initial.boxes
-    inks = [
-        ink for ink, box in zip(steps.initial.ink, boxes, strict=True) if box.height < MAX_CLUTTER_RATIO * box.width
+    numbers = [
+        _crop_number(number, read, steps, reader) for number, read in zip(steps.layout, steps.numbers, strict=True)
     ]
-    crops = tuple(to_levels(ink) for ink in (*inks, *_segmenter_crops(steps.initial, result)))
-    lines = _line_crops(steps, result, 1) if len(boxes) == 1 else ()
-    return LabelledCrops(crops, (NO_DIGIT,) * len(crops), lines, (NON_DIGIT,))
+    if text == NONE:
+        return _label_non_digits([*numbers, *_crop_segmented(steps, reader, numbers)])
+    labels = text.split()
+    if len(text) == 1 and len(numbers) == 1:
+        numbers += _crop_segmented(steps, reader, numbers)
+        labels *= len(numbers)  # both are crops of the same character
+    return _label_digits(numbers, labels)
 
 
-def _segmenter_crops(cheap: PageResult, result: FullPathResult | None) -> list[Plane]:
-    """Return the character as the segmentation network cut it out, if it did."""
-    if result is None:
+def _crop_number(number: TextNumber, read: ReadNumber, steps: PageTrace, reader: PageReader) -> _NumberCrops:
+    """Crop a number as the models see it: its characters for the classifier, its strip for the recognizer."""
+    if not number.characters:  # found by the segmentation network
+        return _NumberCrops(tuple(read.ink), read.rects, ())
+    inks = tuple(crop_character(character, steps.ink, steps.classed) for character in number.characters)
+    strips: tuple[Plane, ...] = ()
+    if reader.models is not None and abs(number.slope) <= PARAMS.slant:
+        strip = read_strip(number, steps.ink, reader.models.recognizer).strip
+        strips = (crop_rect(steps.ink.gray, strip),)
+    return _NumberCrops(inks, tuple(map(to_rect, number.characters)), strips)
+
+
+def _crop_segmented(steps: PageTrace, reader: PageReader, numbers: Sequence[_NumberCrops]) -> list[_NumberCrops]:
+    """Return the only character of a page as the segmentation network cut it out, if that differs."""
+    if len(numbers) != 1 or len(numbers[0].inks) != 1 or reader.models is None:
         return []
-    planes = [prediction.evidence for prediction in result.predictions if not isinstance(prediction.evidence, Rect)]
-    classical = [ink.tobytes() for ink in cheap.ink]
-    return [plane for plane in planes if plane.tobytes() not in classical]
+    gray = steps.ink.unpainted
+    found = steps.zoomed or zoom(gray, reader.classifier, reader.models.segmenter)
+    if found is None or found.rect is None or found.prediction is None:
+        return []
+    ink = np.asarray(found.prediction.evidence, np.float32)
+    inks = () if np.array_equal(ink, numbers[0].inks[0]) else (ink,)
+    return [_NumberCrops(inks, (found.rect,) * len(inks), (crop_rect(gray, line_rect_around(found.rect, gray)),))]
 
 
-def _line_crops(steps: RecognitionTrace, result: FullPathResult | None, count: int) -> tuple[Picture, ...]:
-    """Return the line crops that the sequence recognizer read, if each holds all the writing of the page."""
-    if result is None or steps.decoded is None or len(result.lines) != 1 or count > _MAX_DIGITS:
-        return ()
-    (reading,) = result.lines
-    if count > 1 and NON_DIGIT in reading.line.text:
-        return ()
-    spans = {reading.strip, *(w.evidence for w in result.predictions if isinstance(w.evidence, Rect))}
-    crops = [
-        _resize_line(crop_rect(steps.decoded.gray, span), count) for span in sorted(spans, key=lambda span: span.width)
+def _label_digits(numbers: Sequence[_NumberCrops], labels: Sequence[str]) -> LabelledCrops:
+    """Label the characters of each number that has as many as its label has digits.
+
+    If the page has another number of numbers than labels, its characters are labelled in order if they are as many as
+    all digits.
+    """
+    if len(labels) != len(numbers):
+        inks = tuple(ink for number in numbers for ink in number.inks)
+        numbers, labels = [_NumberCrops(inks, (), ())], ["".join(labels)]
+    pairs: list[tuple[Plane, int]] = []
+    lines: list[tuple[Picture, tuple[int, ...]]] = []
+    for number, label in zip(numbers, labels, strict=True):
+        digits = tuple(int(character) for character in label if character.isdigit())
+        if len(number.inks) == len(digits):
+            pairs += zip(number.inks, digits, strict=True)
+        if len(digits) == len(label):  # the sequence recognizer knows no signs
+            lines += _label_lines(number, digits)
+    return _join_crops(pairs, lines, fits=bool(pairs))
+
+
+def _label_non_digits(numbers: Sequence[_NumberCrops]) -> LabelledCrops:
+    """Label every crop as no digit, except those that may be mistaken for a one."""
+    pairs = [
+        (ink, NO_DIGIT)
+        for number in numbers
+        for ink, rect in zip(number.inks, number.rects, strict=True)
+        if rect.height < MAX_CLUTTER_RATIO * rect.width
     ]
-    return tuple(crop for crop in crops if crop is not None)
+    is_single = all(len(number.inks) < 2 for number in numbers)
+    lines = [line for number in numbers if is_single for line in _label_lines(number, (NON_DIGIT,))]
+    return _join_crops(pairs, lines, fits=True)
+
+
+def _label_lines(number: _NumberCrops, text: tuple[int, ...]) -> list[tuple[Picture, tuple[int, ...]]]:
+    """Return the strips of a number as the sequence recognizer sees them, with their text."""
+    if len(text) > _MAX_DIGITS:
+        return []
+    strips = (_resize_line(strip, len(text)) for strip in number.strips)
+    return [(strip, text) for strip in strips if strip is not None]
+
+
+def _join_crops(
+    pairs: Sequence[tuple[Plane, int]], lines: Sequence[tuple[Picture, tuple[int, ...]]], *, fits: bool
+) -> LabelledCrops:
+    return LabelledCrops(
+        crops=tuple(to_levels(ink) for ink, _ in pairs),
+        classes=tuple(digit for _, digit in pairs),
+        lines=tuple(strip for strip, _ in lines),
+        texts=tuple(text for _, text in lines),
+        fits=fits,
+    )
 
 
 def _resize_line(gray: Plane, count: int) -> Picture | None:

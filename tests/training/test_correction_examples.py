@@ -88,7 +88,7 @@ def test_a_page_of_the_fast_path_is_used_for_every_network(tmp_path: Path, shipp
 
     assert crops.classes == (7, 7)  # classical segmentation, and the segmentation network
     assert len(crops.lines) >= 1
-    assert crops.text == (7,)
+    assert set(crops.texts) == {(7,)}
 
 
 def test_a_non_digit_is_an_example_of_no_digit(tmp_path: Path, shipped: PageReader) -> None:
@@ -97,7 +97,7 @@ def test_a_non_digit_is_an_example_of_no_digit(tmp_path: Path, shipped: PageRead
 
     assert letter.classes == (NO_DIGIT,)
     assert bar.classes == ()
-    assert result.text == (NON_DIGIT,)
+    assert set(result.texts) == {(NON_DIGIT,)}
     assert len(result.lines) >= 1
 
 
@@ -152,3 +152,18 @@ def test_augmented_lines_keep_their_text_and_size(tmp_path: Path, shipped: PageR
     assert {levels.shape[1] % 32 for levels in augmented.levels} == {0}
     assert len({levels.tobytes() for levels in augmented.levels}) == len(augmented)
     assert len(finetune.augment_lines(LineExamples([], []), (1, 2))) == 0
+
+
+def test_the_numbers_of_a_page_are_labelled_one_by_one(tmp_path: Path, shipped: PageReader) -> None:
+    gap = np.full((90, 200), 235, np.uint8)
+    parts = [cv2.imdecode(np.frombuffer(write_text(part), np.uint8), cv2.IMREAD_GRAYSCALE) for part in ("402", "31")]
+    content = bytes(cv2.imencode(".png", np.hstack([parts[0], gap, parts[1]]))[1])
+
+    texts = ("402 31", "402 311", "-402 31")
+    right, partly, signed = (extract([page(tmp_path, content, text)], shipped)[0] for text in texts)
+
+    assert right.classes == (4, 0, 2, 3, 1)
+    assert set(right.texts) == {(4, 0, 2), (3, 1)}
+    assert partly.classes == (4, 0, 2)
+    assert set(partly.texts) == {(4, 0, 2), (3, 1, 1)}
+    assert (signed.classes, set(signed.texts)) == ((4, 0, 2, 3, 1), {(3, 1)})
