@@ -27,7 +27,7 @@ from benchmarks.pages.reading import (
 )
 from benchmarks.pages.scores import Tally, table, tallies
 from digitrec.arrays import Picture
-from digitrec.recognition import visualize
+from digitrec.recognition import canvas
 from digitrec.training.synthetic.pages.kinds import KINDS, draw_page
 from digitrec.training.synthetic.symbols import GlyphSources
 
@@ -90,13 +90,13 @@ def contact_sheet(sources: GlyphSources, kinds: Sequence[str], seed: int) -> byt
             page = draw_page(sources, kind, number, seed)
             picture = cv2.imdecode(np.frombuffer(page.file.content, np.uint8), cv2.IMREAD_COLOR_RGB)
             cell: Picture = np.full((_THUMBNAIL_PX + 2, _THUMBNAIL_PX + 2, 3), 250, np.uint8)
-            small = visualize.fit_into(np.asarray(picture, np.uint8), _THUMBNAIL_PX, _THUMBNAIL_PX)
+            small = canvas.fit_into(np.asarray(picture, np.uint8), _THUMBNAIL_PX, _THUMBNAIL_PX)
             cell[1 : 1 + small.shape[0], 1 : 1 + small.shape[1]] = small
             label = " ".join([*page.truth.texts, page.truth.words]).strip() or "nothing"
-            text = visualize.text_block([f"{kind} {label}"[:22]], size=0.35, width=_THUMBNAIL_PX)
-            cells.append(visualize.vstack([cell, text], gap=2))
-        rows.append(visualize.hstack(cells))
-    return visualize.encode_png(visualize.vstack(rows))
+            text = canvas.text_block([f"{kind} {label}"[:22]], size=0.35, width=_THUMBNAIL_PX)
+            cells.append(canvas.vstack([cell, text], gap=2))
+        rows.append(canvas.hstack(cells))
+    return canvas.encode_png(canvas.vstack(rows))
 
 
 def _parser() -> argparse.ArgumentParser:

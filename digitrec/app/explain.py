@@ -11,7 +11,7 @@ from digitrec.arrays import Picture
 from digitrec.errors import RejectedImage, UsageError
 from digitrec.images import decode
 from digitrec.images.decode import MEDIUM_PX
-from digitrec.recognition import decision, visualize
+from digitrec.recognition import canvas, decision, visualize
 from digitrec.recognition.reader import PageReader
 from digitrec.settings import Settings
 from digitrec.types import Limits, Thresholds
@@ -59,24 +59,25 @@ def draw_explanation(name: str, data: bytes, limits: Limits, reader: PageReader,
         reader: reader of the pages.
         thresholds: lowest confidences that are accepted.
     """
-    parts = [visualize.text_block([name], size=0.7)]
+    parts = [canvas.text_block([name], size=0.7)]
     try:
         format_name, pages = decode.decode_pages(data, limits)
         for page in islice(pages, MAX_PAGES):
             trace = reader.trace(format_name, page)
             picture = page.at_least_px(MEDIUM_PX)
-            # The fast path decodes a small page: draw a more detailed one.
-            if trace.took_fast_path and trace.decoded is not None and not isinstance(picture, RejectedImage):
+            # The fast path decodes a large page in small size: draw a more detailed one.
+            is_reduced = trace.took_fast_path and trace.enlarged is None
+            if is_reduced and trace.decoded is not None and not isinstance(picture, RejectedImage):
                 trace = replace(trace, decoded=replace(trace.decoded, picture=picture))
             reading = decision.decide(trace.page, thresholds)
             parts.append(visualize.draw_trace(trace, reading, thresholds.for_digits(len(reading.digits))))
         if next(pages, None) is not None:
             message = f"There are more pages: the first {MAX_PAGES} are shown."
-            parts += [visualize.separator(), visualize.text_block([message])]
+            parts += [canvas.separator(), canvas.text_block([message])]
     except RejectedImage as why:
         detail = f"{why.reason}: {why.detail or why.reason.description}"
-        parts += [visualize.separator(), visualize.text_block(["No answer for this file: rejected", detail])]
-    return visualize.add_border(visualize.vstack(parts))
+        parts += [canvas.separator(), canvas.text_block(["No answer for this file: rejected", detail])]
+    return canvas.add_border(canvas.vstack(parts))
 
 
 def _render_explanations(settings: Settings, pictures: Sequence[Path]) -> Iterator[bytes]:
@@ -84,7 +85,7 @@ def _render_explanations(settings: Settings, pictures: Sequence[Path]) -> Iterat
     package = composition.open_model(settings)
     reader, thresholds = composition.load_page_reader(package), composition.choose_thresholds(settings, package)
     for path in pictures:
-        yield visualize.encode_png(draw_explanation(str(path), path.read_bytes(), settings.limits, reader, thresholds))
+        yield canvas.encode_png(draw_explanation(str(path), path.read_bytes(), settings.limits, reader, thresholds))
 
 
 def _write_numbered(folder: Path, name: str, content: bytes) -> Path:

@@ -13,7 +13,7 @@ from digitrec.arrays import Picture
 from digitrec.errors import RejectedImage
 from digitrec.images import decode
 from digitrec.images.decode import DecodedPage
-from digitrec.recognition import decision, visualize
+from digitrec.recognition import canvas, decision
 from digitrec.recognition.preprocess import downscale
 from digitrec.recognition.reader import PageReader
 from digitrec.review.json_api import Json, box_to_json
@@ -59,7 +59,7 @@ def _page(reader: PageReader, thresholds: Thresholds, format_name: str, sheet: D
             "digit": digit.digit,
             "confidence": digit.confidence,
             "probabilities": [*digit.probabilities, max(0.0, 1.0 - sum(digit.probabilities))],
-            "ink": _uri(visualize.ink_to_image(ink)),
+            "ink": _uri(canvas.ink_to_image(ink)),
         }
         for digit, ink in zip(read.digits, page.ink, strict=True)
     ]

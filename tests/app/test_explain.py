@@ -12,7 +12,7 @@ from PIL import Image
 from digitrec.app import explain
 from digitrec.arrays import Picture
 from digitrec.errors import UsageError
-from digitrec.recognition import visualize
+from digitrec.recognition import canvas, visualize
 from digitrec.recognition.trace import RecognitionTrace
 from digitrec.settings import Settings
 from digitrec.types import Limits, PageReading, Thresholds
@@ -129,8 +129,8 @@ def test_each_page_has_a_block_and_only_the_first_eight_are_shown(
     drawn_pages: list[int], monkeypatch: pytest.MonkeyPatch, pages: int, expected: int
 ) -> None:
     texts: list[str] = []
-    words = visualize.text_block
-    monkeypatch.setattr(visualize, "text_block", lambda lines, **how: texts.extend(lines) or words(lines, **how))
+    words = canvas.text_block
+    monkeypatch.setattr(canvas, "text_block", lambda lines, **how: texts.extend(lines) or words(lines, **how))
 
     drawing = explain.draw_explanation("scan.tif", document(pages), Limits(), reader(), Thresholds(0.5, 0.5))
 
@@ -142,8 +142,8 @@ def test_each_page_has_a_block_and_only_the_first_eight_are_shown(
 
 def test_a_file_that_is_rejected_has_its_reason_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     texts: list[str] = []
-    words = visualize.text_block
-    monkeypatch.setattr(visualize, "text_block", lambda lines, **how: texts.extend(lines) or words(lines, **how))
+    words = canvas.text_block
+    monkeypatch.setattr(canvas, "text_block", lambda lines, **how: texts.extend(lines) or words(lines, **how))
 
     drawing = explain.draw_explanation("letter.doc", b"no picture", Limits(), reader(), Thresholds(0.5, 0.5))
 
@@ -153,7 +153,7 @@ def test_a_file_that_is_rejected_has_its_reason_drawn(monkeypatch: pytest.Monkey
 
 def test_the_same_bytes_give_the_same_drawing() -> None:
     first, second = (
-        visualize.encode_png(explain.draw_explanation("7.png", draw(7), Limits(), reader(), Thresholds(0.5, 0.5)))
+        canvas.encode_png(explain.draw_explanation("7.png", draw(7), Limits(), reader(), Thresholds(0.5, 0.5)))
         for _ in range(2)
     )
 
