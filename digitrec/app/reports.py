@@ -108,7 +108,7 @@ def load_batch_facts(settings: Settings, ledger: Ledger, batch_id: str) -> Batch
         processed_at=output_format.processed_at,
         files=count,
         numbers=ledger.count_numbers(batch_id) if ledger.has_table("numbers") else NumberCounts(),
-        threshold=output_format.thresholds.digit if output_format.thresholds else None,
+        thresholds=output_format.thresholds,
         max_error=output_format.max_error,
         csv=table if isinstance(table, str) else f"../../{settings.outbox.name}/{table.name}",
         rows=[

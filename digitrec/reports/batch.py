@@ -5,7 +5,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any, TypeAlias
 
@@ -13,7 +13,7 @@ from digitrec.reports.statistics import Proportion, clopper_pearson, wilson
 from digitrec.storage.claims import OutcomeCounts
 from digitrec.storage.corrections import Verdict
 from digitrec.text import is_comparable_label, matches_label
-from digitrec.types import Number, NumberCounts, PageStatus, Reason
+from digitrec.types import Number, NumberCounts, PageStatus, Reason, Thresholds
 
 Json: TypeAlias = dict[str, Any]
 """JSON object without NaN."""
@@ -107,8 +107,8 @@ class BatchFacts:
     processed_at: str
     files: OutcomeCounts
     """Claimed = accepted + review + rejected + deferred."""
-    threshold: float | None
-    """Lowest confidence of an accepted page."""
+    thresholds: Thresholds | None
+    """Lowest accepted confidences; None if unknown."""
     max_error: float | None
     """Target error rate of the accepted answers; None if unknown."""
     csv: str
@@ -181,7 +181,7 @@ def summarize_batch(facts: BatchFacts) -> Json:
         "app_version": facts.app_version,
         "opened_at": facts.opened_at,
         "processed_at": facts.processed_at,
-        "threshold": facts.threshold,
+        "thresholds": None if facts.thresholds is None else asdict(facts.thresholds),
         "max_error": facts.max_error,
         "csv": facts.csv,
         "files": {"claimed": facts.files.claimed, **facts.files.to_json()},

@@ -11,7 +11,7 @@ import pytest
 
 from digitrec.reports.batch import BatchFacts, DeferredFacts, RowFacts
 from digitrec.storage.claims import OutcomeCounts
-from digitrec.types import PageStatus
+from digitrec.types import PageStatus, Thresholds
 
 BATCH_ID = "20260122T151305Z-1a2b3c4d"
 
@@ -95,7 +95,7 @@ def make_facts() -> Callable[..., BatchFacts]:
                 rejected=of[PageStatus.REJECTED],
                 deferred=len(deferred),
             ),
-            "threshold": 0.98,
+            "thresholds": Thresholds(0.98, 0.99),
             "max_error": 0.005,
             "csv": f"../../outbox/{BATCH_ID}.csv",
             "rows": rows,

@@ -9,7 +9,7 @@ import pytest
 from digitrec.reports.batch import DeferredFacts, RowFacts
 from digitrec.reports.batch_report import FIXES, write_batch_report
 from digitrec.reports.html import value_at
-from digitrec.types import PageStatus, Reason
+from digitrec.types import PageStatus, Reason, Thresholds
 
 HOSTILE = [
     "<script>alert(1)</script>.png",
@@ -166,7 +166,25 @@ def test_a_batch_without_truth_says_nothing_about_accuracy(tmp_path, make_facts,
 def test_a_threshold_without_a_known_error_rate_is_shown_alone(tmp_path, make_facts, mixed, read_page):
     html, _ = written(tmp_path, make_facts(mixed, max_error=None))
 
-    assert "Pages are accepted from a confidence of 98\u202f%. The originals" in read_page(html).text.replace("\n", " ")
+    text = read_page(html).text.replace("\n", " ")
+    assert "Accepted: pages of one digit from a confidence of 98\u202f%, other numbers from a confidence of 99" in text
+
+
+def test_a_batch_without_a_guarantee_for_numbers_says_so(tmp_path, make_facts, mixed, read_page):
+    html, _ = written(tmp_path, make_facts(mixed, thresholds=Thresholds(0.98, 2.0)))
+
+    text = read_page(html).text.replace("\n", " ")
+    assert (
+        "for a target error rate of 0.5\u202f%: pages of one digit from a confidence of 98\u202f%, other numbers never."
+        in text
+    )
+
+
+def test_a_batch_whose_thresholds_are_unknown_has_none_in_its_report(tmp_path, make_facts, mixed, read_page):
+    html, report = written(tmp_path, make_facts(mixed, thresholds=None))
+
+    assert report["thresholds"] is None
+    assert "from a confidence" not in read_page(html).text
 
 
 @pytest.mark.slow
@@ -229,7 +247,7 @@ from digitrec.storage.claims import OutcomeCounts
 from digitrec.types import PageStatus
 assert "jinja2" not in sys.modules, "jinja2 is for those who write a report"
 from digitrec.reports.batch import BatchFacts, RowFacts
-facts = BatchFacts("20260122T151305Z-1a2b3c4d", "main", "m", "0", "t", "t", OutcomeCounts(1, 0, 0, 0), 0.9, None, "x",
+facts = BatchFacts("20260122T151305Z-1a2b3c4d", "main", "m", "0", "t", "t", OutcomeCounts(1, 0, 0, 0), None, None, "x",
                    [RowFacts(1, "a", 1, PageStatus.ACCEPTED, "7", 0.99, label="7")])
 batch_report.write_batch_report(Path({str(tmp_path)!r}) / "reports" / facts.batch_id, facts)
 batch_report.write_index(Path({str(tmp_path)!r}) / "reports")
