@@ -20,6 +20,11 @@ class CharacterParams:
     """Ink, 0..1, that a component has in at least one pixel."""
     least_px: int = 5
     """Least height of a component by which h is estimated, pixels."""
+    most: float = 0.35
+    """Longest side, as a share of the page's, of a component that may be a character beside `fewest` shorter ones."""
+    fewest: int = 4
+    """Number of shorter components, at least `legible_px` high."""
+    legible_px: int = 12
     low: float = 0.55
     """Least height of a character."""
     lowest: float = 0.33
@@ -123,7 +128,7 @@ def class_components(ink: Plane, margins: Mask | None) -> ClassedComponents:
 
 def median_height(components: Sequence[Component], shape: tuple[int, ...]) -> float:
     """Return the median height of the components that could be characters, by their area; pixels, 0.0 without any."""
-    rows, columns = shape
+    p, (rows, columns) = PARAMS, shape
     could_be = [
         component
         for component in components
@@ -134,7 +139,11 @@ def median_height(components: Sequence[Component], shape: tuple[int, ...]) -> fl
         for component in could_be
         if component.left > 1 and component.top > 1 and component.right < columns - 1 and component.bottom < rows - 1
     ]
-    heights = np.sort([component.height for component in whole or could_be])
+    chosen = whole or could_be
+    short = [component for component in chosen if component.longest <= p.most * max(rows, columns)]
+    if sum(component.height >= p.legible_px for component in short) >= p.fewest:
+        chosen = short
+    heights = np.sort([component.height for component in chosen])
     if not heights.size:
         return 0.0
     weights = np.cumsum(heights.astype(np.float64) ** 2)

@@ -1,16 +1,58 @@
-"""Find the ink of a page: without the background around the sheet, and without rules."""
+"""Find the ink of a page: without what is around the sheet, and without rules."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from digitrec.arrays import Picture
-from digitrec.recognition.binarize import find_thresholds, suppress_grid
+from digitrec.recognition.binarize import InkThresholds, find_thresholds, suppress_grid
 from digitrec.recognition.components import label_components
-from digitrec.recognition.preprocess import GrayPage, Mask, Plane, downscale, normalized_page
+from digitrec.recognition.preprocess import GrayPage, Mask, Plane, downscale, normalize_page
 from digitrec.recognition.rules import Rules, find_rules, paint_rules
 from digitrec.recognition.sheet import find_margins, paint_margins
+
+
+@dataclass(frozen=True, slots=True)
+class PageInkParams:
+    """Sizes and thresholds of the search for ink; lengths are shares of h, the median height of the characters."""
+
+    work_px: int = 1024
+    """Longest side of the page at which ink is searched, pixels."""
+    most_px: int = 3000
+    """The same on a page with small characters."""
+    small_px: float = 24.0
+    """h below which the page is read in a larger size, pixels."""
+    fine_px: float = 32.0
+    """h in that size, pixels."""
+    inked: float = 0.22
+    """Ink, 0..1, from which h is measured."""
+    ruled: float = 0.12
+    """Ink, 0..1, from which rules are searched: they are often pale."""
+    clear: float = 0.5
+    """Ink, 0..1, of clear strokes."""
+    blur_px: float = 1.5
+    """Largest standard deviation of the blur against grain, pixels; strokes are wider on a page of full size."""
+    blur: float = 0.03
+    """The same, on a page of several characters."""
+    sharp_px: int = 120
+    """Shorter side up to which a page is not blurred, pixels."""
+    local: float = 6.0
+    """Longest side of a page of several characters above which the paper's level is measured at their scale."""
+    fewest: int = 3
+    """Number of components about as high as h from which a page holds several characters."""
+    least_px: int = 6
+    """Least height of a component by which h is measured, pixels."""
+    legible_px: int = 12
+    """Height of a component that is no speck, pixels."""
+    pale: float = 0.5
+    """Contrast of rules in one color channel, as a share of the writing's, below which that channel is used."""
+    paler: float = 0.6
+    """The same, as a share of the median over the channels."""
+
+
+PARAMS = PageInkParams()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -18,69 +60,135 @@ class PageInk:
     """Ink of a page and what was painted out; all planes are (h, w)."""
 
     gray: Plane
-    """The page, dark on light, 0..255, rules and margins painted out with the paper's level."""
+    """The page, dark on light, 0..255, margins and rules painted out with the paper's level."""
     unpainted: Plane
     """The same with its rules."""
     ink: Plane
     """0.0 = paper, 1.0 = ink."""
     height: float
-    """Median height of its components, pixels."""
+    """Estimated median height of the characters, pixels; 0.0 on a blank page."""
     margins: Mask | None
+    """What is around the sheet of paper; None if the paper fills the picture."""
     rules: Rules | None
     preview: Picture
+    """Small gray picture of the whole page."""
 
 
-def find_page_ink(picture: Picture, work_px: int = 1024, weights: Plane | None = None) -> PageInk:
-    page = GrayPage.of(picture, work_px, weights)
-    gray, small = page.gray, page.small
-    margins = find_margins(gray)
+@dataclass(frozen=True, slots=True, eq=False)
+class _Contrast:
+    """Contrast of a page against its paper."""
+
+    gray: Plane
+    """Dark on light, 0..255."""
+    paper: Plane
+    """Level of the paper at each pixel."""
+    values: Plane
+    """About 0.0 = paper, 1.0 = black."""
+    levels: InkThresholds | None
+    """None on a blank page."""
+    height: float
+    """Estimated median height of the characters, pixels."""
+    margins: Mask | None = None
+
+
+def find_page_ink(picture: Picture) -> PageInk:
+    """Find the ink of a page.
+
+    Args:
+        picture: the page, (h, w) or (h, w, 3), dark on light or light on dark.
+    """
+    p = PARAMS
+    page = GrayPage.of(picture, p.work_px)
+    contrast = _measure_contrast(page)
+    if max(picture.shape) > p.work_px and 0 < contrast.height < p.small_px:
+        size = min(p.most_px, round(p.work_px * p.fine_px / contrast.height))
+        contrast = _measure_contrast(GrayPage.of(picture, size))
+    rules = _find_rules(contrast)
+    if rules is not None and contrast.levels is not None and picture.ndim == 3:
+        weights = _pale_rule_channel(picture, contrast.values > contrast.levels.at(p.clear), rules.mask)
+        if weights is not None:
+            contrast = _measure_contrast(GrayPage.of(picture, max(contrast.gray.shape), weights))
+            rules = _find_rules(contrast)
+    painted = contrast if rules is None else _paint_rules(contrast, rules)
+    return PageInk(
+        gray=painted.gray,
+        unpainted=contrast.gray,
+        ink=_to_ink(painted),
+        height=contrast.height,
+        margins=contrast.margins,
+        rules=rules,
+        preview=page.preview,
+    )
+
+
+def _measure_contrast(page: GrayPage) -> _Contrast:
+    """Measure the contrast of a page without what is around the sheet."""
+    margins = find_margins(page.gray)
     if margins is not None:
-        gray = paint_margins(gray, margins)
-        small = downscale(gray, max(small.shape))
-    gray, paper, contrast = normalized_page(GrayPage(gray, small, page.preview))
-    side = min(contrast.shape)
-    sigma = min(1.5, side / 300) if side > 120 else 0.0
-    raw = contrast
-    contrast = cv2.GaussianBlur(raw, (0, 0), sigma) if sigma else raw
-    levels = find_thresholds(contrast)
+        gray = paint_margins(page.gray, margins)
+        contrast = _contrast_of(replace(page, gray=gray, small=downscale(gray, max(page.small.shape))))
+        if contrast.levels is not None:
+            return replace(contrast, margins=margins)
+    return _contrast_of(page)  # nothing is written on what looks like a sheet
+
+
+def _contrast_of(page: GrayPage) -> _Contrast:
+    """Measure the contrast of a page; on one of several characters again, at their scale."""
+    p = PARAMS
+    gray, paper, values = normalize_page(page)
+    side = min(gray.shape)
+    sigma = min(p.blur_px, p.blur_px * side / 450) if side > p.sharp_px else 0.0
+    blurred = _blur(values, sigma)
+    levels = find_thresholds(blurred)
     if levels is None:
-        return PageInk(gray, gray, np.zeros_like(contrast), 0.0, margins, None, page.preview)
-    height = text_height(contrast > levels.at(0.22))
-    if max(picture.shape) > work_px and height < 24 and work_px == 1024:
-        return find_page_ink(picture, min(3000, round(work_px * 32 / height)))
-    if 6 * height < max(gray.shape):
+        return _Contrast(gray, paper, blurred, None, 0.0)
+    boxes = label_components(blurred > levels.at(p.inked)).boxes[1:]
+    height = text_height(boxes, gray.shape)
+    heights = boxes[:, 3] - boxes[:, 1]
+    has_several = np.count_nonzero((heights >= 0.5 * height) & (heights <= 2 * height)) >= p.fewest
+    # A bare digit keeps the contrast from which the crops of training were made.
+    if not has_several:
+        return _Contrast(gray, paper, blurred, levels, height)
+    if p.local * height < max(gray.shape):
         paper = _local_paper(gray, height)
-        raw = np.subtract(1, np.divide(gray, paper))
-        sigma = min(sigma, 0.03 * height)
-        contrast = cv2.GaussianBlur(raw, (0, 0), sigma) if sigma > 0.3 else raw
-        levels = find_thresholds(contrast)
-        if levels is None:
-            return PageInk(gray, gray, np.zeros_like(contrast), 0.0, margins, None, page.preview)
-    elif sigma > 0.03 * height:
-        sigma = 0.03 * height
-        contrast = cv2.GaussianBlur(raw, (0, 0), sigma) if sigma > 0.3 else raw
-        levels = find_thresholds(contrast)
-        if levels is None:
-            return PageInk(gray, gray, np.zeros_like(contrast), 0.0, margins, None, page.preview)
-    unpainted = gray
-    rules = find_rules(contrast > levels.at(0.12), height)
-    if rules is not None:
-        if weights is None and picture.ndim == 3:
-            weights = _pale_rule_channel(picture, contrast > levels.at(0.5), rules.mask)
-            if weights is not None:
-                return find_page_ink(picture, max(gray.shape), weights)
-        written = contrast[(contrast > levels.at(0.5)) & ~rules.mask]
-        own = float(np.median(written)) if written.size else levels.ink
-        clear = paint_rules(contrast, rules, own)
-        gray = gray + (contrast - clear) * paper
-        again = find_thresholds(clear)
-        contrast = clear
-        if again is None:
-            return PageInk(gray, gray, np.zeros_like(contrast), 0.0, margins, rules, page.preview)
-        levels = again
-    levels = suppress_grid(contrast, levels)
-    ink = np.clip((contrast - np.float32(levels.paper)) / np.float32(levels.ink - levels.paper), 0, 1)
-    return PageInk(gray, unpainted, np.asarray(ink, np.float32), height, margins, rules, page.preview)
+        values = np.subtract(1, np.divide(gray, paper))
+    blurred = _blur(values, min(sigma, p.blur * height))
+    return _Contrast(gray, paper, blurred, find_thresholds(blurred), height)
+
+
+def _blur(values: Plane, sigma: float) -> Plane:
+    """Blur grain away; a standard deviation that changes nothing is skipped."""
+    return values if sigma < 0.3 else np.asarray(cv2.GaussianBlur(values, (0, 0), sigma), np.float32)
+
+
+def _find_rules(contrast: _Contrast) -> Rules | None:
+    if contrast.levels is None:
+        return None
+    return find_rules(contrast.values > contrast.levels.at(PARAMS.ruled), contrast.height)
+
+
+def _paint_rules(contrast: _Contrast, rules: Rules) -> _Contrast:
+    """Give rules the paper's level, and find the thresholds of what is left."""
+    levels = contrast.levels
+    if levels is None:
+        return contrast
+    written = contrast.values[(contrast.values > levels.at(PARAMS.clear)) & ~rules.mask]
+    own = float(np.median(written)) if written.size else levels.ink
+    values = paint_rules(contrast.values, rules, own)
+    gray = contrast.gray + (contrast.values - values) * contrast.paper
+    return replace(contrast, gray=gray, values=values, levels=find_thresholds(values))
+
+
+def _to_ink(contrast: _Contrast) -> Plane:
+    """Convert contrast to ink, 0.0 = paper, 1.0 = ink."""
+    if contrast.levels is None:
+        return np.zeros_like(contrast.values)
+    levels = suppress_grid(contrast.values, contrast.levels)
+    ink = contrast.values - np.float32(levels.paper)
+    ink /= np.float32(levels.ink - levels.paper)
+    np.maximum(ink, 0, out=ink)
+    np.minimum(ink, 1, out=ink)
+    return ink
 
 
 def _pale_rule_channel(picture: Picture, inked: Mask, rules: Mask) -> Plane | None:
@@ -102,7 +210,7 @@ def _pale_rule_channel(picture: Picture, inked: Mask, rules: Mask) -> Plane | No
     drop = np.stack([paper - np.median(levels[mask], axis=0) for mask in (printed, written)])  # (2, 3)
     ratios = np.where(drop[1] > 0.3 * np.abs(drop[1]).max(), drop[0] / np.maximum(drop[1], 1e-6), np.inf)
     best = int(np.argmin(ratios))
-    if ratios[best] > 0.5 or ratios[best] > 0.6 * float(np.median(ratios)):
+    if ratios[best] > PARAMS.pale or ratios[best] > PARAMS.paler * float(np.median(ratios)):
         return None
     return np.eye(3, dtype=np.float32)[best : best + 1]
 
@@ -118,22 +226,25 @@ def _local_paper(gray: Plane, height: float) -> Plane:
     return np.asarray(cv2.resize(soft, gray.shape[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
 
 
-def text_height(inked: Mask) -> float:
-    """Return the median height of components that could be characters, weighted by their height; pixels."""
-    rows, columns = inked.shape
-    boxes = label_components(inked).boxes[1:]
+def text_height(boxes: NDArray[np.intp], shape: tuple[int, ...]) -> float:
+    """Return the median height of components that could be characters, by their area, pixels.
+
+    Args:
+        boxes: left, top, right and bottom of each component, (n, 4).
+        shape: of the page, (h, w).
+    """
+    p, (rows, columns) = PARAMS, shape
     widths, heights = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
     at_edge = (boxes[:, 0] <= 1) | (boxes[:, 1] <= 1) | (boxes[:, 2] >= columns - 1) | (boxes[:, 3] >= rows - 1)
-    could_be = (heights >= 6) & (widths < 9 * heights) & (heights < 8 * widths)
+    could_be = (heights >= p.least_px) & (widths < 9 * heights) & (heights < 8 * widths) & (heights < 0.9 * rows)
     weights = heights.astype(np.float64) ** 2 * could_be
-    if weights[at_edge & (heights < 0.9 * rows)].sum() < 4 * weights[~at_edge].sum():
+    if weights[at_edge].sum() < 4 * weights[~at_edge].sum():
         weights[at_edge] = 0
-    weights[heights >= 0.9 * rows] = 0
     is_large = np.maximum(widths / columns, heights / rows) > 0.5
-    if np.count_nonzero(weights[~is_large & (heights >= 12)]) >= 4:
+    if np.count_nonzero(weights[~is_large & (heights >= p.legible_px)]) >= 4:
         weights[is_large] = 0
-    if weights.any():
-        order = np.argsort(heights)
-        cumulated = np.cumsum(weights[order])
-        return float(heights[order][np.searchsorted(cumulated, cumulated[-1] / 2)])
-    return 0.5 * min(rows, columns)
+    if not weights.any():
+        return 0.5 * min(rows, columns)
+    order = np.argsort(heights)
+    cumulated = np.cumsum(weights[order])
+    return float(heights[order][np.searchsorted(cumulated, cumulated[-1] / 2)])

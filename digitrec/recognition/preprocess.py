@@ -33,6 +33,12 @@ _CLEAR_SKEWNESS = 0.8
 page in 10,000, which is noise."""
 _DOUBTFUL_SKEWNESS = 0.25
 """Skewness from which writing is light on dark; grain of bare paper seldom has more, light writing has 1 to 2."""
+_STROKE_SHARE_UNEVEN = 0.12
+"""The same on paper in uneven light."""
+_MOST_UNEVEN = 0.12
+"""Median contrast from which the light is uneven, or polarity was detected wrongly."""
+_STROKE_SHARE_OF_STRIP = 0.7
+"""The same, as a share of the shorter side: on a strip of a number."""
 _STROKE_SHARE = 0.35
 """Largest width of a stroke, as a share of the page; wider dark areas are shadow on the paper."""
 
@@ -123,14 +129,26 @@ def local_contrast(page: GrayPage) -> Plane:
     return contrast
 
 
-def normalized_page(page: GrayPage) -> tuple[Plane, Plane, Plane]:
-    """Return gray, paper level and contrast."""
-    gray, small = page.gray, page.small
-    if _is_light_on_dark(gray, small):
-        gray, small = 255 - gray, 255 - small
-    paper = _paper_level(small, gray.shape)
-    contrast = np.subtract(1, np.divide(gray, paper))
-    return gray, paper, contrast
+def normalize_page(page: GrayPage) -> tuple[Plane, Plane, Plane]:
+    """Return the page dark on light, the paper's level at each pixel and the contrast against it, all (h, w).
+
+    Gray levels are 0..255, contrast is about 0.0 = paper (noise goes below), 1.0 = black.
+    """
+    is_light = _is_light_on_dark(page.gray, page.small)
+    candidates = []
+    for is_inverted, stroke_share in (
+        (is_light, _STROKE_SHARE),
+        (not is_light, _STROKE_SHARE),
+        (is_light, _STROKE_SHARE_UNEVEN),
+    ):
+        gray, small = (255 - page.gray, 255 - page.small) if is_inverted else (page.gray, page.small)
+        paper = _paper_level(small, gray.shape, stroke_share)
+        contrast: Plane = np.subtract(1, np.divide(gray, paper))
+        (median,) = quantiles(contrast[::4, ::4], 0.5)
+        if median < _MOST_UNEVEN:  # half a page is never ink
+            return gray, paper, contrast
+        candidates.append((median, gray, paper, contrast))
+    return min(candidates, key=lambda candidate: candidate[0])[1:]
 
 
 def downscale(plane: _Levels, longest_px: int) -> _Levels:
@@ -216,11 +234,12 @@ def _skewness(deviation: Plane) -> float:
     return float(squares @ levels) / max(float(squares @ np.abs(levels)), 1e-9)
 
 
-def _paper_level(small: Plane, shape: tuple[int, ...]) -> Plane:
+def _paper_level(small: Plane, shape: tuple[int, ...], stroke_share: float = _STROKE_SHARE) -> Plane:
     """Estimate the paper's level at each pixel, (h, w), 1..255, by morphological closing on the small copy."""
     if min(small.shape) >= 3:
         small = np.asarray(cv2.medianBlur(small, 3), np.float32)
-    window = max(3, round(max(small.shape) * _STROKE_SHARE) | 1)
+    widest = min(stroke_share * max(small.shape), _STROKE_SHARE_OF_STRIP * min(small.shape))
+    window = max(3, round(widest) | 1)
     # OpenCV's closing ignores the area beyond the border, so a stroke that runs out of the page counts as narrow.
     # The dark end of an illumination gradient would, too: it is subtracted before the second closing.
     brush = np.ones((window, window), np.uint8)

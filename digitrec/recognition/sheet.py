@@ -18,7 +18,7 @@ class SheetParams:
     """Longest side of a picture from which a sheet is searched; a smaller one is a crop of one character."""
     stroke: float = 0.06
     """Width of strokes that are closed before the sheet is searched."""
-    darkest: float = 0.45
+    darkest: float = 0.35
     """Highest level of the surroundings, as a share of the paper's; a shadow on the paper is lighter."""
     darkest_around: float = 0.75
     """The same if the surroundings cover two opposite sides of the picture, which shadows do not."""

@@ -28,7 +28,7 @@ class TextLineParams:
     """Largest median deviation of the neighbours' slopes from the page's."""
     gap: float = 1.3
     """Gap that ends a number, where the page's own gaps do not tell."""
-    least_gap: float = 0.9
+    least_gap: float = 0.6
     """Least gap that ends a number."""
     most_gap: float = 2.2
     """Largest gap within a number."""
@@ -131,14 +131,16 @@ def _wide_gap(lines: Sequence[Sequence[Component]], height: float) -> float:
     """Return the gap from which a number ends, pixels: amid the widest step in the gaps of the page."""
     p = PARAMS
     gaps = [right.left - left.right for line in lines for left, right in zip(line, line[1:], strict=False)]
-    ordered = np.sort([p.least_gap / p.least_step, *(gap / height for gap in gaps), p.most_gap * p.least_step])
-    ordered = ordered[(ordered >= p.least_gap / p.least_step) & (ordered <= p.most_gap * p.least_step)]
+    # On a single line, the narrowest gap is within a number.
+    ends = [p.most_gap * p.least_step] if len(lines) == 1 else [p.least_gap / p.least_step, p.most_gap * p.least_step]
+    ordered = np.sort([*(gap / height for gap in gaps), *ends])
+    ordered = np.clip(ordered, p.least_gap / p.least_step, p.most_gap * p.least_step)
     steps = ordered[1:] / ordered[:-1]
     middles = np.sqrt(ordered[1:] * ordered[:-1])
     steps = np.where((middles >= p.least_gap) & (middles <= p.most_gap), steps, 0.0)
-    best = int(steps.argmax())
-    if len(gaps) < 2 or steps[best] < p.least_step:
-        return p.gap * height
+    best = int(steps.argmax()) if len(steps) else 0
+    if not len(steps) or steps[best] < p.least_step:
+        return (p.most_gap if len(lines) == 1 else p.gap) * height
     return float(middles[best]) * height
 
 
