@@ -13,6 +13,7 @@ from digitrec.app import models as app_models
 from digitrec.app.models import EvaluationResult
 from digitrec.arrays import Ink, Scores
 from digitrec.cli.output import format_evaluation
+from digitrec.errors import ModelError
 from digitrec.models.package import CARD, ModelPackage
 from digitrec.recognition.classifier import CLASSES
 from digitrec.recognition.full_path import RecognitionModels
@@ -130,6 +131,19 @@ def test_models_are_compared_on_pages_too_if_one_has_page_models(
     tests = app_models.promote(models.settings, "second", force=False, data="mnist-5k")
 
     assert models.compared == [test.items for test in tests] == compared
+    assert models.in_use() == "second"
+
+
+def test_a_model_without_a_guarantee_is_promoted_only_by_force(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    models = ModelPromotion(tmp_path, monkeypatch)
+    strict = replace(models.settings, max_error=0.0001)
+
+    with pytest.raises(ModelError, match=r"cannot guarantee a max_error of 0\.0001.*all pages need review") as caught:
+        app_models.promote(strict, "second", force=False, data="mnist-5k")
+
+    assert "--force" in caught.value.hint
+    assert (models.in_use(), models.compared) == ("first", [])
+    app_models.promote(strict, "second", force=True, data="mnist-5k")
     assert models.in_use() == "second"
 
 

@@ -1,5 +1,7 @@
 """Commands of the program: output, error messages and exit codes."""
 
+import csv
+import io
 import json
 import os
 import re
@@ -499,3 +501,24 @@ def test_completion_offers_values_of_the_workspace(
         main.cli(prog_name="digitrec")
 
     assert (capsys.readouterr().out.split(), end.value.code) == (values, 0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", [("predict", "inbox/7.png", "--csv"), ("run", "--settle-s", "0")])
+def test_a_model_without_a_guarantee_answers_with_every_page_in_review(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: tuple[str, ...],
+) -> None:
+    (tmp_path / "inbox").mkdir()
+    (tmp_path / "inbox" / "7.png").write_bytes(draw(7))
+
+    assert call(monkeypatch, tmp_path, *words, "--max-error", "0.0001", "--log-format", "text") == 0
+
+    output = capsys.readouterr()
+    assert output.err.count("cannot guarantee a max_error of 0.0001") == 1
+    assert "all pages need review" in output.err
+    table = output.out if words[0] == "predict" else (tmp_path / "outbox" / "latest.csv").read_text()
+    (row,) = csv.DictReader(io.StringIO(table))
+    assert (row["status"], row["text"], row["reason_code"]) == ("review", "7", "low_confidence")
