@@ -12,7 +12,7 @@ import pytest
 
 import digitrec
 from digitrec.app import composition
-from digitrec.arrays import Ink, PageResult, Scores
+from digitrec.arrays import Ink, PageResult, Picture, Scores
 from digitrec.errors import RejectedImage
 from digitrec.images import decode
 from digitrec.images.decode import DecodedPage
@@ -21,13 +21,16 @@ from digitrec.pipeline import read_files
 from digitrec.pipeline.executor import LocalExecutor
 from digitrec.pipeline.read_files import FileResult
 from digitrec.pipeline.worker_process import WorkerProcess
-from digitrec.recognition.classifier import CLASSES
-from digitrec.recognition.full_path import RecognitionModels
+from digitrec.recognition.classifier import CLASSES, NO_DIGIT
+from digitrec.recognition.decision import decide
+from digitrec.recognition.models import RecognitionModels
 from digitrec.recognition.page import segment_file
 from digitrec.recognition.reader import PageReader
-from digitrec.types import Limits, Reason, Thresholds
+from digitrec.types import Limits, PageStatus, Reason, Thresholds
 from tests.conftest import draw, reader
-from tests.recognition.stand_ins import Says, Sorter, dark, ink_by, line_by
+from tests.drawing import saved
+from tests.recognition.drawn import fill, frame, paper, stroke, write
+from tests.recognition.stand_ins import Says, Sorter, Spells, dark, ink_by, line_by, nothing
 
 SHIPPED = Path(digitrec.__file__).parent / "models" / "shipped"
 
@@ -81,7 +84,7 @@ def test_pages_are_decoded_lazily(monkeypatch: pytest.MonkeyPatch) -> None:
         def page_reader() -> Iterator[DecodedPage]:
             for number in (1, 2):
                 events.append("decoded")
-                yield DecodedPage(number, 60, 80, np.full((80, 60), 235, np.uint8))
+                yield DecodedPage(number, 60, 80, write(paper(80, 60), "7", 15, 60))
 
         return "tiff", page_reader()
 
@@ -134,19 +137,6 @@ def photo(height: int) -> bytes:
     return bytes(cv2.imencode(".jpg", page)[1])
 
 
-@pytest.mark.parametrize(("height", "sure", "side"), [(600, 0.999, 500), (200, 0.999, 1000), (600, 0.9, 1000)])
-def test_a_large_confident_digit_is_read_at_half_the_resolution(height: int, sure: float, side: int) -> None:
-    _, sheets = decode.decode_pages(photo(height), Limits())
-
-    steps = PageReader(Sorter(7, sure)).read_full("jpeg", next(sheets))
-
-    assert steps.decoded is not None
-    assert steps.decoded.picture.shape[0] == side
-    (box,) = steps.page.boxes
-    assert (steps.page.width, steps.page.height) == (1600, 2000)
-    assert 400 <= box.y < box.y + box.height <= 400 + height
-
-
 def test_a_large_photo_is_segmented_in_more_detail_than_on_the_fast_path(monkeypatch: pytest.MonkeyPatch) -> None:
     networks = RecognitionModels(ink_by(monkeypatch, dark), line_by(monkeypatch, Says((7,))))
     fast, closely = (
@@ -162,3 +152,122 @@ def test_a_large_photo_is_segmented_in_more_detail_than_on_the_fast_path(monkeyp
         assert 400 <= box.y < box.y + box.height <= 1400
     assert fast.took_fast_path
     assert not closely.took_fast_path
+
+
+def rows_of_numbers() -> Picture:
+    page = paper(260, 420)
+    for row in range(2):
+        for column in range(2):
+            write(page, "47", 60 + 190 * column, 90 + 100 * row)
+    return page
+
+
+def tight() -> Picture:
+    """A 3 of 16 pixels that touches the edges."""
+    points = [(0, 4), (8, 0), (14, 4), (7, 8), (15, 11), (8, 15), (0, 11)]
+    return np.where(stroke(paper(16, 16, 255), *points, thick=2) < 160, 0, 255).astype(np.uint8)
+
+
+def two_sevens() -> Picture:
+    return write(write(paper(120, 260), "7", 30, 80), "7", 180, 80)
+
+
+PICTURES = {
+    "a digit": write(paper(120, 90), "7", 30, 80),
+    "rows": rows_of_numbers(),
+    "a small crop": tight(),
+    "bare paper": paper(50, 70),
+    "a cell": write(frame(paper(100, 120), 10, 10, 110, 90), "7", 44, 70),
+    "two numbers": two_sevens(),
+    "a margin": write(fill(paper(200, 300), 0, 0, 50, 200, level=8), "47", 130, 120),
+}
+
+
+def trusting(monkeypatch: pytest.MonkeyPatch) -> PageReader:
+    """A reader whose models all say 47, surely."""
+    models = RecognitionModels(ink_by(monkeypatch, dark), line_by(monkeypatch, Says((4, 7), 0.9999)))
+    return PageReader(Spells((4, 7), 0.999), models)
+
+
+def test_the_result_of_a_page_does_not_depend_on_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    models = RecognitionModels(ink_by(monkeypatch, dark), line_by(monkeypatch, Says((4, 7), 0.9999)))
+    page_reader = PageReader(reader().classifier, models)
+    files = [saved(picture) for picture in PICTURES.values()]
+
+    together = page_reader.read_files(files, Limits())
+    backwards = page_reader.read_files(files[::-1], Limits())[::-1]
+
+    for data, pages, others in zip(files, together, backwards, strict=True):
+        assert not isinstance(pages, RejectedImage)
+        assert not isinstance(others, RejectedImage)
+        (alone,) = page_reader.read(data, Limits())
+        assert_same(alone, pages[0])
+        assert_same(alone, others[0])
+
+
+@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize("has_models", [True, False])
+def test_the_boxes_of_a_page_are_inside_it(name: str, has_models: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = PICTURES[name]
+    page_reader = trusting(monkeypatch) if has_models else PageReader(Spells((4, 7)))
+
+    (page,) = page_reader.read(saved(picture), Limits())
+
+    assert (page.height, page.width) == picture.shape
+    assert all(0 <= box.x < box.x + box.width <= page.width for box in page.boxes)
+    assert all(0 <= box.y < box.y + box.height <= page.height for box in page.boxes)
+    assert bool(page.boxes) == (name != "bare paper")
+
+
+def test_the_numbers_of_a_page_are_read_without_page_models() -> None:
+    (page,) = PageReader(Spells((4, 7))).read(saved(rows_of_numbers()), Limits())
+
+    assert [(span.line, span.column, span.stop - span.start) for span in page.numbers] == [
+        (1, 1, 2),
+        (1, 2, 2),
+        (2, 1, 2),
+        (2, 2, 2),
+    ]
+    assert page.reason is None
+    assert page.scores[:, :NO_DIGIT].argmax(axis=1).tolist() == [4, 7] * 4
+
+
+def test_several_numbers_on_one_line_are_numbers_of_one_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = trusting(monkeypatch).trace("png", DecodedPage(1, 260, 120, two_sevens()))
+
+    assert not steps.took_fast_path
+    assert steps.page_path is not None
+    assert [(span.line, span.column) for span in steps.page.numbers] == [(1, 1), (1, 2)]
+
+
+def test_ink_beside_a_digit_that_the_fast_path_leaves_out_is_not_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    def left_half(entry: np.ndarray) -> np.ndarray:
+        ink = dark(entry)
+        ink[:, :, 32:] = 0
+        return ink
+
+    models = RecognitionModels(ink_by(monkeypatch, left_half), line_by(monkeypatch, Says((7,), 0.9999)))
+    steps = PageReader(Sorter(7, 0.999), models).trace("png", DecodedPage(1, 220, 120, two_sevens()[:, 20:240]))
+
+    assert len(steps.page.boxes) == 2 or steps.page.reason is Reason.OTHER_MARKS
+
+
+def test_a_small_crop_is_read_enlarged_and_its_box_is_in_its_own_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    models = RecognitionModels(ink_by(monkeypatch, dark), line_by(monkeypatch, Says((3,), 0.9999)))
+
+    steps = PageReader(Sorter(3, 0.999), models).trace("png", DecodedPage(1, 16, 16, tight()))
+
+    assert steps.enlarged is not None
+    (box,) = steps.page.boxes
+    assert (steps.page.width, steps.page.height) == (16, 16)
+    assert box.width >= 13
+    assert box.height >= 13
+
+
+def test_ink_that_no_model_sees_is_reviewed_not_called_blank(monkeypatch: pytest.MonkeyPatch) -> None:
+    models = RecognitionModels(ink_by(monkeypatch, nothing), line_by(monkeypatch, Says((), 0.9999)))
+
+    (page,) = PageReader(Sorter(NO_DIGIT, 0.999), models).read(saved(write(paper(120, 90), "7", 30, 80)), Limits())
+
+    assert page.reason is not Reason.BLANK
+    assert decide(page, Thresholds(0.5, 0.5)).status is PageStatus.REVIEW
