@@ -1,7 +1,6 @@
 """Zoom: a character that the fast path cannot read with confidence is segmented again on an enlarged crop."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import cv2
 import numpy as np
@@ -9,9 +8,8 @@ import pytest
 
 from digitrec.arrays import Picture
 from digitrec.images.decode import MEDIUM_PX, DecodedPage
-from digitrec.recognition import reader
-from digitrec.recognition.full_path import FullPathResult, RecognitionModels
 from digitrec.recognition.geometry import Rect
+from digitrec.recognition.models import RecognitionModels
 from digitrec.recognition.reader import PageReader
 from digitrec.recognition.zoom import zoom
 from tests.recognition.stand_ins import Entry, Learning, Says, Sorter, dark, ink_by, line_by, nothing, paper
@@ -48,12 +46,12 @@ def test_a_small_unconfident_character_is_zoomed(monkeypatch: pytest.MonkeyPatch
     assert len(looks.inputs) == 2  # all of the page, then the sign
     assert len(line.lines) == 1
     assert steps.took_fast_path
-    assert steps.full_path is not None
-    assert [prediction.source for prediction in steps.full_path.predictions] == [
+    assert steps.ensemble is not None
+    assert [prediction.source for prediction in steps.ensemble.predictions] == [
         "classifier on the segmenter's crop",
         "sequence recognizer",
     ]
-    of_cut, of_line = (prediction.scores for prediction in steps.full_path.predictions)
+    of_cut, of_line = (prediction.scores for prediction in steps.ensemble.predictions)
     np.testing.assert_allclose(steps.page.scores, [(of_cut + of_line) / 2], atol=1e-6)
     (box,) = steps.page.boxes
     assert (box.x, box.y, box.width, box.height) == pytest.approx((100, 120, 60, 60), abs=3)
@@ -85,7 +83,7 @@ def test_of_a_large_page_as_much_is_decoded_as_a_close_look_takes(monkeypatch: p
 def test_an_unconfirmed_character_gets_every_prediction(monkeypatch: pytest.MonkeyPatch, says: Says) -> None:
     networks = RecognitionModels(ink_by(monkeypatch, dark), line_by(monkeypatch, says))
 
-    steps = PageReader(Learning(7, [0.5, 0.97, 0.9, 0.97]), networks).trace("png", sheet_of(SMALL))
+    steps = PageReader(Sorter(7, sure=0.5), networks).trace("png", sheet_of(SMALL))
 
     assert not steps.took_fast_path
     assert len(says.lines) > 1
@@ -106,50 +104,6 @@ def test_zoomed_predictions_of_one_character_are_averaged(
     assert steps.took_fast_path
     confidence = steps.page.scores[0].max()
     assert confidence == pytest.approx((sure + 1) / 2 if sign == 7 else 0.5, abs=0.01)
-
-
-def test_a_zoom_is_not_repeated_by_the_full_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    looks = Looks()
-    networks = RecognitionModels(ink_by(monkeypatch, looks), line_by(monkeypatch, Says((7,))))
-    # Scored on the fast path, zoomed and on the classical crop, and not a fourth time.
-    classifier = Learning(7, [0.5, 0.8, 0.9])
-
-    steps = PageReader(classifier, networks).trace("png", sheet_of(SMALL))
-
-    assert classifier.sures == []
-    assert len(looks.inputs) == 2
-    assert not steps.took_fast_path
-    assert steps.full_path is not None
-    assert steps.full_path.crop is not None
-    assert [prediction.source for prediction in steps.full_path.predictions] == [
-        *("sequence recognizer", "classifier on the classical crop", "classifier on the segmenter's crop"),
-        "sequence recognizer, zoomed",
-    ]
-    assert steps.full_path.predictions[2].scores[7] == pytest.approx(0.8)
-    (box,) = steps.page.boxes
-    assert (box.x, box.y, box.width, box.height) == pytest.approx((100, 120, 60, 60), abs=4)
-
-
-def test_a_zoomed_result_is_discarded_if_the_page_has_more_ink(monkeypatch: pytest.MonkeyPatch) -> None:
-    large = page((1000, 1200, 400), height=3000, width=2400)
-
-    def finer(longest_px: int) -> Picture:
-        share = longest_px / 3000
-        return np.asarray(cv2.resize(large, None, fx=share, fy=share, interpolation=cv2.INTER_AREA), np.uint8)
-
-    handed = []
-    real = reader.run_full_path
-
-    def noted(*given: Any) -> FullPathResult:
-        handed.append(given[-1])
-        return real(*given)
-
-    monkeypatch.setattr(reader, "run_full_path", noted)
-    networks = RecognitionModels(ink_by(monkeypatch, dark), line_by(monkeypatch, Says((7,))))
-
-    PageReader(Sorter(7, sure=0.5), networks).trace("jpeg", DecodedPage(1, 2400, 3000, finer(400), finer))
-
-    assert [close is None for close in handed] == [False, True]
 
 
 def test_a_second_character_visible_only_zoomed_is_not_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
