@@ -129,16 +129,15 @@ def _load_facts_with_previews(settings: Settings, ledger: Ledger, batch_id: str)
     facts = load_batch_facts(settings, ledger, batch_id)
     listed = batch_report.select_pictured_rows(facts.rows)
     corrections = read_latest(ledger, batch_id)
-    rows = [
-        replace(
-            row,
-            preview_png=_load_preview(settings, ledger, batch_id, row),
-            numbers=_load_numbers(ledger, batch_id, row, corrections.get((batch_id, row.row))),
-        )
-        if row.row in listed
-        else row
-        for row in facts.rows
-    ]
+    rows, room = [], batch_report.MAX_NUMBERS
+    for row in facts.rows:
+        if row.row not in listed:
+            rows.append(row)
+            continue
+        numbers = _load_numbers(ledger, batch_id, row, corrections.get((batch_id, row.row)))
+        numbers = numbers if len(numbers) <= room else ()
+        room -= len(numbers)
+        rows.append(replace(row, preview_png=_load_preview(settings, ledger, batch_id, row), numbers=numbers))
     return replace(facts, rows=rows)
 
 

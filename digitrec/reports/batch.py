@@ -77,7 +77,8 @@ class RowFacts:
     """Of the page, in pixels; None if it could not be read."""
     height: int | None = None
     numbers: Sequence[Number] = ()
-    """Numbers of a page that has several, with corrections applied; needed for the same rows as `preview_png`."""
+    """Numbers of a page that has several, with corrections applied; needed for the same rows as `preview_png`, at
+    most `batch_report.MAX_NUMBERS` in all."""
 
     @property
     def is_open(self) -> bool:

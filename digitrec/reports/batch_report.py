@@ -20,6 +20,9 @@ from digitrec.types import PageStatus, Reason
 MAX_ROWS = 100
 """Upper limit of rows in each list, so that the page opens on a phone; the CSV holds all rows."""
 
+MAX_NUMBERS = 2000
+"""Upper limit of numbers that the page lists, about 0.4 kB each; the numbers of further pages are in the CSV only."""
+
 FIXES = {
     Reason.EMPTY_FILE: "The copy ended before anything arrived. Send the file again.",
     Reason.NOT_AN_IMAGE: "Check what this file is. Save the scan as PNG, JPEG, TIFF or PDF and submit it again.",

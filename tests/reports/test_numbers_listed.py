@@ -2,11 +2,13 @@
 
 import json
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from digitrec.app.reports import report_batch
+from digitrec.reports import batch_report
 from digitrec.settings import Settings
 from digitrec.storage.corrections import ILLEGIBLE
 from tests.correction_helpers import BATCH_ID, open_test_ledger, row, say, say_numbers
@@ -44,3 +46,16 @@ def test_an_illegible_page_is_resolved_and_has_no_error_rate(settings: Settings,
     page = read_page((settings.reports / BATCH_ID / "index.html").read_text())
     assert "21 37 65 4 illegible" in page.words
     assert "0 not sure, 1 illegible; 1 page left" in page.words
+
+
+def test_numbers_beyond_the_limit_are_in_the_csv_only(
+    settings: Settings, read_page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch_report, "MAX_NUMBERS", 5)
+    with closing(open_test_ledger(settings.workspace, [TABLE, replace(TABLE, row=2, path="b.png")])) as ledger:
+        report_batch(settings, ledger, BATCH_ID)
+
+    page = read_page((settings.reports / BATCH_ID / "index.html").read_text())
+
+    assert "4 numbers in row 1, 2 need review" in page.words
+    assert "The numbers of row 2 are in the CSV of the numbers." in page.words
