@@ -99,6 +99,8 @@ class _Runs:
         own = self.pieces.labels[top:bottom, left:right] == number
         thick = np.count_nonzero(own, axis=1)
         rows = np.flatnonzero(thick)
+        if len(rows) < 2:  # a page one pixel high
+            return False
         usual = float(np.median(thick[rows]))
         is_short = self.lengths[number] < p.short * height
         if np.mean(np.abs(thick[rows] - usual) <= max(1.0, (p.uneven if is_short else 1.0) * usual)) < p.even:

@@ -167,6 +167,11 @@ def test_a_lone_upright_line_is_a_rule_unless_rules_must_be_held() -> None:
     assert not found(page, are_held=True).any()
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (1, 20), (20, 1)])
+def test_a_page_one_pixel_wide_is_searched_for_rules(shape: tuple[int, int]) -> None:
+    find_rules(np.ones(shape, np.bool_), 0.5)
+
+
 def test_bare_and_full_pages_have_no_rules() -> None:
     assert find_rules(np.zeros((60, 80), np.bool_), HIGH) is None
     assert find_rules(np.ones((60, 80), np.bool_), HIGH / 4) is None
