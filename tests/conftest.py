@@ -34,14 +34,14 @@ from digitrec.pipeline.labels import LabelLookup
 from digitrec.pipeline.ledgers import open_ledgers
 from digitrec.pipeline.outcomes import OutcomeBuilder
 from digitrec.pipeline.scanner import scan
-from digitrec.recognition import page
 from digitrec.recognition.classifier_litert import NearestMeanClassifier
 from digitrec.recognition.reader import PageReader
 from digitrec.settings import Settings
 from digitrec.storage import csv_tables
 from digitrec.storage.claims import FileSnapshot
 from digitrec.text import format_utc
-from digitrec.types import Limits, OutputFormat, Thresholds
+from digitrec.training.characters import crop_characters
+from digitrec.types import OutputFormat, Thresholds
 
 # No deadline: the test machines are shared, so the time of one example varies.
 hypothesis_settings.register_profile("digitrec", deadline=None)
@@ -70,8 +70,8 @@ def draw(digit: int, *, shift: int = 0) -> bytes:
 @functools.cache
 def reader() -> PageReader:
     """Return a reader trained on the digits that `draw` draws."""
-    inks = [page.segment_file(draw(digit), Limits())[0].ink for digit in range(10)]
-    return PageReader(NearestMeanClassifier(np.concatenate(inks)))
+    pictures = [cv2.imdecode(np.frombuffer(draw(digit), np.uint8), cv2.IMREAD_GRAYSCALE) for digit in range(10)]
+    return PageReader(NearestMeanClassifier(np.stack([crop_characters(picture)[0].ink for picture in pictures])))
 
 
 class InlineChild:

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from digitrec.arrays import PageResult
-from digitrec.recognition.page import segment_file
 from digitrec.types import Limits
+from tests.drawing import read_pages
 
 GOLDEN = Path(__file__).parent / "golden"
 CASES = sorted(path for path in GOLDEN.iterdir() if path.is_dir())
@@ -27,7 +27,7 @@ _MAX_MEAN_DIFF, _MAX_BOX_DIFF_PX = 0.01, 1
 
 def pages_of(case: Path) -> list[PageResult]:
     (picture,) = case.glob("picture.*")
-    return segment_file(picture.read_bytes(), Limits())
+    return read_pages(picture.read_bytes(), Limits())
 
 
 def ink_row(pages: list[PageResult]) -> np.ndarray:

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from digitrec.arrays import Picture
-from digitrec.recognition.page import segment_file
+from digitrec.images import decode
 from digitrec.training.datasets import registry
 from digitrec.training.synthetic import samples
 from digitrec.types import Limits
@@ -81,7 +81,7 @@ def draw(count: int, seed: int) -> list[Sample]:
         several = [rng.choice(pages) for _ in range(rng.randint(1, _MOST_PAGES))]
         content, held = make(several)
         sample = Sample(f".{suffix.partition(' ')[0]}", content, held)
-        pages_read = len(segment_file(sample.varied(number), Limits()))
+        pages_read = sum(1 for _ in decode.decode_pages(sample.varied(number), Limits())[1])
         if pages_read != held:
             raise ValueError(f"a {suffix} of {held} pages was drawn, and it reads as {pages_read}")
         intact.append(sample)

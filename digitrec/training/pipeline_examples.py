@@ -1,7 +1,7 @@
 """Examples for the digit classifier: the 28 x 28 pictures that the pipeline cuts out of synthetic pages, and fonts.
 
-Each page is segmented classically and with the segmentation network. A component where the page's character was written
-is an example of that character; one elsewhere is an example of `NO_DIGIT`.
+The characters of each page are found by the page path and by the segmentation network. One where the page's character
+was written is an example of that character; one elsewhere is an example of `NO_DIGIT`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,13 +13,14 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from digitrec.arrays import Ink, Picture
-from digitrec.recognition import binarize, layout
+from digitrec.recognition import layout
 from digitrec.recognition.classifier import NO_DIGIT
-from digitrec.recognition.layout import DigitRegion
 from digitrec.recognition.normalize import normalize_mnist
-from digitrec.recognition.preprocess import GrayPage, Plane
+from digitrec.recognition.page_ink import find_page_ink
+from digitrec.recognition.preprocess import Plane
 from digitrec.recognition.segmenter import CROP_PX as WINDOW_PX
 from digitrec.recognition.segmenter import CropWindow, Segmenter
+from digitrec.training.characters import CroppedCharacter, crop_page
 from digitrec.training.classifier import ExtraExamples
 from digitrec.training.datasets.dataset import Digits
 from digitrec.training.networks import ClassifierSpec
@@ -28,6 +29,7 @@ from digitrec.training.synthetic.augment import augment, augment_slightly
 from digitrec.training.synthetic.glyphs import Glyphs
 from digitrec.training.synthetic.parallel import ProgressCallback
 from digitrec.training.synthetic.symbols import LETTERS, GlyphSources
+from digitrec.types import Box
 
 MAX_CLUTTER_RATIO = 1.7
 """Height to width from which clutter cannot be distinguished from a one; it is no example."""
@@ -39,15 +41,15 @@ _Corners = tuple[float, float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class ExampleParams:
-    """Mix of a batch, and the matching of components; set by hand (results: docs/accuracy.md)."""
+    """Mix of a batch, and the matching of characters; set by hand (results: docs/accuracy.md)."""
 
     page_share: float = 15 / 32  # share of a batch that is from pages
     font_share: float = 1 / 32  # share of a batch that is digits of fonts; letters have the same share
     sample_share: float = 0.25  # share of the pages that are generated like those of `digitrec samples`
     min_iou: float = 0.5
-    """A component is the written character if the intersection over union of their boxes is above this."""
+    """A character that was found is the written one if the intersection over union of their boxes is above this."""
     max_clutter_overlap: float = 0.1
-    """A component is clutter if less than this share of its ink is where the character was written."""
+    """It is clutter if less than this share of the ink in its box is where the character was written."""
     max_clutter: float = 0.1  # largest share of clutter among all examples
 
 
@@ -99,21 +101,23 @@ def render_and_extract(
 
 
 def extract_examples(source: ExampleSource, rng: Generator) -> ExtractedExamples:
-    """Generate one page and segment it both ways."""
+    """Generate one page and find its characters both ways."""
     picture, written, digit = _generate_page(source.sources, rng)
-    page = GrayPage.of(picture)
-    gray, plane = page.gray, binarize.estimate_ink(page)
-    components = layout.group_digits(plane).digits
-    matches = [_match_components(components, _resize(written, plane), _find_box(written, plane.shape))]
-    segmented = source.network.segment_zoomed(gray)
+    page = find_page_ink(picture)
+    written = _resize(written, page.ink)
+    box = _find_box(written)
+    matches = [_match_characters(crop_page(page), page.ink, written, box)]
+    segmented = source.network.segment_zoomed(page.unpainted)
     if segmented is not None:
-        window = segmented.window
-        mask = _crop_to_window(_resize(written, gray), window)
-        box = _to_window(_find_box(written, gray.shape), window)
-        matches.append(_match_components(layout.group_digits(segmented.ink).digits, mask, box))
-    characters = tuple(_normalize(character) for character, _ in matches if character is not None)
-    clutter = [component for _, components in matches for component in components]
-    chosen = _normalize(clutter[rng.integers(len(clutter))]) if clutter else None
+        found = [
+            CroppedCharacter(region.box, normalize_mnist(region.ink))
+            for region in layout.group_digits(segmented.ink).digits
+        ]
+        mask = _crop_to_window(written, segmented.window)
+        matches.append(_match_characters(found, segmented.ink, mask, _to_window(box, segmented.window)))
+    characters = tuple(to_levels(character) for character, _ in matches if character is not None)
+    clutter = [ink for _, inks in matches for ink in inks]
+    chosen = to_levels(clutter[rng.integers(len(clutter))]) if clutter else None
     return ExtractedExamples(characters, digit, chosen)
 
 
@@ -141,25 +145,31 @@ def _generate_page(sources: GlyphSources, rng: Generator) -> tuple[Picture, Pict
     return page.picture, page.ink, digit
 
 
-def _match_components(
-    components: Sequence[DigitRegion], written: Picture, box: _Corners | None
+def _match_characters(
+    found: Sequence[CroppedCharacter], ink: Plane, written: Picture, box: _Corners | None
 ) -> tuple[Plane | None, list[Plane]]:
-    """Return the component that is the written character, if there is exactly one, and those of clutter."""
-    matches = [component for component in components if box is not None and _iou(component, box) > PARAMS.min_iou]
+    """Return the crop of the written character, if there is exactly one, and the crops of clutter.
+
+    Args:
+        found: what may be characters.
+        ink: ink of the page, (h, w), 0.0 = paper, 1.0 = ink.
+        written: ink that was written, (h, w), 0 = paper, 255 = ink.
+        box: box of `written`; None if there is no ink.
+    """
+    matches = [character for character in found if box is not None and _iou(character.box, box) > PARAMS.min_iou]
     # Segmented ink is a little wider than the written one, and may have moved by a pixel.
     mask = cv2.dilate((written > _INK_LEVEL // 2).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     clutter = [
-        component.ink
-        for component in components
-        if component.box.height < MAX_CLUTTER_RATIO * component.box.width
-        and _overlap_share(component, mask) < PARAMS.max_clutter_overlap
+        character.ink
+        for character in found
+        if character.box.height < MAX_CLUTTER_RATIO * character.box.width
+        and _overlap_share(character.box, ink, mask) < PARAMS.max_clutter_overlap
     ]
     return (matches[0].ink if len(matches) == 1 else None), clutter
 
 
-def _iou(component: DigitRegion, other: _Corners) -> float:
+def _iou(box: Box, other: _Corners) -> float:
     """Return the intersection over union of two boxes."""
-    box = component.box
     width = min(box.x + box.width, other[2]) - max(box.x, other[0])
     height = min(box.y + box.height, other[3]) - max(box.y, other[1])
     intersection = max(width, 0.0) * max(height, 0.0)
@@ -167,20 +177,18 @@ def _iou(component: DigitRegion, other: _Corners) -> float:
     return intersection / max(union, 1e-9)
 
 
-def _overlap_share(component: DigitRegion, mask: NDArray[np.bool_]) -> float:
-    """Return the share of a component's ink that is on a mask of the same plane."""
-    box = component.box
-    covered = component.ink[mask[box.y : box.y + box.height, box.x : box.x + box.width]]
-    return float(covered.sum()) / max(float(component.ink.sum()), 1e-9)
+def _overlap_share(box: Box, ink: Plane, mask: NDArray[np.bool_]) -> float:
+    """Return the share of the ink in a box that is on a mask of the same plane."""
+    window = np.s_[box.y : box.y + box.height, box.x : box.x + box.width]
+    return float(ink[window][mask[window]].sum()) / max(float(ink[window].sum()), 1e-9)
 
 
-def _find_box(written: Picture, shape: tuple[int, ...]) -> _Corners | None:
-    """Return the box of the written ink, in pixels of a plane of this shape; None if there is no ink."""
+def _find_box(written: Picture) -> _Corners | None:
+    """Return the box of the written ink; None if there is no ink."""
     rows, columns = (np.flatnonzero((written > _INK_LEVEL).any(axis=axis)) for axis in (1, 0))
     if rows.size == 0:
         return None
-    scale_y, scale_x = shape[0] / written.shape[0], shape[1] / written.shape[1]
-    return columns[0] * scale_x, rows[0] * scale_y, (columns[-1] + 1) * scale_x, (rows[-1] + 1) * scale_y
+    return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
 
 
 def _to_window(box: _Corners | None, window: CropWindow) -> _Corners | None:
@@ -215,10 +223,6 @@ def _crop_to_window(written: Picture, window: CropWindow) -> Picture:
 def to_levels(ink: Plane) -> Picture:
     """Return ink, 0.0..1.0, as levels 0..255."""
     return np.asarray(np.rint(ink * 255), np.uint8)
-
-
-def _normalize(component: Plane) -> Picture:
-    return to_levels(normalize_mnist(component))
 
 
 def extra_examples(spec: ClassifierSpec, examples: Examples, fonts: Glyphs) -> Sequence[ExtraExamples]:

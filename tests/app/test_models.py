@@ -16,7 +16,7 @@ from digitrec.cli.output import format_evaluation
 from digitrec.errors import ModelError
 from digitrec.models.package import CARD, ModelPackage
 from digitrec.recognition.classifier import CLASSES
-from digitrec.recognition.full_path import RecognitionModels
+from digitrec.recognition.models import RecognitionModels
 from digitrec.recognition.reader import PageReader
 from digitrec.reports.statistics import wilson
 from digitrec.settings import Settings

@@ -19,7 +19,7 @@ from benchmarks.soak.arrivals import Arrivals
 from benchmarks.soak.life import ProcessSample
 from benchmarks.soak.oddities import OddArrivals
 from benchmarks.soak.pool import Sample
-from digitrec.recognition.page import segment_file
+from digitrec.images import decode
 from digitrec.types import Limits
 from tests.conftest import ServiceHarness, draw
 
@@ -210,7 +210,7 @@ def test_the_pool_has_every_format_and_variants_read_the_same() -> None:
 
     assert drawn == pool.draw(44, seed=5)
     intact = [entry for entry in drawn if entry.is_whole]
-    formats = {page.format for entry in intact for page in segment_file(entry.varied(12_345), Limits())}
+    formats = {decode.decode_pages(entry.varied(12_345), Limits())[0] for entry in intact}
     assert formats == {"png", "jpeg", "tiff", "pdf", "heic", "webp", "jpeg2000", "bmp", "gif", "pgm", "ppm", "pbm"}
     assert len({entry.varied(number) for entry in drawn for number in (1, 2)}) == 2 * len(drawn)
     assert len(drawn) - len(intact) == 13

@@ -16,9 +16,8 @@ from digitrec.arrays import Picture
 from digitrec.errors import RejectedImage
 from digitrec.images import decode
 from digitrec.images.pillow import to_picture
-from digitrec.recognition.page import segment_file
 from digitrec.types import Limits, Reason
-from tests.drawing import LIMITS, ink_of, page_of, pages_or_reason, read_page, rejection, saved, unlike
+from tests.drawing import LIMITS, ink_of, page_of, pages_or_reason, read_page, read_pages, rejection, saved, unlike
 
 # Black and white only, so that every depth and packing can carry exactly the same picture.
 PAGE = page_of(ink=0, paper=255, smooth=False)
@@ -139,7 +138,7 @@ def test_transparent_corners_of_paper_are_paper() -> None:
 def test_all_pages_of_a_tiff_are_read() -> None:
     pages = [Image.fromarray(page_of("3")), Image.new("L", (90, 120), 240), Image.fromarray(page_of("5"))]
 
-    result = segment_file(saved(pages[0], "TIFF", save_all=True, append_images=pages[1:]), LIMITS)
+    result = read_pages(saved(pages[0], "TIFF", save_all=True, append_images=pages[1:]), LIMITS)
 
     assert [(page.number, page.reason) for page in result] == [(1, None), (2, Reason.BLANK), (3, None)]
     assert unlike(result[2].ink[0], ink_of(page_of("5"))) < 0.01
@@ -154,7 +153,7 @@ def test_a_damaged_page_of_a_tiff_costs_its_own_row() -> None:
         start, length = image.tag_v2[273][0], image.tag_v2[279][0]
     good[start : start + length] = b"\xff" * length
 
-    first, second = segment_file(bytes(good), LIMITS)
+    first, second = read_pages(bytes(good), LIMITS)
 
     assert (first.reason, len(first.boxes)) == (None, 1)
     assert (second.number, second.reason, second.boxes, second.ink.shape) == (2, Reason.TRUNCATED, (), (0, 28, 28))
@@ -164,7 +163,7 @@ def test_the_small_preview_inside_a_tiff_is_no_page() -> None:
     preview = GREY.resize((45, 60))
     preview.encoderinfo = {"tiffinfo": {254: 1}}
 
-    result = segment_file(saved(GREY, "TIFF", save_all=True, append_images=[preview]), LIMITS)
+    result = read_pages(saved(GREY, "TIFF", save_all=True, append_images=[preview]), LIMITS)
 
     assert [page.number for page in result] == [1]
 
@@ -175,7 +174,7 @@ def test_a_tiff_whose_pages_go_round_in_a_circle_ends() -> None:
     after = at + 2 + 12 * int.from_bytes(data[at : at + 2], "little")
     data[after : after + 4] = at.to_bytes(4, "little")
 
-    assert len(segment_file(bytes(data), LIMITS)) == 1
+    assert len(read_pages(bytes(data), LIMITS)) == 1
 
 
 def test_of_an_animation_the_first_picture_counts() -> None:
@@ -377,7 +376,7 @@ def test_a_huge_canvas_is_refused_before_its_memory_is_reserved(
 def test_a_picture_just_within_the_limits_is_read() -> None:
     three = saved(GREY, "TIFF", save_all=True, append_images=[GREY, GREY])
 
-    assert len(segment_file(three, Limits(max_bytes=len(three), max_pixels=90 * 120, max_pages=3))) == 3
+    assert len(read_pages(three, Limits(max_bytes=len(three), max_pixels=90 * 120, max_pages=3))) == 3
 
 
 def test_our_limit_holds_and_not_pillows() -> None:

@@ -18,9 +18,8 @@ from PIL import Image
 from digitrec.errors import RejectedImage
 from digitrec.images import documents
 from digitrec.images.formats import FileFormat, detect_format
-from digitrec.recognition.page import segment_file
 from digitrec.types import Limits, Reason
-from tests.drawing import LIMITS, page_of, read_page, rejection, saved
+from tests.drawing import LIMITS, page_of, read_page, read_pages, rejection, saved
 from tests.images.pdfs import DRAWN, bomb, drawn, pdf, scanned, stream
 
 pytestmark = pytest.mark.slow
@@ -117,7 +116,7 @@ def test_what_was_left_in_the_middle_of_an_answer_is_not_used_again(monkeypatch:
     with monkeypatch.context() as patch:
         patch.setattr(documents.json, "loads", broken)
         with pytest.raises(KeyboardInterrupt):
-            segment_file(TWO_PAGES, LIMITS)
+            read_pages(TWO_PAGES, LIMITS)
 
     assert read_page(SMALL["pdf"]).reason is None
 
@@ -125,13 +124,14 @@ def test_what_was_left_in_the_middle_of_an_answer_is_not_used_again(monkeypatch:
 def test_metadata_libraries_are_not_loaded_into_the_service() -> None:
     program = f"""
 import sys
-from digitrec.images import documents
-from digitrec.recognition.page import segment_file
+from digitrec.images import decode, documents
 from digitrec.types import Limits
-segment_file({saved(GREY)!r}, Limits())
+for _ in decode.decode_pages({saved(GREY)!r}, Limits())[1]:
+    pass
 assert not documents._all
 for data in {list(SMALL.values())!r}:
-    segment_file(data, Limits())
+    for _ in decode.decode_pages(data, Limits())[1]:
+        pass
 assert not {{"pillow_heif", "_pillow_heif", "pypdfium2"}} & set(sys.modules)
 print(*(process.pid for process in documents._all))
 """

@@ -8,9 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from digitrec.recognition.page import segment_file
 from digitrec.types import Limits, Reason
-from tests.drawing import LIMITS, ink_of, page_of, pages_or_reason, read_page, rejection, saved, unlike
+from tests.drawing import LIMITS, ink_of, page_of, pages_or_reason, read_page, read_pages, rejection, saved, unlike
 from tests.images.pdfs import DRAWN, SEVEN, deflated, drawn, encrypted, pdf, scanned, stream
 
 pytestmark = pytest.mark.slow
@@ -71,7 +70,7 @@ def test_a_page_of_a_pdf_is_turned_as_a_person_sees_it(turns: int) -> None:
 def test_all_pages_of_a_pdf_are_read() -> None:
     pages = [Image.fromarray(page_of("3")), Image.new("L", (90, 120), 240), Image.fromarray(page_of("5"))]
 
-    result = segment_file(saved(pages[0], "PDF", save_all=True, append_images=pages[1:]), LIMITS)
+    result = read_pages(saved(pages[0], "PDF", save_all=True, append_images=pages[1:]), LIMITS)
 
     assert [(page.number, page.reason) for page in result] == [(1, None), (2, Reason.BLANK), (3, None)]
     assert unlike(ink_of(page_of("5")), result[2].ink[0]) < 0.15
@@ -85,7 +84,7 @@ def test_a_page_that_cannot_be_drawn_costs_its_own_row() -> None:
     good += [b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 90 120]/Contents 6 0 R/Resources<</XObject<</I 7 0 R>>>>>>"]
     good += [stream(b"90 0 0 120 0 0 cm /I Do"), image]
 
-    first, second = segment_file(pdf(good), LIMITS)
+    first, second = read_pages(pdf(good), LIMITS)
 
     assert (first.number, first.reason, first.boxes) == (1, Reason.TRUNCATED, ())
     assert (second.number, second.reason, len(second.boxes)) == (2, None, 1)
@@ -131,7 +130,7 @@ def test_a_pdf_that_is_cut_off_is_rejected_and_never_guessed(name: str) -> None:
 def test_a_linearized_pdf_is_read_to_its_full_length() -> None:
     complete = COMPLETE["lines"].replace(b"%PDF-1.4\n", b"%PDF-1.4\n9 0 obj\n<</Linearized 1/L 0999>>\nendobj\n")
 
-    assert len(segment_file(complete.replace(b"0999", b"%04d" % len(complete)), LIMITS)) == 1
+    assert len(read_pages(complete.replace(b"0999", b"%04d" % len(complete)), LIMITS)) == 1
     assert "shorter than it says" in rejection(complete).detail
 
 
@@ -185,10 +184,10 @@ def test_a_page_is_drawn_more_coarsely_to_stay_within_the_limit() -> None:
 
 @pytest.mark.slow
 def test_documents_are_drawn_side_by_side_and_alike() -> None:
-    alone = [segment_file(data, LIMITS) for data in COMPLETE.values()]
+    alone = [read_pages(data, LIMITS) for data in COMPLETE.values()]
 
     with ThreadPoolExecutor(6) as pool:
-        result = list(pool.map(lambda data: segment_file(data, LIMITS), [*COMPLETE.values()] * 5))
+        result = list(pool.map(lambda data: read_pages(data, LIMITS), [*COMPLETE.values()] * 5))
 
     for pages, expected in zip(result, alone * 5, strict=True):
         for page, reference in zip(pages, expected, strict=True):

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from digitrec.errors import RejectedImage
-from digitrec.recognition.page import segment_file
 from digitrec.types import Limits
+from tests.drawing import read_pages
 
 REAL = os.environ.get("DIGITREC_REAL")
 
@@ -23,7 +23,7 @@ def test_every_real_file_gives_pages_or_a_reason_in_good_time() -> None:
             continue
         begun_s = time.monotonic()
         try:
-            pages = segment_file(path.read_bytes(), Limits())
+            pages = read_pages(path.read_bytes(), Limits())
         except RejectedImage as why:
             outcomes[why.reason] += 1
         else:

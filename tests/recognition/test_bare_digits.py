@@ -12,12 +12,9 @@ import cv2
 import numpy as np
 import pytest
 
-from digitrec.arrays import Ink, Picture
+from digitrec.arrays import Picture
 from digitrec.images import decode
-from digitrec.recognition.characters import class_components
-from digitrec.recognition.number_reader import crop_character
-from digitrec.recognition.page_ink import find_page_ink
-from digitrec.recognition.text_lines import find_numbers
+from digitrec.training.characters import crop_characters
 from digitrec.training.synthetic import samples
 from digitrec.types import Limits
 
@@ -57,14 +54,6 @@ def scans() -> Iterator[Picture]:
         yield picture
 
 
-def crops_of(picture: Picture) -> list[Ink]:
-    """Return the crops of all characters that the page path finds, each (28, 28)."""
-    page = find_page_ink(picture)
-    classed = class_components(page.ink, page.margins)
-    numbers = find_numbers(classed, page.rules)
-    return [crop_character(character, page, classed) for number in numbers for character in number.characters]
-
-
 def test_a_bare_digit_has_the_same_crop_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(samples, "PARAMS", replace(samples.PARAMS, papers=(("plain", 1.0),), dirt=0.0))
     sheet = cv2.imread(str(REFERENCE), cv2.IMREAD_GRAYSCALE)
@@ -73,8 +62,8 @@ def test_a_bare_digit_has_the_same_crop_as_before(monkeypatch: pytest.MonkeyPatc
 
     different = []
     for index, picture in enumerate(scans()):
-        crops = crops_of(picture)
-        if len(crops) != 1 or np.abs(crops[0] - expected[index]).mean() > _MAX_MEAN_DIFF:
+        crops = crop_characters(picture)
+        if len(crops) != 1 or np.abs(crops[0].ink - expected[index]).mean() > _MAX_MEAN_DIFF:
             different.append(index)
 
     assert len(different) <= _MAX_DIFFERENT, different

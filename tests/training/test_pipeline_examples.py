@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from digitrec.recognition.classifier import NO_DIGIT
-from digitrec.recognition.layout import DigitRegion
 from digitrec.recognition.segmenter import CropWindow
 from digitrec.training import pipeline_examples
+from digitrec.training.characters import CroppedCharacter
 from digitrec.training.datasets import mnist
 from digitrec.training.pipeline_examples import ExtractedExamples, collect_examples
 from digitrec.training.synthetic import glyphs
@@ -24,12 +24,13 @@ def written(left: int, top: int, width: int, height: int) -> np.ndarray:
     return mask
 
 
-def component(left: int, top: int, width: int, height: int) -> DigitRegion:
-    return DigitRegion(Box(left, top, width, height), np.ones((height, width), np.float32))
+def component(left: int, top: int, width: int, height: int) -> CroppedCharacter:
+    return CroppedCharacter(Box(left, top, width, height), np.ones((28, 28), np.float32))
 
 
-def match_components(components: list[DigitRegion], mask: np.ndarray) -> tuple[bool, int]:
-    character, clutter = pipeline_examples._match_components(components, mask, pipeline_examples._find_box(mask, PAGE))
+def match_components(components: list[CroppedCharacter], mask: np.ndarray) -> tuple[bool, int]:
+    ink, box = np.ones(PAGE, np.float32), pipeline_examples._find_box(mask)
+    character, clutter = pipeline_examples._match_characters(components, ink, mask, box)
     return character is not None, len(clutter)
 
 

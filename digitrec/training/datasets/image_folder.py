@@ -10,7 +10,11 @@ import numpy as np
 
 from digitrec.arrays import Picture
 from digitrec.errors import DataError, RejectedImage
-from digitrec.recognition.page import segment_file
+from digitrec.images import decode
+from digitrec.images.decode import DecodedPage
+from digitrec.recognition.enlarge import enlarge
+from digitrec.recognition.preprocess import Plane
+from digitrec.training.characters import crop_characters
 from digitrec.training.datasets.dataset import Dataset, Split
 from digitrec.types import Limits
 
@@ -94,13 +98,20 @@ def load_image_folder(folder: Path) -> Dataset:
 def _read_single_digit(path: Path) -> Picture | None:
     """Return the normalized digit of a picture, (28, 28); None if there is not exactly one."""
     try:
-        pages = segment_file(path.read_bytes(), Limits())
+        _, sheets = decode.decode_pages(path.read_bytes(), Limits())
+        inks = [ink for sheet in sheets for ink in _crop_sheet(sheet)]
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from None
     except RejectedImage:
         return None
-    inks = [ink for page in pages for ink in page.ink]
     return np.round(inks[0] * 255).astype(np.uint8) if len(inks) == 1 else None
+
+
+def _crop_sheet(sheet: DecodedPage) -> list[Plane]:
+    """Return the crops of a page's characters, each (28, 28); none of a page that cannot be decoded."""
+    enlarged = enlarge(sheet)
+    picture = (sheet if enlarged is None else enlarged.sheet).full_detail()
+    return [] if isinstance(picture, RejectedImage) else [character.ink for character in crop_characters(picture)]
 
 
 def _read_labels(table: Path, home: Path | None = None) -> dict[Path, str]:

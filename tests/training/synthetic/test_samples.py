@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as stn
 
 from digitrec.errors import DataError, UsageError
-from digitrec.recognition.page import segment_file
 from digitrec.training.synthetic import samples
-from digitrec.types import Limits
+from tests.drawing import read_pages
 
 pytestmark = pytest.mark.slow
 
@@ -51,7 +50,7 @@ def test_another_seed_gives_other_scans() -> None:
 
 
 def test_scans_differ_in_format_size_and_colour() -> None:
-    pages = [segment_file(content, Limits())[0] for _, content, _ in generate(60)]
+    pages = [read_pages(content)[0] for _, content, _ in generate(60)]
 
     assert {page.format for page in pages} == {"png", "jpeg"}
     assert all(30 < side <= 400 for page in pages for side in (page.width, page.height))
@@ -61,7 +60,7 @@ def test_scans_differ_in_format_size_and_colour() -> None:
 
 
 def test_scans_show_a_single_digit() -> None:
-    box_counts = [len(segment_file(content, Limits())[0].boxes) for _, content, _ in generate(100)]
+    box_counts = [len(read_pages(content)[0].boxes) for _, content, _ in generate(100)]
 
     assert box_counts.count(1) >= 95
 
