@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from digitrec.recognition.geometry import Rect
-from digitrec.recognition.preprocess import Plane, downscale, quantiles
+from digitrec.recognition.preprocess import Mask, Plane, downscale, quantiles
 from digitrec.recognition.raw_components import ComponentTable, component_rects, is_background, is_hollow
-from digitrec.recognition.raw_ink import Mask, RawInk, find_any_ink
+from digitrec.recognition.raw_ink import RawInk, find_any_ink
 
 
 @dataclass(frozen=True, slots=True)

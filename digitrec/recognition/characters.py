@@ -96,17 +96,16 @@ def class_components(ink: Plane, margins: Mask | None) -> ClassedComponents:
     ink_of = ink.ravel()[pieces.pixel_indices]
     mass = np.bincount(pieces.pixel_labels, weights=ink_of, minlength=count)
     is_clear = np.bincount(pieces.pixel_labels[ink_of > p.clear], minlength=count) > 0
-    components = [
-        Component((number,), *pieces.boxes[number].tolist(), float(mass[number]))
-        for number in np.flatnonzero(is_clear).tolist()
-    ]
+    components = [_to_component(number, pieces, float(mass[number])) for number in np.flatnonzero(is_clear).tolist()]
     frames = [component for component in components if _is_frame(component, components, pieces)]
     components = [component for component in components if component not in frames]
     on_paper = components if margins is None else [c for c in components if not _touches(c, _widen(margins, 8), pieces)]
     height = median_height(on_paper, ink.shape)
     if not height:
         return ClassedComponents(pieces, 0.0, background=tuple(frames), small=tuple(components))
-    characters, small, background = [], [], frames
+    characters: list[Component] = []
+    small: list[Component] = []
+    background = frames
     edge = None if margins is None else _widen(margins, height)
     for component in components:
         if (
@@ -124,6 +123,11 @@ def class_components(ink: Plane, margins: Mask | None) -> ClassedComponents:
     joined = _drop_cut_neighbours(_join_strokes(characters, height), ink.shape)
     joined, rest = _attach_small(joined, small, height)
     return ClassedComponents(pieces, height, tuple(joined), tuple(rest), tuple(background))
+
+
+def _to_component(number: int, pieces: ConnectedComponents, mass: float) -> Component:
+    left, top, right, bottom = pieces.boxes[number].tolist()
+    return Component((number,), left, top, right, bottom, mass)
 
 
 def median_height(components: Sequence[Component], shape: tuple[int, ...]) -> float:
@@ -256,8 +260,7 @@ def _drop_cut_neighbours(characters: list[Component], shape: tuple[int, ...]) ->
     main = max(characters, key=PageFrame(columns, rows).weight)
     if columns >= PARAMS.crop * main.height:
         return characters
-    inner = [other for other in characters if other is main or (other.left > 1 and other.right < columns - 1)]
-    return inner
+    return [other for other in characters if other is main or (other.left > 1 and other.right < columns - 1)]
 
 
 def _attach_small(

@@ -67,7 +67,12 @@ def enlarge(sheet: DecodedPage) -> EnlargedPage | None:
     if paper is None or not _touches_edge(picture, paper):
         return None
     padding = max(1, round(p.padding * max(height, width)))
-    picture = cv2.copyMakeBorder(picture, *[padding] * 4, cv2.BORDER_CONSTANT, value=paper.tolist())
+    picture = np.asarray(
+        cv2.copyMakeBorder(
+            picture, padding, padding, padding, padding, cv2.BORDER_CONSTANT, value=[int(level) for level in paper]
+        ),
+        np.uint8,
+    )
     factor = -(-p.least_px // max(height, width))
     size = (picture.shape[1] * factor, picture.shape[0] * factor)
     large = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC), np.uint8)

@@ -86,6 +86,11 @@ class ReadNumber:
     has_others: bool = False
     """Non-digits stand among the digits, and were left out."""
 
+    @property
+    def confidence(self) -> float:
+        """Return the probability that all its digits are right, 0..1."""
+        return self.layout_confidence * float(self.scores[:, :DIGITS].max(axis=1).prod())
+
 
 def read_number(
     number: TextNumber,
@@ -94,7 +99,7 @@ def read_number(
     classifier: DigitClassifier,
     recognizer: SequenceRecognizer | None,
 ) -> ReadNumber:
-    """Read a number with both models, and weight what each is good at; without a recognizer only with the classifier."""
+    """Read a number with both models, and weight what each is good at; without a recognizer, with the classifier."""
     p = PARAMS
     ink = np.stack([crop_character(character, page, classed) for character in number.characters])
     classified = classifier.score(ink)
@@ -201,13 +206,13 @@ def _crop_strip(number: TextNumber, gray: Plane) -> tuple[Rect, Plane]:
         right = min(columns, round(box.right + p.margin_ends * high) + 1)
         bottom = min(rows, round(box.bottom + p.margin * high) + 1)
         return Rect(left, top, right, bottom), gray[top:bottom, left:right]
-    high = max(character.height for character in number.characters) * (1 + 2 * p.margin)
+    tall = max(character.height for character in number.characters) * (1 + 2 * p.margin)
     run = float(np.hypot(1.0, number.slope))
     first, last = number.characters[0], number.characters[-1]
-    length = (last.right - first.left) * run + 2 * p.margin_ends * high
+    length = (last.right - first.left) * run + 2 * p.margin_ends * tall
     across, down = 1 / run, number.slope / run
     middle_x, middle_y = (first.left + last.right) / 2, (box.top + box.bottom) / 2
-    size = (max(1, round(length)), max(1, round(high)))
+    size = (max(1, round(length)), max(1, round(tall)))
     # From pixels of the strip to pixels of the page.
     turn = np.array(
         [
@@ -255,4 +260,5 @@ def _crop_ink(rect: Rect, page: PageInk) -> Plane:
 
 
 def to_rect(component: Component) -> Rect:
+    """Return the box of a component as a rectangle."""
     return Rect(component.left, component.top, component.right, component.bottom)

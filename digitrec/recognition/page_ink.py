@@ -1,5 +1,6 @@
 """Find the ink of a page: without what is around the sheet, and without rules."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import cv2
@@ -91,17 +92,19 @@ class _Contrast:
     margins: Mask | None = None
 
 
-def find_page_ink(picture: Picture) -> PageInk:
+def find_page_ink(picture: Picture, decode_larger: Callable[[int], Picture] | None = None) -> PageInk:
     """Find the ink of a page.
 
     Args:
         picture: the page, (h, w) or (h, w, 3), dark on light or light on dark.
+        decode_larger: decodes it again with a least longest side; None if it has its full size.
     """
     p = PARAMS
     page = GrayPage.of(picture, p.work_px)
     contrast = _measure_contrast(page)
-    if max(picture.shape) > p.work_px and 0 < contrast.height < p.small_px:
-        size = min(p.most_px, round(p.work_px * p.fine_px / contrast.height))
+    if (max(picture.shape) > p.work_px or decode_larger is not None) and 0 < contrast.height < p.small_px:
+        size = min(p.most_px, round(max(contrast.gray.shape) * p.fine_px / contrast.height))
+        picture = picture if decode_larger is None else decode_larger(size)
         contrast = _measure_contrast(GrayPage.of(picture, size))
     rules = _find_rules(contrast)
     if rules is not None and contrast.levels is not None and picture.ndim == 3:
@@ -151,7 +154,7 @@ def _contrast_of(page: GrayPage) -> _Contrast:
         return _Contrast(gray, paper, blurred, levels, height)
     if p.local * height < max(gray.shape):
         paper = _local_paper(gray, height)
-        values = np.subtract(1, np.divide(gray, paper))
+        values = np.asarray(1 - gray / paper, np.float32)
     blurred = _blur(values, min(sigma, p.blur * height))
     return _Contrast(gray, paper, blurred, find_thresholds(blurred), height)
 
@@ -219,9 +222,9 @@ def _local_paper(gray: Plane, height: float) -> Plane:
     """Return the level of the paper next to each pixel: strokes as wide as those of characters are closed."""
     scale = min(1.0, 20 / height)
     small = downscale(gray, max(1, round(scale * max(gray.shape))))
-    small = cv2.medianBlur(cv2.convertScaleAbs(small), 3)
-    side = max(3, round(1.0 * height * scale) | 1)
-    closed = cv2.morphologyEx(small, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8))
+    clean = cv2.medianBlur(cv2.convertScaleAbs(small), 3)
+    side = max(3, round(height * scale) | 1)
+    closed = cv2.morphologyEx(clean, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8))
     soft = cv2.blur(np.maximum(closed, 1).astype(np.float32), (side | 1, side | 1), borderType=cv2.BORDER_REPLICATE)
     return np.asarray(cv2.resize(soft, gray.shape[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
 

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from digitrec.recognition.components import label_components
 from digitrec.recognition.geometry import Rect
-from digitrec.recognition.preprocess import Plane, quantiles
-from digitrec.recognition.raw_ink import Mask, RawInk
+from digitrec.recognition.preprocess import Mask, Plane, quantiles
+from digitrec.recognition.raw_ink import RawInk
 
 FloatArray = NDArray[np.float64]
 DARKEST_PAPER = 0.55

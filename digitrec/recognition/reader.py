@@ -11,6 +11,7 @@ from digitrec.arrays import PageResult, Picture
 from digitrec.errors import RejectedImage
 from digitrec.images import decode
 from digitrec.images.decode import MEDIUM_PX, DecodedPage
+from digitrec.recognition import turned
 from digitrec.recognition.blank import find_writing
 from digitrec.recognition.classifier import NO_DIGIT, DigitClassifier
 from digitrec.recognition.enlarge import enlarge
@@ -35,12 +36,6 @@ from digitrec.types import Limits
 _FAST_EXIT_CONFIDENCE = 0.99
 """Early exit: a page with one isolated character and at least this confidence needs no other model, and no more
 detail."""
-_DISPUTED_FACTOR = 0.5
-"""Factor for the confidence of an answer that one of several predictions contradicts: half of them are wrong."""
-_MEDIUM_PX = 512
-"""A larger page is first read in this size, in which most digits are large enough."""
-_LARGE_DIGIT_PX = 28
-"""Length from which a digit in that size is as good as in the full size: it is scaled to 20 pixels."""
 _SMALL_PAGE_VALUES = 1_000_000
 """Most pixel values of a page that stays in memory until it is read together with others."""
 
@@ -60,15 +55,15 @@ class _PendingPage(NamedTuple):
 class PageReader:
     """Reads pages in a cascade with early exits; `app.composition` chooses the models.
 
-    A page with one character takes the fast path, then an ensemble with the sequence recognizer, then the zoom. A page
-    with several characters, or none, takes classical segmentation, then the full path.
+    A page with one character and nothing else takes the fast path, then an ensemble with the sequence recognizer, then
+    the zoom. Every other page takes the page path.
 
     The result depends on the page's bytes alone, whatever the process or the other pages.
     """
 
     classifier: DigitClassifier
     models: RecognitionModels | None = None
-    """None: classical segmentation and the classifier only."""
+    """None: the page path with the classifier only."""
 
     def read(self, data: bytes, limits: Limits) -> list[PageResult]:
         """Read all pages of a file, decoding one at a time.
@@ -125,11 +120,11 @@ class PageReader:
         return trace
 
     def trace_all(self, sheets: Sequence[tuple[str, DecodedPage]]) -> Iterator[RecognitionTrace]:
-        """Enlarge small."""
+        """Read several pages, each given with the format of its file; tiny ones are enlarged first."""
         large = [(enlarge(sheet), name, sheet) for name, sheet in sheets]
-        traces = self._trace_all([(name, sheet if e is None else e.sheet) for e, name, sheet in large])
-        for (e, _, sheet), trace in zip(large, traces, strict=True):
-            yield trace if e is None else replace(trace, enlarged=e)
+        traces = self._trace_all([(name, sheet if page is None else page.sheet) for page, name, sheet in large])
+        for (page, _, _), trace in zip(large, traces, strict=True):
+            yield trace if page is None else replace(trace, enlarged=page)
 
     def _trace_all(self, sheets: Sequence[tuple[str, DecodedPage]]) -> Iterator[RecognitionTrace]:
         """Read several pages, each given with the format of its file.
@@ -155,10 +150,21 @@ class PageReader:
                 yield self.read_without_fast_path(name, sheet)
 
     def read_without_fast_path(self, format_name: str, sheet: DecodedPage) -> RecognitionTrace:
-        """Read one page by the page path."""
+        """Read one page by the page path; if it reads poorly, in the other three turns, too."""
         picture = sheet.full_detail()
         if isinstance(picture, RejectedImage):
             return RecognitionTrace(undecoded_page(format_name, sheet, picture))
+        trace = self._read_page(format_name, sheet, picture)
+        if not turned.is_poor(trace.initial):
+            return trace
+        traces = [
+            replace(self._read_page(format_name, *turned.turn(sheet, picture, quarters)), turns=quarters)
+            for quarters in (1, 2, 3)
+        ]
+        best = max(traces, key=lambda other: turned.mean_confidence(other.initial))
+        return best if turned.is_better(best.initial, trace.initial) else trace
+
+    def _read_page(self, format_name: str, sheet: DecodedPage, picture: Picture) -> RecognitionTrace:
         page, trace = read_page(format_name, sheet, picture, self.classifier, self.models)
         decoded = PreprocessedPage(picture, trace.ink.unpainted, trace.ink.ink)
         return _add_unread(RecognitionTrace(page, decoded, page_path=trace))
@@ -240,17 +246,3 @@ def _confidence(page: PageResult) -> float:
     if page.reason is not None:
         return 0.0
     return page.layout_confidence * float(page.scores[:, :NO_DIGIT].max(axis=1).prod())
-
-
-def _small_picture(sheet: DecodedPage) -> Picture | None:
-    """Return the picture of a page that is small and has all its detail; None for other pages."""
-    picture = sheet.picture
-    if isinstance(picture, RejectedImage) or sheet.decode_larger is not None or max(picture.shape) > _MEDIUM_PX:
-        return None
-    return picture
-
-
-def _is_large(page: PageResult) -> bool:
-    """Return True if the digits have at least the resolution, at medium size, that scaling to 20 pixels keeps."""
-    smallest = min((max(box.width, box.height) for box in page.boxes), default=0)
-    return smallest * _MEDIUM_PX >= _LARGE_DIGIT_PX * max(page.width, page.height)

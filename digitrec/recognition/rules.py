@@ -131,7 +131,7 @@ def find_rules(inked: Mask, height: float, *, are_held: bool = False) -> Rules |
         return None
     runs = [_runs(inked, height), _runs(inked.T, height)]  # of columns, then of rows (transposed)
     for direction in runs:
-        for number in np.flatnonzero(direction.is_thin):
+        for number in np.flatnonzero(direction.is_thin).tolist():
             direction.is_thin[number] = direction.is_line(number, height)
     is_long = [direction.is_thin & (direction.lengths >= p.length * height) for direction in runs]
     long = [direction.mask_of(is_rule) for is_rule, direction in zip(is_long, runs, strict=True)]
@@ -145,7 +145,7 @@ def find_rules(inked: Mask, height: float, *, are_held: bool = False) -> Rules |
         near = cv2.dilate(np.ascontiguousarray(others).view(np.uint8), np.ones((reach, reach), np.uint8)) > 0
         accepted = is_rule & (not are_held)
         hung: list[int] = []
-        for number in candidates:
+        for number in candidates.tolist():
             left, top, right, bottom = boxes[number]
             part = near[top:bottom, left:right] & (labels[top:bottom, left:right] == number)
             end = max(1, (bottom - top) // 4)
@@ -168,26 +168,33 @@ def paint_rules(ink: Plane, rules: Rules, own: float) -> Plane:
     """Erase rules from ink or contrast, (h, w), and repair the strokes that crossed them; return a copy."""
     bare = np.where(_widened(rules.upright, across=True) | _widened(rules.level, across=False), np.float32(0), ink)
     painted = bare.copy()
-    for mask, turn in ((rules.level, False), (rules.upright, True)):
-        if not mask.any():
-            continue
-        plane, hidden, on, core = (
-            (np.ascontiguousarray(part.T) if turn else part) for part in (ink, bare, _widened(mask, across=turn), mask)
-        )
-        thick = int(_thickness(on)) + 4
-        bridges = (
-            np.ones((thick, 1), np.uint8),
-            np.eye(thick, dtype=np.uint8),
-            np.eye(thick, dtype=np.uint8)[::-1].copy(),
-        )
-        mended = np.maximum.reduce([cv2.morphologyEx(hidden, cv2.MORPH_CLOSE, bridge) for bridge in bridges])
-        darkest = np.where(core, plane, 0).max(axis=0)
-        level = float(np.median(darkest[darkest > 0]))
-        if level < PARAMS.pale * own:
-            mended = np.maximum(mended, np.where(plane > PARAMS.darker * level, plane, 0))
-        mended = np.where(on, np.minimum(mended, plane), 0)
-        painted = np.maximum(painted, mended.T if turn else mended)
+    if rules.level.any():
+        painted = np.maximum(painted, _mend(ink, bare, rules.level, own))
+    if rules.upright.any():
+        uprights = np.ascontiguousarray(rules.upright.T)
+        columns = _mend(np.ascontiguousarray(ink.T), np.ascontiguousarray(bare.T), uprights, own)
+        painted = np.maximum(painted, columns.T)
     return np.asarray(painted, np.float32)
+
+
+def _mend(ink: Plane, bare: Plane, rules: Mask, own: float) -> Plane:
+    """Return the strokes that cross level rules, (h, w), elsewhere 0.0.
+
+    Args:
+        ink: with the rules, (h, w).
+        bare: without any rules, (h, w).
+        rules: the level ones, (h, w).
+        own: ink of the characters.
+    """
+    on = _widened(rules, across=False)
+    reach = round(_thickness(on)) + 4
+    bridges = (np.ones((reach, 1), np.uint8), np.eye(reach, dtype=np.uint8), np.eye(reach, dtype=np.uint8)[::-1].copy())
+    mended = np.maximum.reduce([cv2.morphologyEx(bare, cv2.MORPH_CLOSE, bridge) for bridge in bridges])
+    darkest = np.where(rules, ink, 0).max(axis=0)
+    level = float(np.median(darkest[darkest > 0])) if darkest.any() else 0.0
+    if level < PARAMS.pale * own:
+        mended = np.maximum(mended, np.where(ink > PARAMS.darker * level, ink, 0))
+    return np.asarray(np.where(on, np.minimum(mended, ink), 0), np.float32)
 
 
 def _widened(mask: Mask, *, across: bool) -> Mask:

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
+from digitrec.arrays import Picture
 from digitrec.recognition.preprocess import Mask, Plane, downscale
 
 
@@ -34,6 +36,14 @@ class SheetParams:
     """Least area of the sheet, as a share of its convex hull's."""
     side_covered: float = 0.95
     """Least share of one side of the picture along which there is no paper, 0..1."""
+    shrink: int = 8
+    """Factor by which the page is scaled down to estimate the level of the paper."""
+    known: float = 0.5
+    """Least share of a pixel of that page that shows paper."""
+    soft_px: int = 9
+    """Side of the blur of that page, pixels."""
+    palest: float = 0.85
+    """Lowest level that is painted, as a share of the paper's median: ink at the edge is not spread."""
     edge: float = 0.012
     """Width of the shadow along the sheet's edge that is painted out."""
 
@@ -54,62 +64,91 @@ def find_margins(gray: Plane) -> Mask | None:
         return None
     small = cv2.convertScaleAbs(downscale(gray, p.side_px))
     brush = np.ones((round(p.stroke * p.side_px) | 1,) * 2, np.uint8)
-    closed = cv2.morphologyEx(small, cv2.MORPH_CLOSE, brush)
+    closed = np.asarray(cv2.morphologyEx(small, cv2.MORPH_CLOSE, brush), np.uint8)
     lowest, highest, _, _ = cv2.minMaxLoc(closed)
     if lowest >= p.darkest_around * highest:  # as on most pages
         return None
     split, light = cv2.threshold(closed, 0, 1, cv2.THRESH_OTSU)
-    if not 0 < cv2.countNonZero(light) < light.size:
+    sheet = _largest_sheet(np.asarray(light, np.uint8))
+    if sheet is None:
         return None
-    darkness = cv2.mean(closed, 1 - light)[0] / cv2.mean(closed, light)[0]
-    if darkness >= p.darkest_around:
+    darkness = cv2.mean(closed, np.uint8(1) - light)[0] / cv2.mean(closed, light)[0]
+    if not _is_surrounded(sheet, darkness) or not _has_room(sheet, small >= split):
+        return None
+    shrink = 2 * max(1, round(p.edge * max(small.shape))) + 1
+    inner = cv2.erode(sheet, np.ones((shrink, shrink), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=1)
+    height, width = gray.shape
+    return np.asarray(cv2.resize(inner, (width, height), interpolation=cv2.INTER_LINEAR) == 0, np.bool_)
+
+
+def _largest_sheet(light: Picture) -> Picture | None:
+    """Return the convex hull of the largest light area, 1 inside, (h, w); None if it is too small or not convex."""
+    p = PARAMS
+    if not 0 < cv2.countNonZero(light) < light.size:
         return None
     count, labels, stats, _ = cv2.connectedComponentsWithStats(light, connectivity=4)
     largest = 1 + int(np.argmax(stats[1:count, cv2.CC_STAT_AREA]))
     area = int(stats[largest, cv2.CC_STAT_AREA])
-    points = cv2.findNonZero((labels == largest).astype(np.uint8))
-    hull = cv2.convexHull(points)
-    sheet = cv2.fillConvexPoly(np.zeros(light.shape, np.uint8), hull, 1)
+    hull = cv2.convexHull(_points(np.asarray(labels == largest, np.uint8)))
+    sheet = np.asarray(cv2.fillConvexPoly(np.zeros(light.shape, np.uint8), hull, 1), np.uint8)
     covered = cv2.countNonZero(sheet)
-    if area < p.least_sheet * light.size or area < p.solidity * covered:
-        return None
-    if light.size - covered < p.least_margin * light.size:
-        return None
-    (_, size, _) = cv2.minAreaRect(hull)
-    is_rectangle = covered >= p.rectangle * size[0] * size[1]
-    room = round(p.least_room * min(small.shape)) | 1
-    bare = ((small >= split) & (sheet > 0)).astype(np.uint8)
-    if (
-        not is_rectangle
-        and not cv2.erode(bare, np.ones((room, room), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0).any()
-    ):
-        return None
-    sides = (sheet[0], sheet[-1], sheet[:, 0], sheet[:, -1])
-    above, below, left, right = (1 - float(side.mean()) >= p.side_covered for side in sides)
-    if not ((above and below) or (left and right) or (darkness < p.darkest and (above or below or left or right))):
-        return None
-    shrink = 2 * max(1, round(p.edge * max(small.shape))) + 1
-    sheet = cv2.erode(sheet, np.ones((shrink, shrink), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=1)
-    height, width = gray.shape
-    return cv2.resize(sheet, (width, height), interpolation=cv2.INTER_LINEAR) == 0
+    is_sheet = area >= p.least_sheet * light.size and area >= p.solidity * covered
+    return sheet if is_sheet and light.size - covered >= p.least_margin * light.size else None
+
+
+def _is_surrounded(sheet: Picture, darkness: float) -> bool:
+    """Return True if there is no paper along one side of the picture; along two opposite ones if it is not dark there.
+
+    Args:
+        sheet: 1 inside, (h, w).
+        darkness: level of the surroundings, as a share of the paper's.
+    """
+    p = PARAMS
+    above, below, left, right = (
+        1 - float(side.mean()) >= p.side_covered for side in (sheet[0], sheet[-1], sheet[:, 0], sheet[:, -1])
+    )
+    if darkness < p.darkest:
+        return above or below or left or right
+    return darkness < p.darkest_around and ((above and below) or (left and right))
+
+
+def _has_room(sheet: Picture, bare: Mask) -> bool:
+    """Return True if a sheet is a rectangle or has a bare square on it; a thick light character has neither.
+
+    Args:
+        sheet: 1 inside, (h, w).
+        bare: pixels as light as paper, (h, w).
+    """
+    p = PARAMS
+    _, size, _ = cv2.minAreaRect(_points(sheet))
+    if cv2.countNonZero(sheet) >= p.rectangle * size[0] * size[1]:
+        return True
+    side = round(p.least_room * min(sheet.shape)) | 1
+    room = np.asarray(bare & (sheet > 0), np.uint8)
+    inner = cv2.erode(room, np.ones((side, side), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    return cv2.countNonZero(inner) > 0
+
+
+def _points(mask: Picture) -> NDArray[np.int32]:
+    """Return the pixels of a mask as OpenCV's points, (n, 1, 2)."""
+    return np.asarray(cv2.findNonZero(mask), np.int32)
 
 
 def paint_margins(gray: Plane, margins: Mask) -> Plane:
     """Give the margins the level of the paper next to them; return a copy of the page."""
-    height, width = gray.shape
-    size = (max(1, width // 8), max(1, height // 8))
+    p, (height, width) = PARAMS, gray.shape
+    size = (max(1, width // p.shrink), max(1, height // p.shrink))
     inside = (~margins).astype(np.float32)
     weight = cv2.resize(inside, size, interpolation=cv2.INTER_AREA)
     levels = cv2.resize(gray * inside, size, interpolation=cv2.INTER_AREA)
-    known = weight > 0.5
+    known = weight > p.known
     if not known.any():
         return gray
-    levels = np.where(known, levels / np.maximum(weight, 1e-6), 0).astype(np.uint8)
-    # The median of a wide window is the paper's level: ink is rare.
-    paper = float(np.median(levels[known]))
-    filled = cv2.inpaint(np.where(known, levels, np.uint8(paper)), np.uint8(~known), 3, cv2.INPAINT_TELEA)
-    soft = cv2.blur(filled.astype(np.float32), (9, 9))
-    soft = np.maximum(soft, 0.85 * paper)
+    paper = float(np.median(levels[known] / weight[known]))  # ink is rare
+    shown = np.where(known, levels / np.maximum(weight, 1e-6), paper)
+    filled = cv2.inpaint(shown.astype(np.uint8), np.asarray(~known, np.uint8), 3, cv2.INPAINT_TELEA)
+    soft = cv2.blur(np.asarray(filled, np.float32), (p.soft_px, p.soft_px))
+    soft = np.maximum(soft, p.palest * paper)
     painted = gray.copy()
     painted[margins] = cv2.resize(soft, (width, height), interpolation=cv2.INTER_LINEAR)[margins]
     return painted

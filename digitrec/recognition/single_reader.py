@@ -1,26 +1,32 @@
-"""Read the only character of a page with all models, if two are not confident.
+"""Read the only character of a page with all models, if one or two are not confident.
 
 Models seldom make the same error, so their scores are averaged: the classifier's on the character as the page path and
 as the segmenter cropped it, and the sequence recognizer's on the strip around either crop.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from digitrec.arrays import Scores
+from digitrec.recognition.characters import ClassedComponents
 from digitrec.recognition.classifier import DIGITS, DigitClassifier
+from digitrec.recognition.components import Component
 from digitrec.recognition.ensemble import (
     ENSEMBLE_EXIT_CONFIDENCE,
     Prediction,
     append_no_digit,
     average,
     p_digit_given_one,
+    p_one_symbol,
     p_single_digit,
 )
 from digitrec.recognition.geometry import Rect, crop_rect, line_rect_around
 from digitrec.recognition.models import RecognitionModels
-from digitrec.recognition.number_reader import LineReading, ReadNumber
+from digitrec.recognition.number_reader import LineReading, ReadNumber, crop_character, read_strip, to_rect
 from digitrec.recognition.page_ink import PageInk
+from digitrec.recognition.text_lines import TextNumber
 from digitrec.recognition.zoom import ZoomResult, zoom
 
 
@@ -28,63 +34,139 @@ from digitrec.recognition.zoom import ZoomResult, zoom
 class SingleParams:
     """Thresholds of the ensemble of a page's only character."""
 
+    sure: float = 0.99
+    """Probability from which the classifier alone decides about a lone character."""
     lone: float = 0.05
-    """Most other ink on the page of a character that two predictions may decide, as a share of its own."""
+    """Most other ink on the page of a lone character, as a share of its own."""
     doubt: float = 0.3
     """Factor for the recognizer's doubt that the strip holds one character."""
+    one: float = 0.1
+    """Least probability of one character, as a share of the text's, if the recognizer prefers several."""
+    crop_shape: float = 1.5
+    """Largest width over height of a picture that is the crop of one character."""
+    crop_digits: int = 6
+    """Most digits that were read on such a crop."""
+    crop_sure: float = 0.9
+    """Confidence of every number from which it is not read again."""
+    crop_one: float = 0.9
+    """Least probability, by the recognizer, that the zoomed crop is one character."""
 
 
 PARAMS = SingleParams()
 
 
-def read_single(
+@dataclass(frozen=True, slots=True, eq=False)
+class SingleReading:
+    """The only character of a page."""
+
+    number: ReadNumber
+    predictions: tuple[Prediction, ...]
+    zoomed: ZoomResult | None = None
+    """None if it was not zoomed."""
+
+
+def read_only(
+    layout: Sequence[TextNumber],
+    page: PageInk,
+    classed: ClassedComponents,
+    classifier: DigitClassifier,
+    models: RecognitionModels,
+) -> SingleReading | None:
+    """Read the only character of a page; None if the page holds several, or none that any model finds."""
+    if not layout:
+        return _average_predictions(None, [], page, classifier, models)
+    if len(layout) > 1 or len(layout[0].characters) > 1:
+        return None
+    (number,) = layout
+    (character,) = number.characters
+    ink = crop_character(character, page, classed)
+    classified = Prediction("classifier on the page path's crop", classifier.score(ink[None])[0], ink)
+    is_lone = _is_lone(character, page)
+    if is_lone and classified.scores[:DIGITS].max() >= PARAMS.sure:
+        return SingleReading(ReadNumber((to_rect(character),), ink[None], classified.scores[None], 1.0), (classified,))
+    reading = read_strip(number, page, models.recognizer)
+    p_one = None
+    if len(reading.line.text) > 1:
+        probabilities = p_one_symbol(reading.line.frames)
+        if probabilities.max() < PARAMS.one * reading.line.probability:
+            return None
+        p_one = float(probabilities.sum())
+    predictions = [Prediction("sequence recognizer", _line_scores(reading, p_one), reading.strip), classified]
+    scores = average(predictions)
+    if is_lone and p_one is None and scores[0, :DIGITS].max() >= ENSEMBLE_EXIT_CONFIDENCE:
+        found = ReadNumber((to_rect(character),), ink[None], scores, 1.0, reading)
+        return SingleReading(found, tuple(predictions))
+    return _average_predictions(to_rect(character), predictions, page, classifier, models, p_one)
+
+
+def read_crop(
+    numbers: Sequence[ReadNumber], page: PageInk, classifier: DigitClassifier, models: RecognitionModels
+) -> SingleReading | None:
+    """Read a crop of one character, in which the page path found several, with the segmenter.
+
+    None if the picture is no such crop, the numbers are confident, or the segmenter does not find exactly one.
+    """
+    p, (rows, columns) = PARAMS, page.ink.shape
+    is_crop = columns <= p.crop_shape * rows and sum(len(number.rects) for number in numbers) <= p.crop_digits
+    if not is_crop or all(number.confidence >= p.crop_sure for number in numbers):
+        return None
+    zoomed = zoom(page.unpainted, classifier, models.segmenter)
+    if zoomed is None or zoomed.rect is None or zoomed.prediction is None or not zoomed.is_unambiguous:
+        return None
+    strip = line_rect_around(zoomed.rect, page.unpainted)
+    frames, _ = models.recognizer.read(crop_rect(page.unpainted, strip))
+    probabilities = p_one_symbol(frames)
+    if probabilities.sum() < p.crop_one:
+        return None
+    line_scores = append_no_digit(probabilities[:DIGITS])
+    predictions = (zoomed.prediction, Prediction("sequence recognizer, zoomed", line_scores, strip))
+    ink = np.asarray(zoomed.prediction.evidence)[None]
+    return SingleReading(ReadNumber((zoomed.rect,), ink, average(predictions), 1.0), predictions, zoomed)
+
+
+def _is_lone(character: Component, page: PageInk) -> bool:
+    """Tell whether nearly all ink of a page is one character with room around it."""
+    rows, columns = page.ink.shape
+    if character.left <= 1 or character.top <= 1 or character.right >= columns - 1 or character.bottom >= rows - 1:
+        return False
+    own = page.ink[character.top : character.bottom, character.left : character.right]
+    return float(page.ink.sum()) <= (1 + PARAMS.lone) * float(own.sum())
+
+
+def _line_scores(reading: LineReading, p_one: float | None) -> Scores:
+    """Return the recognizer's scores for one character, (11,); with `p_one` those given that there is one."""
+    if len(reading.line.text) == 1:  # compared with every other symbol already, in all its views
+        return append_no_digit(reading.line.alternatives[0, :DIGITS])
+    return p_single_digit(reading.line.frames) if p_one is None else p_digit_given_one(reading.line.frames)
+
+
+def _average_predictions(
     rect: Rect | None,
-    classified: Prediction | None,
-    reading: LineReading | None,
+    predictions: list[Prediction],
     page: PageInk,
     classifier: DigitClassifier,
     models: RecognitionModels,
     p_one: float | None = None,
-) -> tuple[ReadNumber | None, tuple[Prediction, ...], ZoomResult | None]:
-    """Average the predictions for one character; None if no model finds one.
+) -> SingleReading | None:
+    """Zoom on the only character, and average all predictions for it; None if there are none.
 
     Args:
         rect: the character in pixels of the page ink; None if the page path found none.
-        classified: the classifier's prediction for its crop.
-        reading: its strip; None if the page path found none.
+        predictions: for it, the classifier's last.
         page: the ink of the page.
         classifier: of single digits.
         models: segmenter and sequence recognizer.
         p_one: probability that the strip holds one character, if the recognizer prefers several.
     """
-    line_scores_of = p_single_digit if p_one is None else p_digit_given_one
-    confidence = 1.0 if p_one is None else 1.0 - PARAMS.doubt * (1.0 - p_one)
-    predictions: list[Prediction] = []
-    ink = None if classified is None else np.asarray(classified.evidence)
-    if reading is not None and rect is not None and classified is not None and ink is not None:
-        is_one = len(reading.line.text) == 1
-        line_scores = (
-            append_no_digit(reading.line.alternatives[0, :DIGITS]) if is_one else line_scores_of(reading.line.frames)
-        )
-        predictions = [
-            Prediction("sequence recognizer", line_scores, reading.strip),
-            classified,
-        ]
-        scores = average(predictions)
-        mass = float(page.ink[int(rect.top) : int(rect.bottom), int(rect.left) : int(rect.right)].sum())
-        is_lone = float(page.ink.sum()) <= (1 + PARAMS.lone) * mass
-        if is_lone and p_one is None and scores[0, :DIGITS].max() >= ENSEMBLE_EXIT_CONFIDENCE:
-            return ReadNumber((rect,), ink[None], scores, confidence, reading), tuple(predictions), None
     zoomed = zoom(page.unpainted, classifier, models.segmenter)
-    if zoomed is not None and zoomed.rect is not None:
-        if zoomed.prediction is not None:
-            rect, ink = zoomed.rect, np.asarray(zoomed.prediction.evidence)
-            line_rect = line_rect_around(rect, page.unpainted)
-            frames, _ = models.recognizer.read(crop_rect(page.unpainted, line_rect))
-            predictions += [
-                zoomed.prediction,
-                Prediction("sequence recognizer, zoomed", line_scores_of(frames), line_rect),
-            ]
-    if rect is None or ink is None or not predictions:
-        return None, tuple(predictions), zoomed
-    return ReadNumber((rect,), ink[None], average(predictions), confidence, reading), tuple(predictions), zoomed
+    if zoomed is not None and zoomed.rect is not None and zoomed.prediction is not None:
+        rect = zoomed.rect
+        strip = line_rect_around(rect, page.unpainted)
+        frames, _ = models.recognizer.read(crop_rect(page.unpainted, strip))
+        scores = p_single_digit(frames) if p_one is None else p_digit_given_one(frames)
+        predictions = [*predictions, Prediction("sequence recognizer, zoomed", scores, strip), zoomed.prediction]
+    if rect is None or not predictions:
+        return None
+    confidence = 1.0 if p_one is None else 1.0 - PARAMS.doubt * (1.0 - p_one)
+    ink = np.asarray(predictions[-1].evidence)[None]
+    return SingleReading(ReadNumber((rect,), ink, average(predictions), confidence), tuple(predictions), zoomed)

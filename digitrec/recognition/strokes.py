@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 
 from digitrec.recognition.components import label_components
-from digitrec.recognition.preprocess import Plane
+from digitrec.recognition.preprocess import Mask, Plane
 from digitrec.recognition.raw_components import ComponentTable, FloatArray
-from digitrec.recognition.raw_ink import Mask, PixelBox, RawInk
+from digitrec.recognition.raw_ink import PixelBox, RawInk
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,14 @@
 """Group the characters of a page into text lines, and the lines into numbers."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
 from digitrec.recognition.characters import ClassedComponents
 from digitrec.recognition.components import Component
+from digitrec.recognition.preprocess import Mask
 from digitrec.recognition.rules import Rules
 
 
@@ -78,7 +80,34 @@ def find_numbers(classed: ClassedComponents, rules: Rules | None) -> list[TextNu
     for line, characters in enumerate(lines, start=1):
         parts = _split_line(characters, classed, rules, wide)
         numbers += [TextNumber(tuple(part), line, column, slope) for column, part in enumerate(parts, start=1)]
-    return numbers
+    return numbers if rules is None else _count_cells(numbers, rules)
+
+
+def _count_cells(numbers: list[TextNumber], rules: Rules) -> list[TextNumber]:
+    """Count the lines and columns of a ruled table by the rules above and to the left of each number."""
+    rows, columns = rules.upright.shape
+    lefts, tops = [], []
+    for number in numbers:
+        box = number.box
+        middle_y, middle_x = (box.top + box.bottom) // 2, (box.left + box.right) // 2
+        reach = max(1, (box.bottom - box.top) // 4)
+        band = rules.upright[max(0, middle_y - reach) : min(rows, middle_y + reach), : max(1, box.left)]
+        lefts.append(_count_runs(band.mean(axis=0) > PARAMS.ruled))
+        width = max(1, (box.right - box.left) // 4)
+        band = rules.level[: max(1, middle_y), max(0, middle_x - width) : min(columns, middle_x + width)]
+        tops.append(_count_runs(band.mean(axis=1) > PARAMS.ruled))
+    places = {(top, left) for top, left in zip(tops, lefts, strict=True)}
+    if len(places) < len(numbers) or len(set(lefts)) < 2 or len(set(tops)) < 2:  # several numbers in one cell: no table
+        return numbers
+    return [
+        replace(number, line=top - min(tops) + 1, column=left - min(lefts) + 1)
+        for number, top, left in zip(numbers, tops, lefts, strict=True)
+    ]
+
+
+def _count_runs(marked: Mask) -> int:
+    """Count the runs of True in a row."""
+    return int(np.count_nonzero(np.diff(marked.astype(np.int8), prepend=0) == 1))
 
 
 def _middle(component: Component, slope: float) -> float:
@@ -130,7 +159,7 @@ def _group_lines(characters: Sequence[Component], height: float, slope: float) -
 def _wide_gap(lines: Sequence[Sequence[Component]], height: float) -> float:
     """Return the gap from which a number ends, pixels: amid the widest step in the gaps of the page."""
     p = PARAMS
-    gaps = [right.left - left.right for line in lines for left, right in zip(line, line[1:], strict=False)]
+    gaps = [right.left - left.right for line in lines for left, right in pairwise(line)]
     # On a single line, the narrowest gap is within a number.
     ends = [p.most_gap * p.least_step] if len(lines) == 1 else [p.least_gap / p.least_step, p.most_gap * p.least_step]
     ordered = np.sort([*(gap / height for gap in gaps), *ends])
@@ -151,7 +180,7 @@ def _split_line(
     height, small = classed.height, classed.small
     parts: list[list[Component]] = [[characters[0]]]
     borders: list[float | None] = []
-    for left, right in zip(characters, characters[1:], strict=False):
+    for left, right in pairwise(characters):
         border = None if rules is None else _rule_between(left, right, rules)
         border = _frame_border(left, right, classed.background) if border is None else border
         gap = right.left - left.right

@@ -9,6 +9,7 @@ from digitrec.recognition.enlarge import EnlargedPage
 from digitrec.recognition.ensemble import EnsembleResult
 from digitrec.recognition.page_path import PageTrace
 from digitrec.recognition.preprocess import Plane
+from digitrec.recognition.turned import turn_back
 from digitrec.types import Box, Reason
 
 
@@ -53,7 +54,7 @@ class RecognitionTrace:
         if self.unread:
             page = _mark_unread(page, self.unread)
         if self.turns:
-            page = replace(page, reason=page.reason if page.reason is Reason.BLANK else Reason.TURNED)
+            page = replace(turn_back(page, self.turns), reason=Reason.TURNED)
         return page if self.enlarged is None else self.enlarged.restore(page)
 
 

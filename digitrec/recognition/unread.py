@@ -15,10 +15,10 @@ import numpy as np
 
 from digitrec.arrays import PageResult
 from digitrec.recognition.geometry import Rect, from_page_coords
-from digitrec.recognition.preprocess import Plane, quantiles
+from digitrec.recognition.preprocess import Mask, Plane, quantiles
 from digitrec.recognition.raw_components import ComponentTable, component_rects, is_background
 from digitrec.recognition.raw_ink import PARAMS as RAW_INK
-from digitrec.recognition.raw_ink import Contrast, Mask, PixelBox, RawInk, find_raw_ink, measure_contrast
+from digitrec.recognition.raw_ink import Contrast, PixelBox, RawInk, find_raw_ink, measure_contrast
 from digitrec.recognition.strokes import (
     find_fragments,
     find_read,

@@ -1,0 +1,72 @@
+"""Turn a page by quarters, and convert what was read back to the page as it is stored."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from digitrec.arrays import PageResult, Picture
+from digitrec.images.decode import DecodedPage
+from digitrec.recognition.classifier import DIGITS
+from digitrec.types import Box
+
+
+@dataclass(frozen=True, slots=True)
+class TurnParams:
+    """When a page is also read turned, and when that reading is taken."""
+
+    fewest: int = 3
+    """Number of digits from which a page is turned: one that stands alone can often be read in two ways."""
+    poor: float = 0.8
+    """Mean confidence of the digits below which a page is turned."""
+    well: float = 0.8
+    """Least mean confidence of a turned reading."""
+    better: float = 0.15
+    """Least difference of the mean confidences by which a turned reading is better."""
+    fewer: float = 0.6
+    """Least number of digits of a turned reading, as a share of the other's."""
+
+
+PARAMS = TurnParams()
+
+
+def is_poor(page: PageResult) -> bool:
+    """Return True if a page should be read turned."""
+    return len(page.boxes) >= PARAMS.fewest and mean_confidence(page) < PARAMS.poor
+
+
+def is_better(turned: PageResult, page: PageResult) -> bool:
+    """Return True if a page reads by far better turned."""
+    p, confidence = PARAMS, mean_confidence(turned)
+    return (
+        len(turned.boxes) >= p.fewer * len(page.boxes)
+        and confidence >= p.well
+        and confidence >= mean_confidence(page) + p.better
+    )
+
+
+def mean_confidence(page: PageResult) -> float:
+    """Return the mean probability of the digits of a page, 0..1; 0.0 without digits."""
+    return float(page.scores[:, :DIGITS].max(axis=1).mean()) if page.boxes else 0.0
+
+
+def turn(sheet: DecodedPage, picture: Picture, quarters: int) -> tuple[DecodedPage, Picture]:
+    """Turn a page and its picture by quarters, counter-clockwise."""
+    width, height = (sheet.height, sheet.width) if quarters % 2 else (sheet.width, sheet.height)
+    turned = np.ascontiguousarray(np.rot90(picture, quarters))
+    return replace(sheet, width=width, height=height, picture=turned, decode_larger=None), turned
+
+
+def turn_back(page: PageResult, quarters: int) -> PageResult:
+    """Return the result of a page that was read turned, with boxes in the page as it is stored."""
+    width, height = (page.height, page.width) if quarters % 2 else (page.width, page.height)
+    boxes = tuple(_turn_box_back(box, quarters, width, height) for box in page.boxes)
+    return replace(page, boxes=boxes, width=width, height=height)
+
+
+def _turn_box_back(box: Box, quarters: int, width: int, height: int) -> Box:
+    """Convert a box of the turned page; width and height are those of the page as it is stored."""
+    if quarters == 1:
+        return Box(width - box.y - box.height, box.x, box.height, box.width)
+    if quarters == 2:
+        return Box(width - box.x - box.width, height - box.y - box.height, box.width, box.height)
+    return Box(box.y, height - box.x - box.width, box.height, box.width)
