@@ -1,4 +1,4 @@
-"""Estimate the ink of a page without a model: 0.0 = paper, 1.0 = ink."""
+"""Find the contrast from which a page shows ink."""
 
 from dataclasses import dataclass
 
@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitrec.recognition.components import label_components
-from digitrec.recognition.line_removal import has_clean_border, remove_dark_borders, remove_ruled_lines
-from digitrec.recognition.preprocess import GrayPage, Plane, local_contrast, quantiles_of_sorted
+from digitrec.recognition.preprocess import Plane, quantiles_of_sorted
 
 _LEAST_CONTRAST = 0.04
 """Least contrast of ink."""
@@ -34,8 +33,8 @@ _FULL = 0.5
 _DARKEST = 0.95
 """Quantile of the ink that is its darkest level."""
 
-_PALEST_LINE = 0.2
-"""Least contrast of ruled lines that are erased, as a share of full ink; the thresholds remove paler ones."""
+_GRID = 0.2
+"""Least contrast of a grid that is suppressed, as a share of full ink."""
 
 _STEPS = (0.35, 0.5, 0.65)
 """Thresholds to try between paper and the darkest ink, if faint ink spans the page like a grid."""
@@ -51,45 +50,9 @@ class InkThresholds:
     """Least contrast of full ink."""
     darkest: float
 
-    @property
-    def edge(self) -> float:
-        """Least contrast of a shadow: paler than ink, but above the paper's noise."""
-        return min(1.5 * self.paper, (self.paper + self.ink) / 2)
-
-    @property
-    def line(self) -> float:
-        """Least contrast of a ruled line that is erased, which always harms the strokes a little."""
-        return self.at(_PALEST_LINE)
-
     def at(self, share: float) -> float:
         """Return the contrast at a share of full ink."""
         return self.paper + share * (self.ink - self.paper)
-
-
-def estimate_ink(page: GrayPage) -> Plane:
-    """Estimate the ink of a page, (h, w), 0.0 = paper, 1.0 = ink; all 0.0 on a blank page."""
-    contrast = local_contrast(page)
-    levels = find_thresholds(contrast)
-    if levels is not None and not has_clean_border(contrast, min(levels.edge, levels.line)):
-        contrast, levels = _remove_printed(contrast, levels)
-    if levels is None:
-        return np.zeros_like(contrast)
-    ink = contrast - np.float32(levels.paper)
-    ink /= np.float32(levels.ink - levels.paper)
-    np.maximum(ink, 0, out=ink)
-    np.minimum(ink, 1, out=ink)
-    return ink
-
-
-def _remove_printed(contrast: Plane, levels: InkThresholds) -> tuple[Plane, InkThresholds | None]:
-    """Remove dark borders, lines and grids; return the contrast and its new thresholds."""
-    bare = remove_dark_borders(contrast, levels.edge)
-    thresholds = levels if bare is contrast else find_thresholds(bare)
-    if thresholds is None:
-        return bare, None
-    clear = remove_ruled_lines(bare, thresholds.line)
-    thresholds = thresholds if clear is bare else find_thresholds(clear)
-    return clear, thresholds and suppress_grid(clear, thresholds)
 
 
 def find_thresholds(contrast: Plane) -> InkThresholds | None:
@@ -118,7 +81,7 @@ def find_thresholds(contrast: Plane) -> InkThresholds | None:
 
 def suppress_grid(contrast: Plane, levels: InkThresholds) -> InkThresholds:
     """Raise the paper's threshold until a grid, paler than the pen, no longer connects everything."""
-    faint = levels.line
+    faint = levels.at(_GRID)
     borders = (contrast[:2], contrast[-2:], contrast[:, :2], contrast[:, -2:])
     if sum(bool(border.max() > faint) for border in borders) < 3 or not _spans(contrast > faint)[0]:
         return levels

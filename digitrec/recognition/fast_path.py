@@ -1,7 +1,7 @@
 """Fast path: segment the whole page as a 64 x 64 thumbnail, and classify its only character.
 
 Most scans show one character with paper around it. There the segmenter is as accurate on the thumbnail as on crops,
-and faster than classical segmentation. A character that is small, in several pieces, cut by the border, or next to ink
+and faster than the page path. A character that is small, in several pieces, cut by the border, or next to ink
 of a tenth of its mass, also gets a prediction of the sequence recognizer, which reads the gray page and not its ink.
 """
 

@@ -1,11 +1,8 @@
-"""Coordinates on a page: rectangles, rows of them, and line crops around them."""
+"""Coordinates on a page: rectangles, and line crops around them."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import cv2
-import numpy as np
 
 from digitrec.arrays import PageResult
 from digitrec.images.decode import DecodedPage
@@ -15,10 +12,6 @@ from digitrec.types import Box
 _MARGIN = 0.2
 """Paper above and below the text of a line crop, as a share of the text's height."""
 _MARGIN_ENDS = 0.25
-_UPRIGHT_DARK = 0.3
-"""Least contrast of a vertical frame line next to a row, as a share of the row's contrast."""
-_UPRIGHT_COVERED = 0.9
-"""Least share of the line crop's height that a frame line covers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,35 +64,6 @@ def bounding_rect(spans: Sequence[Rect]) -> Rect:
     )
 
 
-def group_rows(spans: Sequence[Rect]) -> list[list[Rect]]:
-    """Group rectangles in reading order into rows; one that begins below the middle of a row's highest starts a row.
-
-    A row that overlaps the previous one vertically is merged with it: a small last zero beside a tall first digit.
-
-    >>> [len(row) for row in group_rows([Rect(0, 0, 9, 9), Rect(10, 1, 19, 9), Rect(0, 10, 9, 19)])]
-    [2, 1]
-    """
-    rows: list[list[Rect]] = []
-    for span in spans:
-        highest = min(rows[-1], key=lambda rect: rect.top) if rows else None
-        if highest is not None and span.top <= (highest.top + highest.bottom) / 2:
-            rows[-1].append(span)
-        else:
-            rows.append([span])
-    merged: list[list[Rect]] = []
-    for row in rows:
-        if merged and _overlap_vertically(bounding_rect(merged[-1]), bounding_rect(row)):
-            merged[-1] = sorted([*merged[-1], *row], key=lambda span: span.left)
-        else:
-            merged.append(row)
-    return merged
-
-
-def _overlap_vertically(upper: Rect, lower: Rect) -> bool:
-    """Return True if the overlap is more than half the height of the lower rectangle of the two."""
-    return min(upper.bottom, lower.bottom) - max(upper.top, lower.top) > min(upper.height, lower.height) / 2
-
-
 def line_rect_around(span: Rect, gray: Plane) -> Rect:
     """Return the line crop around a rectangle with some paper around it, in whole pixels.
 
@@ -118,32 +82,6 @@ def line_rect_around(span: Rect, gray: Plane) -> Rect:
 def crop_rect(plane: Plane, strip: Rect) -> Plane:
     """Crop a rectangle of whole pixels."""
     return plane[int(strip.top) : int(strip.bottom), int(strip.left) : int(strip.right)]
-
-
-def widen_line_rect(near: Rect, gray: Plane, ink: Plane) -> Rect:
-    """Widen the line crop around a row to the page, or to the next vertical frame line beside it.
-
-    A frame line is dark over nearly all of the height, and the sequence recognizer would read it as a 1.
-
-    Args:
-        near: line crop around the row, in pixels of `gray`.
-        gray: the page, (h, w), 0..255.
-        ink: ink of the same page in any size, 0.0 = paper, 1.0 = ink.
-    """
-    height, width = gray.shape
-    piece = crop_rect(gray, Rect(0, near.top, width, near.bottom))
-    ink = np.asarray(cv2.resize(ink, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
-    inked = crop_rect(ink, near) > 0.5
-    levels = crop_rect(gray, near)
-    if not inked.any() or inked.all():
-        return Rect(0, near.top, width, near.bottom)
-    dark, light = float(np.median(levels[inked])), float(np.median(levels[~inked]))
-    is_dark = (light - piece) / (light - dark) > _UPRIGHT_DARK if light != dark else np.zeros(piece.shape, np.bool_)
-    thick = cv2.dilate(is_dark.view(np.uint8), np.ones((1, 3), np.uint8))
-    uprights = np.flatnonzero(thick.mean(axis=0) >= _UPRIGHT_COVERED)
-    left = uprights[uprights < near.left].max(initial=-1) + 1
-    right = uprights[uprights >= near.right].min(initial=width)
-    return Rect(float(left), near.top, float(right), near.bottom)
 
 
 def rect_to_box(rect: Rect, scale: tuple[float, float], sheet: DecodedPage) -> Box:

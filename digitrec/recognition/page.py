@@ -1,26 +1,15 @@
-"""Build the result of a page from its ink: boxes in page pixels, digits as 28 x 28, a preview."""
+"""Build the result of a page that the fast path read, or that cannot be decoded."""
 
 import numpy as np
 
 from digitrec.arrays import PageResult, Picture
 from digitrec.errors import RejectedImage
-from digitrec.images import decode
 from digitrec.images.decode import DecodedPage
-from digitrec.recognition import binarize, layout, normalize
-from digitrec.recognition.preprocess import GrayPage, Plane
-from digitrec.types import Box, Limits, Reason
+from digitrec.recognition import layout, normalize
+from digitrec.recognition.preprocess import Plane
+from digitrec.types import Box, Reason
 
 _NO_INK = (0, normalize.SIDE, normalize.SIDE)
-
-
-def segment_classical(format_name: str, sheet: DecodedPage) -> PageResult:
-    """Find the digits of a page without any model; an undecoded page gets its reason."""
-    picture = sheet.full_detail()
-    if isinstance(picture, RejectedImage):
-        return undecoded_page(format_name, sheet, picture)
-    page = GrayPage.of(picture)
-    plane = binarize.estimate_ink(page)
-    return make_page(format_name, sheet, page.preview, plane, layout.group_digits(plane))
 
 
 def undecoded_page(format_name: str, sheet: DecodedPage, why: RejectedImage) -> PageResult:
@@ -72,13 +61,3 @@ def _to_page_coords(box: Box, plane: Plane, sheet: DecodedPage) -> Box:
     right = -(-(box.x + box.width) * sheet.width // width)
     bottom = -(-(box.y + box.height) * sheet.height // height)
     return Box(left, top, min(right, sheet.width) - left, min(bottom, sheet.height) - top)
-
-
-def segment_file(data: bytes, limits: Limits) -> list[PageResult]:
-    """Find the digits on all pages of a file by classical segmentation, without scores, for training.
-
-    A page without writing has the reason `blank`; a page of several that cannot be decoded has the reason of that.
-    Raises RejectedImage as `decode.decode_pages` does.
-    """
-    name, sheets = decode.decode_pages(data, limits)
-    return [segment_classical(name, sheet) for sheet in sheets]

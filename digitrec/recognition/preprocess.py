@@ -113,22 +113,6 @@ def _downscale_fast(picture: Picture, longest_px: int) -> Picture:
     return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
-def local_contrast(page: GrayPage) -> Plane:
-    """Measure the contrast of each pixel against the local paper: about 0.0 = paper (noise goes below), 1.0 = black.
-
-    Light writing on dark is inverted first.
-    """
-    gray, small = page.gray, page.small
-    if _is_light_on_dark(gray, small):
-        gray, small = 255 - gray, 255 - small
-    paper = _paper_level(small, gray.shape)
-    contrast = np.subtract(1, np.divide(gray, paper, out=paper), out=paper)
-    side = min(contrast.shape)
-    if side > 120:  # fine grain of paper and sensor; strokes are wider on a page of this size
-        contrast = np.asarray(cv2.GaussianBlur(contrast, (0, 0), min(1.5, side / 300)), np.float32)
-    return contrast
-
-
 def normalize_page(page: GrayPage) -> tuple[Plane, Plane, Plane]:
     """Return the page dark on light, the paper's level at each pixel and the contrast against it, all (h, w).
 

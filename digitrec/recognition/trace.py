@@ -22,7 +22,7 @@ class PreprocessedPage:
     gray: Plane
     """Input of the model that ran last, (h, w), 0..255; its size may differ from the picture's."""
     plane: Plane
-    """Ink found by classical segmentation or by the fast path: (h, w), 0.0 = paper, 1.0 = ink."""
+    """Ink found by the page path or by the fast path: (h, w), 0.0 = paper, 1.0 = ink."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,7 +30,7 @@ class RecognitionTrace:
     """The steps in which one page was read."""
 
     initial: PageResult
-    """Result of the fast path or of classical segmentation, scored by the classifier."""
+    """Result of the fast path, scored by the classifier, or of the page path."""
     decoded: PreprocessedPage | None = None
     """None if the page was not decoded."""
     ensemble: EnsembleResult | None = None
