@@ -60,8 +60,6 @@ class LayoutResult:
 
     digits: tuple[DigitRegion, ...]
     is_unambiguous: bool
-    is_complete: bool = True
-    """No component as high as a digit was left out; an ambiguous layout then has one that is too wide for a digit."""
 
     def neighbour_ink_ratio(self, ink: Plane) -> float:
         """Return the page's ink, (h, w), that is not the first digit's, as a share of the digit's."""
@@ -84,7 +82,7 @@ def group_digits(ink: Plane) -> LayoutResult:
     is_all = len(groups) <= _MOST_DIGITS and highest < _LEFT_OVER * main.height
     is_clear = is_all and all(group.width < _WIDE * group.height for group in groups)
     digits = tuple(_crop_digit(ink, pieces, group) for group in _in_reading_order(groups)[:_MOST_DIGITS])
-    return LayoutResult(digits, is_clear, is_all)
+    return LayoutResult(digits, is_clear)
 
 
 def _group_components(

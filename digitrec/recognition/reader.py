@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from digitrec.arrays import PageResult
+from digitrec.arrays import PageResult, Picture
 from digitrec.errors import RejectedImage
 from digitrec.images import decode
 from digitrec.images.decode import MEDIUM_PX, DecodedPage

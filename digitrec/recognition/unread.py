@@ -13,8 +13,7 @@ from statistics import median
 import cv2
 import numpy as np
 
-from digitrec.arrays import PageResult
-from digitrec.recognition.geometry import Rect, from_page_coords
+from digitrec.recognition.geometry import Rect
 from digitrec.recognition.preprocess import Mask, Plane, quantiles
 from digitrec.recognition.raw_components import ComponentTable, component_rects, is_background
 from digitrec.recognition.raw_ink import PARAMS as RAW_INK
@@ -61,10 +60,6 @@ class UnreadParams:
     """Largest mean thickness of such a rule, in h."""
     margin: float = 0.7
     """Share of a side of the picture from which a component along it is a margin or a frame, 0..1."""
-    most_spanned: float = 0.85
-    """Share of a page's width or height from which a character on it has no room around it, 0..1."""
-    beside: float = 0.35
-    """Distance up to which an edge of the picture is beside a character, as a share of the character's longer side."""
     least_px: float = 5.0
     """Least h, pixels, at which a character was seen well enough to say that it was read whole."""
 
@@ -90,38 +85,6 @@ def find_unread(gray: Plane, ink: Plane, characters: Sequence[Rect], text: str =
     if is_strip and fitting and (lower := median(rect.height for rect in fitting)) < PARAMS.loose * height:
         rects, _ = _compare_with_ink(gray, ink, fitting, lower, text)
     return rects
-
-
-def is_clear_of_edges(page: PageResult, gray: Plane, ink: Plane) -> bool:
-    """Tell whether a page has one character with room around it, and nothing dark at an edge of the picture beside it.
-
-    Else what was cut away as a frame may be part of the character, or part of a frame was taken for it.
-
-    Args:
-        page: with one box.
-        gray: the page, (h, w), 0..255.
-        ink: what the reader took for ink, of the shape of `gray`.
-    """
-    p, (rows, columns) = PARAMS, gray.shape
-    left, top, right, bottom = _in_pixels(from_page_coords(page.boxes[0], page, gray), columns, rows)
-    is_cut = left == 0 or top == 0 or right == columns or bottom == rows
-    if is_cut or max((right - left) / columns, (bottom - top) / rows) > p.most_spanned:
-        return False
-    reach = round(p.beside * max(right - left, bottom - top))
-    down, across = slice(max(0, top - reach), bottom + reach), slice(max(0, left - reach), right + reach)
-    inked = (ink[top:bottom, left:right] > RAW_INK.own_ink).view(np.uint8)
-    bare = (ink[down, across] < RAW_INK.bare_ink).view(np.uint8)
-    if not inked.any() or not bare.any():
-        return False
-    dark, light = cv2.mean(gray[top:bottom, left:right], inked)[0], cv2.mean(gray[down, across], bare)[0]
-    lines = (
-        gray[0, across] if top <= reach else None,
-        gray[-1, across] if bottom >= rows - reach else None,
-        gray[down, 0] if left <= reach else None,
-        gray[down, -1] if right >= columns - reach else None,
-    )
-    shares = [float(np.max((light - line) / (light - dark))) for line in lines if line is not None and light != dark]
-    return max(shares, default=0.0) < 0.5
 
 
 def _compare_with_ink(

@@ -1,6 +1,6 @@
 """Segment a page's main character again on an enlarged crop, and classify it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from digitrec.recognition import layout, normalize
 from digitrec.recognition.classifier import DigitClassifier
@@ -22,15 +22,6 @@ class ZoomResult:
     """The classifier's prediction; None unless the crop holds exactly one character."""
     is_unambiguous: bool
     """There is one character, and no component as heavy was left out."""
-    longest_px: int
-    """Longest side of the gray page."""
-
-    def on(self, gray: Plane) -> "ZoomResult":
-        """Return the same result in the coordinates of the same page in another size, (h, w)."""
-        factor, window = max(gray.shape) / self.longest_px, self.crop.window
-        crop = replace(self.crop, window=CropWindow(window.left * factor, window.top * factor, window.side * factor))
-        rect = None if self.rect is None else self.rect.scaled(factor)
-        return replace(self, crop=crop, rect=rect, longest_px=max(gray.shape))
 
 
 def zoom(
@@ -54,7 +45,7 @@ def zoom(
         ink = normalize.normalize_mnist(result.digits[0].ink)
         prediction = Prediction("classifier on the segmenter's crop", classifier.score(ink[None])[0], ink)
     is_unambiguous = result.is_unambiguous and prediction is not None
-    return ZoomResult(crop, bounding_rect(rects) if rects else None, prediction, is_unambiguous, max(gray.shape))
+    return ZoomResult(crop, bounding_rect(rects) if rects else None, prediction, is_unambiguous)
 
 
 def _to_gray_coords(box: Box, window: CropWindow) -> Rect:

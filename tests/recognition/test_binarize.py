@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as stn
 
 from digitrec.arrays import Picture
-from digitrec.recognition import binarize, preprocess
+from digitrec.recognition import preprocess
+from digitrec.recognition.page_ink import find_page_ink
 from digitrec.recognition.preprocess import GrayPage
 from digitrec.types import Reason
 from tests.drawing import ink_of, page_of, read_page, unlike
@@ -33,7 +34,7 @@ def with_lines(page: Picture, *, level: int, down: bool) -> Picture:
 @given(stn.arrays(np.uint8, SHAPES))
 @settings(max_examples=100, deadline=None)
 def test_ink_is_between_0_and_1_for_any_picture(picture: Picture) -> None:
-    ink = binarize.estimate_ink(GrayPage.of(picture))
+    ink = find_page_ink(picture).ink
 
     assert ink.shape == picture.shape[:2]
     assert ink.dtype == np.float32
@@ -161,24 +162,6 @@ def test_quantiles_are_those_of_numpy(levels: np.ndarray, share: float) -> None:
 @pytest.mark.parametrize("shape", [(1, 1), (1, 500), (500, 1), (2, 3), (7, 7, 3)])
 def test_pages_too_small_for_a_digit_are_blank(shape: tuple[int, ...]) -> None:
     assert read_page(np.full(shape, 200, np.uint8)).reason is Reason.BLANK
-
-
-def test_large_pages_are_worked_on_at_a_reduced_size() -> None:
-    assert max(binarize.estimate_ink(GrayPage.of(page_of(size=(2400, 1600)))).shape) == preprocess.WORK_PX
-
-
-@pytest.mark.slow
-@given(stn.arrays(np.uint8, SHAPES), TEXTS, st.booleans())
-@settings(max_examples=60, deadline=None)
-def test_a_bare_border_is_skipped_only_where_clearing_changes_nothing(
-    noise: Picture, text: str, has_lines: bool
-) -> None:
-    page = with_lines(page_of(text), level=150, down=True) if has_lines else page_of(text)
-    for picture in (noise, page):
-        ink = binarize.estimate_ink(GrayPage.of(picture))
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(binarize, "has_clean_border", lambda *_: False)
-            np.testing.assert_array_equal(binarize.estimate_ink(GrayPage.of(picture)), ink)
 
 
 def test_a_page_in_grey_is_seen_small_as_it_is() -> None:

@@ -1,6 +1,5 @@
-"""Rows of boxes, and the strips around them: never empty, never beyond the page."""
+"""Boxes and the strips around them: never empty, never beyond the page."""
 
-from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +12,6 @@ from digitrec.recognition.geometry import (
     bounding_rect,
     crop_rect,
     from_page_coords,
-    group_rows,
     line_rect_around,
     to_page_coords,
 )
@@ -99,28 +97,6 @@ def test_what_is_cut_is_what_lies_under_the_strip() -> None:
 
 def test_the_smallest_span_around_several_holds_them_all() -> None:
     assert bounding_rect([Rect(3, 4, 5, 9), Rect(1, 6, 4, 8)]) == Rect(1, 4, 5, 9)
-
-
-def test_rects_in_two_rows_are_separated_in_order() -> None:
-    upper, raised, lower = Rect(0, 10, 8, 30), Rect(10, 4, 18, 22), Rect(0, 40, 8, 60)
-
-    assert group_rows([upper, raised, lower]) == [[upper, raised], [lower]]
-    assert group_rows([lower]) == [[lower]]
-    assert group_rows([]) == []
-
-
-def test_a_small_digit_beside_a_tall_digit_stays_in_its_row() -> None:
-    tall, next_digit, small = Rect(10, 0, 30, 40), Rect(32, 4, 50, 38), Rect(52, 22, 66, 39)
-
-    assert group_rows([tall, next_digit, small]) == [[tall, next_digit, small]]
-
-
-@given(st.lists(spans(), max_size=12))
-def test_every_rect_is_in_exactly_a_single_row(sample: list[Rect]) -> None:
-    rows = group_rows(sample)
-
-    assert Counter(span for row in rows for span in row) == Counter(sample)
-    assert all(rows)
 
 
 def test_a_page_and_its_grey_plane_may_have_other_proportions() -> None:

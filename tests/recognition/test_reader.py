@@ -24,7 +24,6 @@ from digitrec.pipeline.worker_process import WorkerProcess
 from digitrec.recognition.classifier import CLASSES, NO_DIGIT
 from digitrec.recognition.decision import decide
 from digitrec.recognition.models import RecognitionModels
-from digitrec.recognition.page import segment_file
 from digitrec.recognition.reader import PageReader
 from digitrec.types import Limits, PageStatus, Reason, Thresholds
 from tests.conftest import draw, reader
@@ -49,8 +48,6 @@ def test_every_digit_of_a_page_has_a_row_of_scores() -> None:
 
     assert page.scores.shape == (len(page.boxes), CLASSES) == (1, 11)
     assert page.scores.argmax() == 7
-    (page_result,) = segment_file(draw(7), Limits())
-    assert_same(page, dataclasses.replace(page_result, scores=page.scores))
 
 
 def test_blank_and_undecodable_pages_have_a_reason_and_no_scores() -> None:

@@ -8,7 +8,6 @@ import pytest
 
 from digitrec.arrays import Picture
 from digitrec.images.decode import MEDIUM_PX, DecodedPage
-from digitrec.recognition.geometry import Rect
 from digitrec.recognition.models import RecognitionModels
 from digitrec.recognition.reader import PageReader
 from digitrec.recognition.zoom import zoom
@@ -122,25 +121,6 @@ def test_a_second_character_visible_only_zoomed_is_not_ignored(monkeypatch: pyte
 
     assert not steps.took_fast_path
     assert len(steps.page.boxes) == 2
-
-
-@pytest.mark.parametrize("share", [0.5, 1.0, 2.5])
-def test_a_zoom_result_scales_with_the_page(monkeypatch: pytest.MonkeyPatch, share: float) -> None:
-    gray = paper(400, 320, (100, 120, 60))
-    other = np.asarray(cv2.resize(gray, None, fx=share, fy=share, interpolation=cv2.INTER_AREA), np.float32)
-
-    close = zoom(gray, Sorter(7), ink_by(monkeypatch, dark))
-
-    assert close is not None
-    assert close.rect is not None
-    moved = close.on(other)
-    assert moved.rect == Rect(
-        *(share * at for at in (close.rect.left, close.rect.top)),
-        *(share * at for at in (close.rect.right, close.rect.bottom)),
-    )
-    assert moved.crop.window.side == pytest.approx(share * close.crop.window.side)
-    assert moved.on(gray).rect == close.rect
-    assert moved.prediction is close.prediction
 
 
 def test_blank_paper_has_no_zoom(monkeypatch: pytest.MonkeyPatch) -> None:
