@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from digitrec.recognition import layout
-from digitrec.types import Reason
+from digitrec.recognition.preprocess import Plane
 from tests.drawing import ink_of, page_of, read_page, unlike
 
 
@@ -72,34 +72,38 @@ def test_a_stroke_that_reaches_in_from_the_next_cell_is_dropped() -> None:
     assert unlike(ink_of(page_of("3", size=(120, 100), at=(30, 90))), ink_of(cell)) < 0.05
 
 
-def test_uncertain_marks_are_reported() -> None:
+def ink_on(paper: np.ndarray) -> Plane:
+    return np.asarray((235 - paper.astype(np.float32)) / 205, np.float32)
+
+
+def test_a_mark_as_high_as_the_digit_that_fits_no_digit_is_ambiguous() -> None:
     paper = page_of("7", size=(300, 300), at=(40, 110))
+    clear = layout.group_digits(ink_on(paper))
     cv2.putText(paper, "e", (200, 280), cv2.FONT_HERSHEY_SIMPLEX, 1.6, 30, 6, cv2.LINE_AA)
 
-    page = read_page(paper)
+    actual = layout.group_digits(ink_on(paper))
 
-    assert page.reason is Reason.AMBIGUOUS_LAYOUT
-    assert len(page.boxes) == 1
+    assert clear.is_unambiguous
+    assert not actual.is_unambiguous
+    assert len(actual.digits) == 1
 
 
-def test_a_word_is_no_clear_digit() -> None:
+def test_a_mark_much_wider_than_high_is_ambiguous() -> None:
     paper = np.full((120, 300), 235, np.uint8)
     points = [(20 + 20 * i, 40 if i % 2 else 80) for i in range(13)]
     cv2.polylines(paper, [np.array(points)], False, 30, 5, cv2.LINE_AA)
 
-    assert read_page(paper).reason is Reason.AMBIGUOUS_LAYOUT
+    assert not layout.group_digits(ink_on(paper)).is_unambiguous
 
 
-def test_a_page_full_of_marks_is_not_clear_and_stays_bounded() -> None:
+def test_every_digit_of_a_full_page_has_a_box() -> None:
     paper = np.full((900, 900), 235, np.uint8)
-    for y in range(40, 880, 60):
-        for x in range(20, 860, 45):
-            cv2.putText(paper, "5", (x, y), cv2.FONT_HERSHEY_SIMPLEX, 1, 30, 2, cv2.LINE_AA)
+    places = [(x, y) for y in range(40, 880, 60) for x in range(20, 860, 45)]
+    for place in places:
+        cv2.putText(paper, "5", place, cv2.FONT_HERSHEY_SIMPLEX, 1, 30, 2, cv2.LINE_AA)
 
-    page = read_page(paper)
-
-    assert page.reason is Reason.AMBIGUOUS_LAYOUT
-    assert 1 <= len(page.boxes) <= 64
+    assert len(read_page(paper).boxes) == len(places)
+    assert not layout.group_digits(ink_on(paper)).is_unambiguous
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 40), (28, 28)])
