@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from digitrec.recognition.components import is_hollow
 from digitrec.recognition.geometry import Rect
 from digitrec.recognition.preprocess import Mask, Plane, downscale, quantiles
-from digitrec.recognition.raw_components import ComponentTable, component_rects, is_background, is_hollow
+from digitrec.recognition.raw_components import ComponentTable, component_rects, is_background
 from digitrec.recognition.raw_ink import RawInk, find_any_ink
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from digitrec.recognition.components import Component, ConnectedComponents, PageFrame, label_components
+from digitrec.recognition.components import Component, ConnectedComponents, PageFrame, is_hollow, label_components
 from digitrec.recognition.preprocess import Mask, Plane
 
 
@@ -171,24 +171,6 @@ def _is_frame(component: Component, components: Sequence[Component], pieces: Con
         return False
     window = np.s_[component.top : component.bottom, component.left : component.right]
     return is_hollow(pieces.labels[window] == component.labels[0], PARAMS.hollow)
-
-
-def is_hollow(own: Mask, border: float) -> bool:
-    """Tell whether a component covers at least three sides of its own box and leaves the middle free: a frame.
-
-    A narrow one could be a 1, and one along two sides a 7.
-
-    Args:
-        own: its pixels, (h, w).
-        border: width of the border that holds a frame, as a share of each side.
-    """
-    high, wide = (max(2, round(border * side)) for side in own.shape)
-    if own.shape[0] < 4 * high or own.shape[1] < 4 * wide:
-        return False
-    sides = (own[:high].any(axis=0), own[-high:].any(axis=0), own[:, :wide].any(axis=1), own[:, -wide:].any(axis=1))
-    covered = sum(np.count_nonzero(side) > 0.5 * side.size for side in sides)
-    inner = own[high:-high, wide:-wide]
-    return bool(covered >= 3 and np.count_nonzero(inner) < 0.1 * np.count_nonzero(own))
 
 
 def _widen(margins: Mask, height: float) -> Mask:

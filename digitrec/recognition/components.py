@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from digitrec.recognition.preprocess import Plane
+from digitrec.recognition.preprocess import Mask, Plane
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,6 +51,24 @@ def label_components(mask: NDArray[np.bool_]) -> ConnectedComponents:
     np.maximum.at(last, label_of, indices)
     boxes = np.stack([left, first // width, right + 1, last // width + 1], axis=1)
     return ConnectedComponents(labels, indices, label_of, boxes, np.bincount(label_of, minlength=count))
+
+
+def is_hollow(own: Mask, border: float) -> bool:
+    """Tell whether a component covers at least three sides of its own box and leaves the middle free: a frame.
+
+    A narrow one could be a 1, and one along two sides a 7.
+
+    Args:
+        own: its pixels, (h, w).
+        border: width of the border that holds a frame, as a share of each side.
+    """
+    high, wide = (max(2, round(border * side)) for side in own.shape)
+    if own.shape[0] < 4 * high or own.shape[1] < 4 * wide:
+        return False
+    sides = (own[:high].any(axis=0), own[-high:].any(axis=0), own[:, :wide].any(axis=1), own[:, -wide:].any(axis=1))
+    covered = sum(np.count_nonzero(side) > 0.5 * side.size for side in sides)
+    inner = own[high:-high, wide:-wide]
+    return bool(covered >= 3 and np.count_nonzero(inner) < 0.1 * np.count_nonzero(own))
 
 
 _INKED, _CLEAR = 0.22, 0.6

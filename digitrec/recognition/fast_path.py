@@ -25,7 +25,8 @@ from digitrec.recognition.ensemble import (
     p_single_digit,
 )
 from digitrec.recognition.geometry import Rect, crop_rect, from_page_coords, line_rect_around, to_page_coords
-from digitrec.recognition.page import make_page
+from digitrec.recognition.layout import DigitRegion
+from digitrec.recognition.page import single_digit_page
 from digitrec.recognition.preprocess import Plane, Thumbnail, downscale
 from digitrec.recognition.segmenter import CROP_PX, SegmentedCrop, Segmenter, whole_page_window
 from digitrec.recognition.sequence_recognizer import SequenceRecognizer
@@ -58,14 +59,14 @@ class FastPathResult:
     crop: SegmentedCrop
     plane: Plane
     """Ink of the thumbnail, (h, w), 0.0 = paper, 1.0 = ink."""
-    layout: layout.LayoutResult
+    digit: DigitRegion
     """The character in that ink."""
     is_isolated: bool
     """The character is large enough, whole, in one piece, and has nothing next to it."""
 
     def page(self, format_name: str, sheet: DecodedPage) -> PageResult:
         """Return the page with this character, not scored yet."""
-        return make_page(format_name, sheet, self.thumbnail.preview, self.plane, self.layout)
+        return single_digit_page(format_name, sheet, self.thumbnail.preview, self.plane, self.digit)
 
 
 def run_fast_path(pictures: Sequence[Picture | RejectedImage], segmenter: Segmenter) -> list[FastPathResult | None]:
@@ -108,7 +109,7 @@ def _single_symbol(
     is_cut = box.x == 0 or box.y == 0 or box.x + box.width == width or box.y + box.height == height
     is_complete = region.pieces == 1 and not is_cut and max(region.ink.shape) >= _MIN_SYMBOL_PX
     is_isolated = is_complete and neighbour_ink <= _ISOLATED_NEIGHBOUR_INK
-    return FastPathResult(picture, thumbnail, crop, plane, result, is_isolated=is_isolated)
+    return FastPathResult(picture, thumbnail, crop, plane, region, is_isolated=is_isolated)
 
 
 def line_gray(result: FastPathResult) -> Plane:

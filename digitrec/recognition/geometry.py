@@ -45,13 +45,8 @@ def from_page_coords(box: Box, page: PageResult, gray: Plane) -> Rect:
 
 
 def to_page_coords(span: Rect, page: PageResult, gray: Plane) -> Box:
-    """Convert a rectangle to pixels of the page; the box is inside the page and not empty."""
-    across, down = page.width / gray.shape[1], page.height / gray.shape[0]
-    left = min(max(0, math.floor(span.left * across)), page.width - 1)
-    top = min(max(0, math.floor(span.top * down)), page.height - 1)
-    right = min(max(left + 1, math.ceil(span.right * across)), page.width)
-    bottom = min(max(top + 1, math.ceil(span.bottom * down)), page.height)
-    return Box(left, top, right - left, bottom - top)
+    """Convert a rectangle from pixels of the gray page; the box is inside the page and not empty."""
+    return rect_to_box(span, (page.width / gray.shape[1], page.height / gray.shape[0]), page)
 
 
 def bounding_rect(spans: Sequence[Rect]) -> Rect:
@@ -84,16 +79,16 @@ def crop_rect(plane: Plane, strip: Rect) -> Plane:
     return plane[int(strip.top) : int(strip.bottom), int(strip.left) : int(strip.right)]
 
 
-def rect_to_box(rect: Rect, scale: tuple[float, float], sheet: DecodedPage) -> Box:
+def rect_to_box(rect: Rect, scale: tuple[float, float], page: DecodedPage | PageResult) -> Box:
     """Convert a rectangle to pixels of the page; the box is inside the page and not empty.
 
     Args:
         rect: in pixels of a scaled page.
         scale: pixels of the page per pixel, across and down.
-        sheet: the page.
+        page: the page.
     """
-    left = min(max(0, math.floor(rect.left * scale[0])), sheet.width - 1)
-    top = min(max(0, math.floor(rect.top * scale[1])), sheet.height - 1)
-    right = min(max(left + 1, math.ceil(rect.right * scale[0])), sheet.width)
-    bottom = min(max(top + 1, math.ceil(rect.bottom * scale[1])), sheet.height)
+    left = min(max(0, math.floor(rect.left * scale[0])), page.width - 1)
+    top = min(max(0, math.floor(rect.top * scale[1])), page.height - 1)
+    right = min(max(left + 1, math.ceil(rect.right * scale[0])), page.width)
+    bottom = min(max(top + 1, math.ceil(rect.bottom * scale[1])), page.height)
     return Box(left, top, right - left, bottom - top)

@@ -5,9 +5,10 @@ import numpy as np
 from digitrec.arrays import PageResult, Picture
 from digitrec.errors import RejectedImage
 from digitrec.images.decode import DecodedPage
-from digitrec.recognition import layout, normalize
+from digitrec.recognition import normalize
+from digitrec.recognition.geometry import Rect, rect_to_box
+from digitrec.recognition.layout import DigitRegion
 from digitrec.recognition.preprocess import Plane
-from digitrec.types import Box, Reason
 
 _NO_INK = (0, normalize.SIDE, normalize.SIDE)
 
@@ -27,37 +28,26 @@ def undecoded_page(format_name: str, sheet: DecodedPage, why: RejectedImage) -> 
     )
 
 
-def make_page(
-    format_name: str, sheet: DecodedPage, preview: Picture, plane: Plane, result: layout.LayoutResult
+def single_digit_page(
+    format_name: str, sheet: DecodedPage, preview: Picture, plane: Plane, digit: DigitRegion
 ) -> PageResult:
-    """Return a page with its digits, not scored yet.
+    """Return a page with its only digit, not scored yet.
 
     Args:
         format_name: of the file.
         sheet: the decoded page.
         preview: small gray picture, (h, w).
         plane: ink of the whole page, (h, w), 0.0 = paper, 1.0 = ink.
-        result: the digits.
+        digit: in pixels of the ink.
     """
-    digits = [normalize.normalize_mnist(digit.ink) for digit in result.digits]
-    reason = None if result.is_unambiguous else Reason.AMBIGUOUS_LAYOUT
+    box, (rows, columns) = digit.box, plane.shape
+    rect = Rect(box.x, box.y, box.x + box.width, box.y + box.height)
     return PageResult(
         number=sheet.number,
         format=format_name,
         width=sheet.width,
         height=sheet.height,
-        boxes=tuple(_to_page_coords(digit.box, plane, sheet) for digit in result.digits),
-        ink=np.array(digits) if digits else np.zeros(_NO_INK, np.float32),
+        boxes=(rect_to_box(rect, (sheet.width / columns, sheet.height / rows), sheet),),
+        ink=normalize.normalize_mnist(digit.ink)[None],
         preview=preview,
-        reason=reason if digits else Reason.BLANK,
     )
-
-
-def _to_page_coords(box: Box, plane: Plane, sheet: DecodedPage) -> Box:
-    """Convert a box from pixels of the ink to pixels of the page; it is inside the page and not empty."""
-    height, width = plane.shape
-    left = box.x * sheet.width // width
-    top = box.y * sheet.height // height
-    right = -(-(box.x + box.width) * sheet.width // width)
-    bottom = -(-(box.y + box.height) * sheet.height // height)
-    return Box(left, top, min(right, sheet.width) - left, min(bottom, sheet.height) - top)

@@ -105,24 +105,6 @@ class ComponentTable:
         )
 
 
-def is_hollow(own: Mask, border: float) -> bool:
-    """Tell whether a component covers at least three sides of its own box and leaves the middle free: a frame.
-
-    A narrow one could be a 1, and one along two sides a 7.
-
-    Args:
-        own: its pixels, (h, w).
-        border: width of the border that holds a frame, as a share of each side.
-    """
-    high, wide = (max(2, round(border * side)) for side in own.shape)
-    if own.shape[0] < 4 * high or own.shape[1] < 4 * wide:
-        return False
-    sides = (own[:high].any(axis=0), own[-high:].any(axis=0), own[:, :wide].any(axis=1), own[:, -wide:].any(axis=1))
-    covered = sum(np.count_nonzero(side) > 0.5 * side.size for side in sides)
-    inner = own[high:-high, wide:-wide]
-    return bool(covered >= 3 and np.count_nonzero(inner) < 0.1 * np.count_nonzero(own))
-
-
 def is_background(parts: ComponentTable, number: int, paper: Plane, level: float) -> bool:
     """Tell whether a component is outside the paper, whose level is `level`."""
     window = parts.window(number)

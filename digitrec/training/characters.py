@@ -1,5 +1,6 @@
 """Crop the characters of a picture as recognition crops them for the digit classifier."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from digitrec.arrays import Picture
@@ -21,9 +22,14 @@ class CroppedCharacter:
     """(28, 28), 0.0 = paper, 1.0 = ink."""
 
 
-def crop_characters(picture: Picture) -> list[CroppedCharacter]:
-    """Return the characters of a picture, (h, w) or (h, w, 3), in reading order."""
-    return crop_page(find_page_ink(picture))
+def crop_characters(picture: Picture, decode_larger: Callable[[int], Picture] | None = None) -> list[CroppedCharacter]:
+    """Return the characters of a page in reading order.
+
+    Args:
+        picture: the page, (h, w) or (h, w, 3).
+        decode_larger: decodes it again with a least longest side; None if it has its full size.
+    """
+    return crop_page(find_page_ink(picture, decode_larger))
 
 
 def crop_page(page: PageInk) -> list[CroppedCharacter]:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from digitrec.arrays import Picture
-from digitrec.recognition.characters import is_hollow, median_height
-from digitrec.recognition.components import Component
+from digitrec.recognition.characters import median_height
+from digitrec.recognition.components import Component, is_hollow
 from tests.recognition.drawn import HIGH, PEN, classed, fill, frame, paper, rule, stroke, write
 
 

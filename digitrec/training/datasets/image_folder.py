@@ -110,8 +110,11 @@ def _read_single_digit(path: Path) -> Picture | None:
 def _crop_sheet(sheet: DecodedPage) -> list[Plane]:
     """Return the crops of a page's characters, each (28, 28); none of a page that cannot be decoded."""
     enlarged = enlarge(sheet)
-    picture = (sheet if enlarged is None else enlarged.sheet).full_detail()
-    return [] if isinstance(picture, RejectedImage) else [character.ink for character in crop_characters(picture)]
+    page = sheet if enlarged is None else enlarged.sheet
+    picture = page.full_detail()
+    if isinstance(picture, RejectedImage):
+        return []
+    return [character.ink for character in crop_characters(picture, page.decode_larger)]
 
 
 def _read_labels(table: Path, home: Path | None = None) -> dict[Path, str]:
