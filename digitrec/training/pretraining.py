@@ -18,7 +18,7 @@ from digitrec.training.synthetic import generate, glyphs
 from digitrec.training.synthetic.symbols import GlyphSources
 from digitrec.types import PREPROCESSING_VERSION
 
-VERSION = 6
+VERSION = 7
 """Raise it when the synthetic data or the training changes: older checkpoints are then ignored."""
 
 _INK_INPUT_SHAPE = (1, CROP_PX, CROP_PX)

@@ -86,7 +86,7 @@ def test_a_number_that_is_not_segmented_gives_line_examples(tmp_path: Path, ship
 def test_a_page_of_the_fast_path_is_used_for_every_network(tmp_path: Path, shipped: PageReader) -> None:
     (crops,) = extract([page(tmp_path, draw(7), "7")], shipped)
 
-    assert crops.classes == (7, 7)  # classical segmentation, and the segmentation network
+    assert crops.classes == (7, 7)  # the page path, and the segmentation network
     assert len(crops.lines) >= 1
     assert set(crops.texts) == {(7,)}
 

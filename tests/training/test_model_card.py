@@ -63,8 +63,8 @@ def test_the_calibration_chapter_is_rewritten_with_temperature_and_counts(
         assert "temperature" not in before
         assert "on digits held out of the training" in chapter
 
-    assert "`ink` and classical segmentation" not in model_card.render_guarantees(plain)
-    assert "`ink` and classical segmentation" in model_card.render_guarantees(paper)
+    assert "the characters that the pipeline found" not in model_card.render_guarantees(plain)
+    assert "the characters that the pipeline found" in model_card.render_guarantees(paper)
     assert "read by the full pipeline with all networks" in model_card.render_guarantees(paper)
 
 
