@@ -18,7 +18,7 @@ from digitrec.training.datasets import registry
 from digitrec.training.synthetic import glyphs
 from digitrec.training.synthetic.pages.kinds import draw_page
 from digitrec.training.synthetic.symbols import GlyphSources
-from digitrec.types import Limits, PageReading, PageStatus, Reason
+from digitrec.types import Box, Limits, PageReading, PageStatus, Reason
 from tests.recognition.test_unread import odd_pages
 
 PAGES = 12
@@ -139,9 +139,14 @@ def test_a_page_of_any_shape_is_answered(page: Picture, has_colours: bool, reade
 
     steps = reader.trace("png", DecodedPage(1, columns, rows, picture))
 
-    boxes = [*steps.page.boxes, *steps.unread]
-    assert all(box.x >= 0 and box.x + box.width <= columns and box.width >= 1 for box in boxes)
-    assert all(box.y >= 0 and box.y + box.height <= rows and box.height >= 1 for box in boxes)
+    assert (steps.page.width, steps.page.height) == (columns, rows)
+    assert all(is_inside(box, columns, rows) for box in steps.page.boxes)
+    # Unread ink is in pixels of the page as it was read: perhaps enlarged or turned.
+    assert all(is_inside(box, steps.initial.width, steps.initial.height) for box in steps.unread)
     assert np.isfinite(steps.page.scores).all()
     assert bool(steps.page.boxes) or steps.page.reason in {Reason.BLANK, Reason.OTHER_MARKS}
     assert not steps.unread or steps.page.reason is not None
+
+
+def is_inside(box: Box, width: int, height: int) -> bool:
+    return 0 <= box.x < box.x + box.width <= width and 0 <= box.y < box.y + box.height <= height
