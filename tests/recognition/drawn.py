@@ -43,9 +43,9 @@ def rule(page: Picture, start: Point, end: Point, thick: int = 2, level: int = P
     return page
 
 
-def frame(page: Picture, left: int, top: int, right: int, bottom: int, thick: int = 2) -> Picture:
+def frame(page: Picture, left: int, top: int, right: int, bottom: int, thick: int = 2, level: int = PRINT) -> Picture:
     """Print a frame; return the page."""
-    cv2.rectangle(page, (left, top), (right, bottom), PRINT, thick)
+    cv2.rectangle(page, (left, top), (right, bottom), level, thick)
     return page
 
 

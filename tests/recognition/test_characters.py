@@ -124,8 +124,8 @@ def test_a_broken_digit_in_two_halves_is_one_character(left: int) -> None:
 
 def test_neighbours_that_the_crop_cuts_are_dropped() -> None:
     page = write(paper(70, 80), "5", 26, 56)
-    fill(page, 0, 20, 5, 50, PEN)
-    fill(page, 76, 20, 80, 52, PEN)
+    fill(page, 0, 20, 9, 52, PEN)
+    fill(page, 71, 18, 80, 54, PEN)
 
     (character,) = classed(page).characters
 
@@ -143,8 +143,8 @@ def test_digits_at_the_edge_of_a_wide_picture_are_characters() -> None:
 
 def test_lines_above_and_below_that_the_picture_cuts_are_no_characters() -> None:
     page = write(paper(100, 300), "582", 100, 70)
-    write(page, "444", 100, 12)
-    write(page, "333", 100, 130)
+    write(page, "444", 100, 18)
+    write(page, "333", 100, 122)
 
     found = classed(page)
 

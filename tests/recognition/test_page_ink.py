@@ -70,14 +70,15 @@ def test_margins_are_painted_and_hold_no_ink() -> None:
 
 def test_the_colour_of_a_form_is_dropped() -> None:
     form = frame(frame(paper(240, 400, 255), 60, 60, 340, 200, thick=3), 80, 70, 320, 190, thick=3)
-    printed = form < 200
+    printed = (form < 200) & ~written()
     picture = np.full((240, 400, 3), (245, 245, 240), np.uint8)
-    picture[printed] = (60, 200, 110)
+    picture[printed] = (240, 140, 50)
     picture[written()] = (30, 30, 90)
 
     found = find_page_ink(picture)
 
-    assert found.ink[printed & ~written()].mean() < 0.1
+    assert found.unpainted[printed].mean() > 0.9 * np.median(found.gray)
+    assert found.ink[printed].mean() < 0.1
     assert found.ink[written()].mean() > 0.8
 
 

@@ -6,12 +6,12 @@ import pytest
 
 from digitrec.arrays import Picture
 from digitrec.recognition.text_lines import TextNumber, find_numbers
-from tests.recognition.drawn import PEN, fill, frame, lay_out, paper, rule, stroke, write
+from tests.recognition.drawn import PEN, classed, fill, frame, lay_out, paper, rule, stroke, write
 
 
 def numbers_of(page: Picture) -> list[TextNumber]:
-    found, classed = lay_out(page)
-    return find_numbers(classed, found.rules)
+    found, components = lay_out(page)
+    return find_numbers(components, found.rules)
 
 
 def counts(page: Picture) -> list[list[int]]:
@@ -92,12 +92,16 @@ def test_a_comb_field_is_one_number(text: str) -> None:
 
 
 def test_separate_black_boxes_of_equal_size_are_a_comb_field() -> None:
-    page = paper(160, 540)
-    for place, digit in enumerate("53086"):
-        frame(page, 40 + 80 * place, 40, 104 + 80 * place, 120, thick=4)
-        write(page, digit, 58 + 80 * place, 100)
+    page = paper(280, 580)
+    for row, text in enumerate(("53086", "24719")):
+        for place, digit in enumerate(text):
+            left, top = 40 + 94 * place, 40 + 120 * row
+            frame(page, left, top, left + 74, top + 80, thick=4, level=PEN)
+            write(page, digit, left + 22, top + 60)
 
-    assert counts(page) == [[5]]
+    numbers = find_numbers(classed(page), None)
+
+    assert [(number.line, len(number.characters)) for number in numbers] == [(1, 5), (2, 5)]
 
 
 def test_cells_with_several_digits_are_numbers_of_their_own() -> None:
