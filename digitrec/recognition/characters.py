@@ -53,6 +53,10 @@ class CharacterParams:
     """Largest distance of a small component above, below or inside a character that belongs to it."""
     top: float = 0.35
     """Upper part of a character, as a share of its height, beside which a small component is its bar, not a sign."""
+    foot: float = 0.65
+    """Position down a character, as a share of its height, below which a point stands beside it."""
+    point: float = 0.35
+    """Longest side of a point or comma."""
     beside: float = 0.06
     """The same for one beside the character."""
     least_small: float = 0.12
@@ -210,6 +214,15 @@ def _is_cut(component: Component, shape: tuple[int, ...], height: float) -> bool
     return (component.left <= 0 or component.right >= columns) and component.width < 0.15 * height
 
 
+def _is_point(component: Component, character: Component, height: float) -> bool:
+    """Tell whether a small component beside the foot of a character could be a point or comma."""
+    p = PARAMS
+    middle_x, middle_y = (component.left + component.right) / 2, (component.top + component.bottom) / 2
+    is_beside = middle_x < character.left or middle_x > character.right
+    is_low = middle_y > character.top + p.foot * character.height
+    return component.longest <= p.point * height and is_beside and is_low
+
+
 def _join_strokes(characters: Sequence[Component], height: float) -> list[Component]:
     """Join the strokes of one character: those above one another."""
     p, joined = PARAMS, list[Component]()
@@ -257,6 +270,9 @@ def _attach_small(
             rest.append(component)
             continue
         character = characters[nearest]
+        if _is_point(component, character, height):
+            rest.append(component)
+            continue
         across = min(character.right, component.right) - max(character.left, component.left)
         is_top = (component.top + component.bottom) / 2 < character.top + p.top * character.height
         limit = p.near if across > p.one_character * component.width or is_top else p.beside

@@ -46,7 +46,7 @@ class UnreadParams:
     """Length of the longer side from which a component could be writing, in h."""
     least_dot: float = 0.06
     """Length of the shorter side from which a component could be a point, comma or colon, in h."""
-    dot_contrast: float = 0.65
+    dot_contrast: float = 0.5
     """Least contrast of a point's darkest pixel among several characters, as a share of the characters' own."""
     dot_reach: float = 1.0
     """Largest distance of a point from a character of its text line, in h."""
@@ -58,6 +58,14 @@ class UnreadParams:
     """Length from which a thin component is a rule, whichever way it slants, in h."""
     rule_width: float = 0.25
     """Largest mean thickness of such a rule, in h."""
+    underline_height: float = 0.45
+    """Largest height of a rule drawn under a number, in h."""
+    underline_length: float = 0.8
+    """Least length of such a rule, in h."""
+    underline_reach: float = 1.0
+    """Largest distance of such a rule from the characters above it, in h."""
+    underline_share: float = 0.5
+    """Least share of such a rule that is under characters."""
     margin: float = 0.7
     """Share of a side of the picture from which a component along it is a margin or a frame, 0..1."""
     least_px: float = 5.0
@@ -122,6 +130,7 @@ def _compare_with_ink(
     parts = parts.joined(may_be)
     is_dark = parts.peaks(contrast.values) >= p.dot_contrast * contrast.own if len(boxes) > 1 else parts.areas > 0
     could_be = _is_large(parts, boxes, high, is_dark) & ~_is_printed(parts, raw.strong.shape, high)
+    could_be &= ~_is_underline(parts, boxes, high)
     if not could_be.any():
         return unread, spans
     paper = median(quantiles(raw.paper[top:bottom, left:right], 0.5)[0] for left, top, right, bottom in boxes)
@@ -189,6 +198,21 @@ def _is_printed(parts: ComponentTable, shape: tuple[int, ...], height: float) ->
     is_margin = ((left | right) & (high >= p.margin * rows)) | ((top | bottom) & (width >= p.margin * columns))
     printed: Mask = crosses | is_rule | is_margin
     return printed
+
+
+def _is_underline(parts: ComponentTable, boxes: Sequence[PixelBox], height: float) -> Mask:
+    """Tell which components are rules drawn under characters that were read, with nothing read under them, (n,)."""
+    p = PARAMS
+    left, top, right, bottom = np.array(boxes, np.float64).T
+    middle = (parts.top + parts.bottom)[:, None] / 2
+    across = np.minimum(parts.right[:, None], right) - np.maximum(parts.left[:, None], left)
+    is_above = (middle > bottom - 0.1 * height) & (middle < bottom + p.underline_reach * height)
+    is_below = (middle < top) & (middle > top - 2 * p.underline_reach * height)
+    under = np.where(is_above, np.maximum(across, 0), 0).sum(axis=1)
+    is_flat = (parts.heights < p.underline_height * height) & (parts.widths >= p.underline_length * height)
+    is_alone = ~(is_below & (across > 0)).any(axis=1)
+    underlines: Mask = is_flat & is_alone & (under >= p.underline_share * parts.widths)
+    return underlines
 
 
 def _is_cut_off(parts: ComponentTable, full: Plane, raw: RawInk, height: float, scale: float) -> Mask:
