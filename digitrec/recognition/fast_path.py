@@ -40,6 +40,8 @@ _ISOLATED_NEIGHBOUR_INK = 0.1
 """Most other ink on the page of an isolated character, as a share of the character's own."""
 _MAX_NEIGHBOUR_INK = 0.3
 """Most other ink on the page; with more there may be several characters, and the fast path is not taken."""
+_CROP_SHARE = 0.5
+"""Length of a character at the edge, as a share of the page's shorter side, below which it may be cut."""
 _LINE_PX = 192
 """Longest side of the page from which the line crop for the sequence recognizer is taken."""
 _ZOOM_PX = MEDIUM_PX
@@ -107,6 +109,8 @@ def _single_symbol(
     (region,), (height, width) = result.digits, plane.shape
     box = region.box
     is_cut = box.x == 0 or box.y == 0 or box.x + box.width == width or box.y + box.height == height
+    if is_cut and max(region.ink.shape) < _CROP_SHARE * min(height, width):
+        return None
     is_complete = region.pieces == 1 and not is_cut and max(region.ink.shape) >= _MIN_SYMBOL_PX
     is_isolated = is_complete and neighbour_ink <= _ISOLATED_NEIGHBOUR_INK
     return FastPathResult(picture, thumbnail, crop, plane, region, is_isolated=is_isolated)

@@ -41,6 +41,12 @@ class PageInkParams:
     """Shorter side up to which a page is not blurred, pixels."""
     local: float = 6.0
     """Longest side of a page of several characters above which the paper's level is measured at their scale."""
+    spanned: float = 0.5
+    """Length of a component, as a share of the page's side, from which the light may be uneven."""
+    most_lines: float = 25.0
+    """Longest side of a page of many small characters, over the guess of their height."""
+    many: int = 8
+    """Number of components about as high as h on such a page."""
     fewest: int = 3
     """Number of components about as high as h from which a page holds several characters."""
     least_px: int = 6
@@ -90,6 +96,8 @@ class _Contrast:
     height: float
     """Estimated median height of the characters, pixels."""
     margins: Mask | None = None
+    alike: int = 0
+    """Number of components about as high as h, if many small ones were searched."""
 
 
 def find_page_ink(picture: Picture, decode_larger: Callable[[int], Picture] | None = None) -> PageInk:
@@ -105,12 +113,13 @@ def find_page_ink(picture: Picture, decode_larger: Callable[[int], Picture] | No
     if (max(picture.shape) > p.work_px or decode_larger is not None) and 0 < contrast.height < p.small_px:
         size = min(p.most_px, round(max(contrast.gray.shape) * p.fine_px / contrast.height))
         picture = picture if decode_larger is None else decode_larger(size)
-        contrast = _measure_contrast(GrayPage.of(picture, size))
+        large = GrayPage.of(picture, size)
+        contrast = _measure_contrast(large, contrast.height * max(large.gray.shape) / max(contrast.gray.shape))
     rules = _find_rules(contrast)
     if rules is not None and contrast.levels is not None and picture.ndim == 3:
         weights = _pale_rule_channel(picture, contrast.values > contrast.levels.at(p.clear), rules.mask)
         if weights is not None:
-            contrast = _measure_contrast(GrayPage.of(picture, max(contrast.gray.shape), weights))
+            contrast = _measure_contrast(GrayPage.of(picture, max(contrast.gray.shape), weights), contrast.height)
             rules = _find_rules(contrast)
     painted = contrast if rules is None else _paint_rules(contrast, rules)
     return PageInk(
@@ -124,18 +133,18 @@ def find_page_ink(picture: Picture, decode_larger: Callable[[int], Picture] | No
     )
 
 
-def _measure_contrast(page: GrayPage) -> _Contrast:
-    """Measure the contrast of a page without what is around the sheet."""
+def _measure_contrast(page: GrayPage, height: float | None = None) -> _Contrast:
+    """Measure the contrast of a page without what is around the sheet; `height` is h if it was measured before."""
     margins = find_margins(page.gray)
     if margins is not None:
         gray = paint_margins(page.gray, margins)
-        contrast = _contrast_of(replace(page, gray=gray, small=downscale(gray, max(page.small.shape))))
+        contrast = _contrast_of(replace(page, gray=gray, small=downscale(gray, max(page.small.shape))), height)
         if contrast.levels is not None:
             return replace(contrast, margins=margins)
-    return _contrast_of(page)  # nothing is written on what looks like a sheet
+    return _contrast_of(page, height)  # nothing is written on what looks like a sheet
 
 
-def _contrast_of(page: GrayPage) -> _Contrast:
+def _contrast_of(page: GrayPage, guess: float | None) -> _Contrast:
     """Measure the contrast of a page; on one of several characters again, at their scale."""
     p = PARAMS
     gray, paper, values = normalize_page(page)
@@ -143,20 +152,57 @@ def _contrast_of(page: GrayPage) -> _Contrast:
     sigma = min(p.blur_px, p.blur_px * side / 450) if side > p.sharp_px else 0.0
     blurred = _blur(values, sigma)
     levels = find_thresholds(blurred)
+    boxes = np.zeros((0, 4), np.intp) if levels is None else label_components(blurred > levels.at(p.inked)).boxes[1:]
+    if _is_uneven(boxes, gray.shape):  # a shadow, or a table
+        guess = max(gray.shape) / p.most_lines if guess is None else guess
+        fine = [_fine_contrast(levels_of, guess, sigma) for levels_of in (gray, 255 - gray)]
+        found = max(fine, key=lambda contrast: contrast.alike)
+        if found.alike >= p.many:
+            return found
     if levels is None:
         return _Contrast(gray, paper, blurred, None, 0.0)
-    boxes = label_components(blurred > levels.at(p.inked)).boxes[1:]
     height = text_height(boxes, gray.shape)
-    heights = boxes[:, 3] - boxes[:, 1]
-    has_several = np.count_nonzero((heights >= 0.5 * height) & (heights <= 2 * height)) >= p.fewest
     # A bare digit keeps the contrast from which the crops of training were made.
-    if not has_several:
+    if _count_alike(boxes, height, 2.0) < p.fewest:
         return _Contrast(gray, paper, blurred, levels, height)
     if p.local * height < max(gray.shape):
-        paper = _local_paper(gray, height)
-        values = np.asarray(1 - gray / paper, np.float32)
+        return _local_contrast(gray, height, sigma)
     blurred = _blur(values, min(sigma, p.blur * height))
     return _Contrast(gray, paper, blurred, find_thresholds(blurred), height)
+
+
+def _is_uneven(boxes: NDArray[np.intp], shape: tuple[int, ...]) -> bool:
+    """Return True if no ink was found on a page, or some that spans a large part of it."""
+    if not len(boxes):
+        return True
+    spans = np.maximum((boxes[:, 2] - boxes[:, 0]) / shape[1], (boxes[:, 3] - boxes[:, 1]) / shape[0])
+    return bool(spans.max() > PARAMS.spanned)
+
+
+def _fine_contrast(gray: Plane, guess: float, sigma: float) -> _Contrast:
+    """Measure the contrast as on a page of many small characters, about as high as a guess, in pixels."""
+    p = PARAMS
+    contrast = _local_contrast(gray, guess, sigma)
+    if contrast.levels is None:
+        return contrast
+    boxes = label_components(contrast.values > contrast.levels.at(p.inked)).boxes[1:]
+    height = text_height(boxes, gray.shape)
+    if height > 2 * guess:
+        return contrast
+    return replace(_local_contrast(gray, height, sigma), alike=_count_alike(boxes, height, 1.6))
+
+
+def _local_contrast(gray: Plane, height: float, sigma: float) -> _Contrast:
+    """Measure the contrast against the paper next to each character."""
+    paper = _local_paper(gray, height)
+    values = _blur(np.asarray(1 - gray / paper, np.float32), min(sigma, PARAMS.blur * height))
+    return _Contrast(gray, paper, values, find_thresholds(values), height)
+
+
+def _count_alike(boxes: NDArray[np.intp], height: float, most: float) -> int:
+    """Count the components whose height differs from h at most by a factor."""
+    heights = boxes[:, 3] - boxes[:, 1]
+    return int(np.count_nonzero((heights >= height / most) & (heights <= most * height)))
 
 
 def _blur(values: Plane, sigma: float) -> Plane:

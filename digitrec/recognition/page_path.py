@@ -16,7 +16,7 @@ from digitrec.recognition import normalize
 from digitrec.recognition.characters import ClassedComponents, class_components
 from digitrec.recognition.classifier import CLASSES, DigitClassifier
 from digitrec.recognition.ensemble import Prediction
-from digitrec.recognition.geometry import rect_to_box
+from digitrec.recognition.geometry import Rect, rect_to_box
 from digitrec.recognition.models import RecognitionModels
 from digitrec.recognition.number_reader import ReadNumber, is_mark, read_number
 from digitrec.recognition.page_ink import PageInk, find_page_ink
@@ -25,6 +25,10 @@ from digitrec.recognition.text_lines import TextNumber, find_numbers
 from digitrec.recognition.zoom import ZoomResult
 from digitrec.types import Reason
 
+_CUT_FACTOR = 0.7
+"""Factor for the confidence of a number that the edge of the picture may cut."""
+_CROP_SHARE = 0.5
+"""Height of a character, as a share of the picture's, from which it is a crop: it touches the edge, but is whole."""
 _NO_INK = np.zeros((0, normalize.SIDE, normalize.SIDE), np.float32)
 _NO_SCORES = np.zeros((0, CLASSES), np.float32)
 
@@ -96,16 +100,27 @@ def _make_result(format_name: str, sheet: DecodedPage, trace: PageTrace) -> tupl
         preview=trace.ink.preview,
         reason=None if numbers else Reason.BLANK,
         scores=np.concatenate([_NO_SCORES, *(number.scores for number in numbers)]),
-        numbers=tuple(_spans(trace.layout, numbers)),
+        numbers=tuple(_spans(trace.layout, numbers, trace.ink)),
     )
     return result, trace
 
 
-def _spans(layout: Sequence[TextNumber], numbers: Sequence[ReadNumber]) -> list[NumberSpan]:
+def _spans(layout: Sequence[TextNumber], numbers: Sequence[ReadNumber], page: PageInk) -> list[NumberSpan]:
     spans, start = [], 0
     for place, number in zip(layout, numbers, strict=True):
         stop = start + len(number.rects)
         reason = Reason.NOT_A_DIGIT if number.has_others else None
-        spans.append(NumberSpan(start, stop, place.line, place.column, number.layout_confidence, reason))
+        confidence = number.layout_confidence * (_CUT_FACTOR if _is_cut(number.rects, page) else 1.0)
+        spans.append(NumberSpan(start, stop, place.line, place.column, confidence, reason))
         start = stop
     return spans
+
+
+def _is_cut(rects: Sequence[Rect], page: PageInk) -> bool:
+    """Tell whether the edge of the picture may cut a number: it touches a small one, or one that is no crop."""
+    rows, columns = page.ink.shape
+    return any(
+        (rect.left <= 1 or rect.top <= 1 or rect.right >= columns - 1 or rect.bottom >= rows - 1)
+        and rect.height < _CROP_SHARE * rows
+        for rect in rects
+    )
