@@ -68,16 +68,17 @@ def test_margins_are_painted_and_hold_no_ink() -> None:
     assert found.ink[written()].mean() > 0.9
 
 
-def test_the_colour_of_a_form_is_dropped() -> None:
+@pytest.mark.parametrize("colour", [(215, 60, 50), (60, 200, 110)], ids=["red", "green"])
+def test_the_colour_of_a_form_is_dropped(colour: tuple[int, int, int]) -> None:
     form = frame(frame(paper(240, 400, 255), 60, 60, 340, 200, thick=3), 80, 70, 320, 190, thick=3)
     printed = (form < 200) & ~written()
     picture = np.full((240, 400, 3), (245, 245, 240), np.uint8)
-    picture[printed] = (240, 140, 50)
+    picture[printed] = colour
     picture[written()] = (30, 30, 90)
 
     found = find_page_ink(picture)
 
-    assert found.unpainted[printed].mean() > 0.9 * np.median(found.gray)
+    assert found.unpainted[printed].mean() > 0.75 * np.median(found.gray)
     assert found.ink[printed].mean() < 0.1
     assert found.ink[written()].mean() > 0.8
 
