@@ -141,16 +141,17 @@ def test_faint_pencil_on_grainy_paper_is_read() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("grain", [0, 1, 2, 4])
-def test_empty_grainy_paper_in_uneven_light_is_blank(grain: float) -> None:
+def test_empty_grainy_paper_in_uneven_light_has_no_digits(grain: float) -> None:
     rng = np.random.default_rng(0)
     light = np.linspace(180, 230, 100)[None] + np.zeros((80, 1))
     papers = np.clip(light + rng.normal(0, grain, (60, 80, 100)), 0, 255).astype(np.uint8)
 
     pages = [read_page(paper) for paper in papers]
 
-    blank = [page for page in pages if page.reason is Reason.BLANK]
-    assert len(blank) >= 57, "its grain is seldom taken for light writing on dark"
-    assert {(page.boxes, page.ink.shape) for page in blank} == {((), (0, 28, 28))}
+    bare = [page for page in pages if not page.boxes]
+    assert len(bare) >= 57, "its grain is seldom taken for light writing on dark"
+    assert {page.reason for page in bare} <= {Reason.BLANK, Reason.OTHER_MARKS}
+    assert {page.ink.shape for page in bare} == {(0, 28, 28)}
 
 
 @given(stn.arrays(np.float32, st.integers(1, 40), elements=st.floats(0, 1, width=32)), st.floats(0, 1))
