@@ -144,6 +144,14 @@ def test_a_stroke_darker_than_a_pale_rule_survives_along_it() -> None:
     assert ink[:, :100].max() < 0.1
 
 
+def test_a_minus_and_the_foot_of_a_2_in_line_with_it_are_no_rule() -> None:
+    page = stroke(paper(200, 300), (60, 118), (96, 118), thick=3)
+    stroke(page, (112, 84), (136, 92), (108, 118), (140, 118), thick=3)
+    stroke(page, (146, 118), (180, 118), thick=3)
+
+    assert not found(page).any()
+
+
 def test_upright_and_level_rules_are_kept_apart() -> None:
     rules = find_rules(inked(table(paper(200, 310))), HIGH)
 

@@ -99,7 +99,14 @@ def soft_light(page: Picture) -> Picture:
     return np.asarray(page * light, np.uint8)
 
 
-@pytest.mark.parametrize("draw", [bare, shadow, soft_light, bold, bold_one, plate])
+def display(page: Picture) -> Picture:
+    """A bold light 0 that touches the upper edge of a dark display."""
+    fill(page, 0, 0, 400, 300, level=20)
+    cv2.ellipse(page, (200, 150), (110, 145), 0, 0, 360, 235, 60)
+    return page
+
+
+@pytest.mark.parametrize("draw", [bare, shadow, soft_light, bold, bold_one, plate, display])
 def test_a_page_that_fills_the_picture_has_no_margins(draw: object) -> None:
     assert callable(draw)
     page = draw(paper(300, 400))

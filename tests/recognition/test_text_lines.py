@@ -96,7 +96,7 @@ def test_separate_black_boxes_of_equal_size_are_a_comb_field() -> None:
     for row, text in enumerate(("53086", "24719")):
         for place, digit in enumerate(text):
             left, top = 40 + 94 * place, 40 + 120 * row
-            frame(page, left, top, left + 74, top + 80, thick=4, level=PEN)
+            frame(page, left, top, left + 74, top + 80, thick=2, level=PEN)
             write(page, digit, left + 22, top + 60)
 
     numbers = find_numbers(classed(page), None)
