@@ -124,6 +124,7 @@ def test_an_unconfident_fast_path_is_followed_by_the_page_path(monkeypatch: pyte
         (page(400, 320), "bare paper"),
         (page(400, 320, (100, 20, 140), (100, 230, 140)), "two signs"),
         (page(400, 320, (100, 120, 100), (250, 310, 58)), "a third of a sign beside it"),
+        (page(400, 320, (0, 120, 100)), "a small sign at the edge, perhaps cut"),
     ],
     ids=lambda given: given.replace(" ", "-") if isinstance(given, str) else "",
 )
@@ -136,10 +137,10 @@ def test_pages_without_a_single_character_leave_the_fast_path(
 @pytest.mark.parametrize(
     ("picture", "why"),
     [
-        (page(400, 320, (0, 120, 140)), "runs out of the page at the left"),
-        (page(400, 320, (100, 0, 140)), "at the top"),
-        (page(400, 320, (180, 120, 140)), "at the right"),
-        (page(400, 320, (100, 260, 140)), "at the bottom"),
+        (page(400, 320, (0, 110, 190)), "runs out of the page at the left"),
+        (page(400, 320, (70, 0, 190)), "at the top"),
+        (page(400, 320, (130, 110, 190)), "at the right"),
+        (page(400, 320, (70, 210, 190)), "at the bottom"),
         (page(400, 320, (100, 120, 100), (130, 228, 40)), "in two pieces"),
         (page(400, 320, (100, 120, 50)), "small"),
     ],
