@@ -63,6 +63,9 @@ def enlarge(sheet: DecodedPage) -> EnlargedPage | None:
     if isinstance(picture, RejectedImage) or max(picture.shape[:2]) > p.small_px:
         return None
     height, width = picture.shape[:2]
+    edge = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
+    if np.ptp(edge) == 0:  # as in most data sets
+        return None
     paper = _paper_level(picture)
     if paper is None or not _touches_edge(picture, paper):
         return None
@@ -81,14 +84,16 @@ def enlarge(sheet: DecodedPage) -> EnlargedPage | None:
 
 def _paper_level(picture: Picture) -> Picture | None:
     """Return the level, gray or RGB, that a quarter of the pixels have exactly; of two, the one in the corners."""
-    pixels = picture.reshape(picture.shape[0] * picture.shape[1], -1)
-    levels, number, counts = np.unique(pixels, axis=0, return_inverse=True, return_counts=True)
-    number = number.reshape(picture.shape[:2])
+    number = picture.astype(np.int32)
+    if picture.ndim == 3:
+        number = number @ np.array([65536, 256, 1], np.int32)
+    levels, counts = np.unique(number, return_counts=True)
+    is_paper = counts >= PARAMS.bare * number.size
+    if not is_paper.any():
+        return None
     corners = np.concatenate([number[rows, columns].ravel() for rows in _ENDS for columns in _ENDS])
-    in_corners = np.bincount(corners, minlength=len(levels))
-    in_corners[counts < PARAMS.bare * len(pixels)] = -1
-    most = int((in_corners * len(pixels) + counts).argmax())
-    return levels[most] if in_corners[most] >= 0 else None
+    found = max(levels[is_paper].tolist(), key=lambda level: np.count_nonzero(corners == level))
+    return np.array([found] if picture.ndim == 2 else [found >> 16, found >> 8 & 255, found & 255], np.uint8)
 
 
 def _touches_edge(picture: Picture, paper: Picture) -> bool:

@@ -19,13 +19,13 @@ from digitrec.recognition.sheet import find_margins, paint_margins
 class PageInkParams:
     """Sizes and thresholds of the search for ink; lengths are shares of h, the median height of the characters."""
 
-    work_px: int = 1024
+    work_px: int = 512
     """Longest side of the page at which ink is searched, pixels."""
     most_px: int = 3000
     """The same on a page with small characters."""
-    small_px: float = 24.0
+    small_px: float = 28.0
     """h below which the page is read in a larger size, pixels."""
-    fine_px: float = 32.0
+    fine_px: float = 36.0
     """h in that size, pixels."""
     inked: float = 0.22
     """Ink, 0..1, from which h is measured."""
@@ -43,6 +43,8 @@ class PageInkParams:
     """Longest side of a page of several characters above which the paper's level is measured at their scale."""
     spanned: float = 0.5
     """Length of a component, as a share of the page's side, from which the light may be uneven."""
+    uneven_px: int = 200
+    """Longest side of a page from which it may hold many small characters, pixels."""
     most_lines: float = 25.0
     """Longest side of a page of many small characters, over the guess of their height."""
     many: int = 8
@@ -153,7 +155,7 @@ def _contrast_of(page: GrayPage, guess: float | None) -> _Contrast:
     blurred = _blur(values, sigma)
     levels = find_thresholds(blurred)
     boxes = np.zeros((0, 4), np.intp) if levels is None else label_components(blurred > levels.at(p.inked)).boxes[1:]
-    if _is_uneven(boxes, gray.shape):  # a shadow, or a table
+    if max(gray.shape) >= p.uneven_px and _is_uneven(boxes, gray.shape):  # a shadow, or a table
         guess = max(gray.shape) / p.most_lines if guess is None else guess
         fine = [_fine_contrast(levels_of, guess, sigma) for levels_of in (gray, 255 - gray)]
         found = max(fine, key=lambda contrast: contrast.alike)
