@@ -63,7 +63,7 @@ def find_margins(gray: Plane) -> Mask | None:
     if max(gray.shape) < p.least_side_px:
         return None
     small = cv2.convertScaleAbs(downscale(gray, p.side_px))
-    brush = np.ones((round(p.stroke * p.side_px) | 1,) * 2, np.uint8)
+    brush = np.ones((max(3, round(p.stroke * max(small.shape)) | 1),) * 2, np.uint8)
     closed = np.asarray(cv2.morphologyEx(small, cv2.MORPH_CLOSE, brush), np.uint8)
     lowest, highest, _, _ = cv2.minMaxLoc(closed)
     if lowest >= p.darkest_around * highest:  # as on most pages
