@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from digitrec.arrays import Picture
 from digitrec.recognition.binarize import InkThresholds, find_thresholds, suppress_grid
 from digitrec.recognition.components import label_components
-from digitrec.recognition.preprocess import GrayPage, Mask, Plane, downscale, normalize_page
+from digitrec.recognition.preprocess import GrayPage, Mask, Plane, downscale, is_light_on_dark, normalize_page
 from digitrec.recognition.rules import Rules, find_rules, paint_rules
 from digitrec.recognition.sheet import find_margins, paint_margins
 
@@ -141,9 +141,10 @@ def _measure_contrast(page: GrayPage, height: float | None = None) -> _Contrast:
     if margins is not None:
         gray = paint_margins(page.gray, margins)
         contrast = _contrast_of(replace(page, gray=gray, small=downscale(gray, max(page.small.shape))), height)
-        if contrast.levels is not None:
+        # On a dark page in uneven light, the light may look like a sheet: nothing is written on it.
+        if contrast.levels is not None or not is_light_on_dark(page.gray, page.small):
             return replace(contrast, margins=margins)
-    return _contrast_of(page, height)  # nothing is written on what looks like a sheet
+    return _contrast_of(page, height)
 
 
 def _contrast_of(page: GrayPage, guess: float | None) -> _Contrast:
@@ -277,6 +278,20 @@ def _local_paper(gray: Plane, height: float) -> Plane:
     return np.asarray(cv2.resize(soft, gray.shape[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
 
 
+def _hold_others(boxes: NDArray[np.intp], could_be: Mask) -> Mask:
+    """Tell which components have a much smaller one inside, (n,): the frames of a form, not its characters."""
+    heights = boxes[:, 3] - boxes[:, 1]
+    hold = np.zeros(len(boxes), np.bool_)
+    if not could_be.any():
+        return hold
+    usual = float(np.median(heights[could_be]))
+    for number in np.flatnonzero(could_be & (heights >= usual)).tolist():
+        left, top, right, bottom = boxes[number].tolist()
+        is_inside = (boxes[:, 0] > left) & (boxes[:, 1] > top) & (boxes[:, 2] < right) & (boxes[:, 3] < bottom)
+        hold[number] = (is_inside & could_be & (heights >= 0.15 * heights[number])).any()
+    return hold
+
+
 def text_height(boxes: NDArray[np.intp], shape: tuple[int, ...]) -> float:
     """Return the median height of components that could be characters, by their area, pixels.
 
@@ -288,7 +303,7 @@ def text_height(boxes: NDArray[np.intp], shape: tuple[int, ...]) -> float:
     widths, heights = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
     at_edge = (boxes[:, 0] <= 1) | (boxes[:, 1] <= 1) | (boxes[:, 2] >= columns - 1) | (boxes[:, 3] >= rows - 1)
     could_be = (heights >= p.least_px) & (widths < 9 * heights) & (heights < 8 * widths) & (heights < 0.9 * rows)
-    weights = heights.astype(np.float64) ** 2 * could_be
+    weights = heights.astype(np.float64) ** 2 * (could_be & ~_hold_others(boxes, could_be))
     if weights[at_edge].sum() < 4 * weights[~at_edge].sum():
         weights[at_edge] = 0
     is_large = np.maximum(widths / columns, heights / rows) > 0.5

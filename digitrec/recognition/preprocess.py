@@ -118,7 +118,7 @@ def normalize_page(page: GrayPage) -> tuple[Plane, Plane, Plane]:
 
     Gray levels are 0..255, contrast is about 0.0 = paper (noise goes below), 1.0 = black.
     """
-    is_light = _is_light_on_dark(page.gray, page.small)
+    is_light = is_light_on_dark(page.gray, page.small)
     candidates = []
     for is_inverted, stroke_share in (
         (is_light, _STROKE_SHARE),
@@ -167,7 +167,7 @@ def _channel_contrast(darkest: int, low: int, high: int, lightest: int) -> float
     return max(lightest - middle, middle - darkest) ** 2
 
 
-def _is_light_on_dark(gray: Plane, small: Plane) -> bool:
+def is_light_on_dark(gray: Plane, small: Plane) -> bool:
     """Detect light writing on dark: ink is rarer than paper, so levels are skewed away from the paper.
 
     The skewness is measured against the whole page and against the local light.

@@ -56,6 +56,8 @@ class RuleParams:
     """Length below which a run must be straight."""
     even: float = 0.85
     """Least share of a run along which its thickness is about its median."""
+    even_across: float = 0.6
+    """The same for a run from edge to edge of the picture: writing may stand on it."""
     uneven: float = 0.3
     """Largest deviation of the thickness there, as a share of the median."""
     pale: float = 0.6
@@ -103,7 +105,9 @@ class _Runs:
             return False
         usual = float(np.median(thick[rows]))
         is_short = self.lengths[number] < p.short * height
-        if np.mean(np.abs(thick[rows] - usual) <= max(1.0, (p.uneven if is_short else 1.0) * usual)) < p.even:
+        spans = top <= 1 and bottom >= len(self.pieces.labels) - 1 and self.lengths[number] >= p.length * height
+        is_usual = np.abs(thick[rows] - usual) <= max(1.0, (p.uneven if is_short else 1.0) * usual)
+        if np.mean(is_usual) < (p.even_across if spans else p.even):
             return False
         middle = (own @ np.arange(right - left))[rows] / thick[rows]
         slope, start = np.polyfit(rows, middle, 1)

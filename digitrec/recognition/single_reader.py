@@ -74,7 +74,8 @@ def read_only(
 ) -> SingleReading | None:
     """Read the only character of a page; None if the page holds several, or none that any model finds."""
     if not layout:
-        return _average_predictions(None, [], page, classifier, models)
+        is_form = page.rules is not None or bool(classed.background)  # the segmenter may take a frame for a 0
+        return None if is_form else _average_predictions(None, [], page, classifier, models)
     if len(layout) > 1 or len(layout[0].characters) > 1:
         return None
     (number,) = layout
