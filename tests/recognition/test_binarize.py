@@ -1,3 +1,5 @@
+from itertools import product
+
 import cv2
 import numpy as np
 import pytest
@@ -90,8 +92,11 @@ def test_a_shadow_over_half_the_page_is_no_ink() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("down", [False, True], ids=["ruled", "grid"])
-@pytest.mark.parametrize("level", [190, 130, 60], ids=["pale", "middling", "dark"])
-@pytest.mark.parametrize("text", "0235")
+@pytest.mark.parametrize(
+    ("text", "level"),
+    # The foot of the 2 lies on a rule: where that is as dark as the pen, nothing tells them apart.
+    [*product("0235", [190, 130]), *product("035", [60])],
+)
 def test_ruled_lines_and_grids_are_left_out(text: str, level: int, down: bool) -> None:
     page = page_of(text, size=(170, 150), at=(40, 125), scale=3.2, thick=7)
 
