@@ -18,6 +18,10 @@ class CharacterParams:
     """Ink, 0..1, from which neighbouring pixels belong to one component."""
     clear: float = 0.6
     """Ink, 0..1, that a component has in at least one pixel."""
+    most_components: int = 20_000
+    """Most components that are used, heaviest first: a page of noise has more."""
+    most_characters: int = 5_000
+    """Most characters of a page."""
     least_px: int = 5
     """Least height of a component by which h is estimated, pixels."""
     most: float = 0.35
@@ -100,9 +104,12 @@ def class_components(ink: Plane, margins: Mask | None) -> ClassedComponents:
     ink_of = ink.ravel()[pieces.pixel_indices]
     mass = np.bincount(pieces.pixel_labels, weights=ink_of, minlength=count)
     is_clear = np.bincount(pieces.pixel_labels[ink_of > p.clear], minlength=count) > 0
-    components = [_to_component(number, pieces, float(mass[number])) for number in np.flatnonzero(is_clear).tolist()]
-    frames = [component for component in components if _is_frame(component, components, pieces)]
-    components = [component for component in components if component not in frames]
+    numbers = np.flatnonzero(is_clear)
+    numbers = numbers[np.argsort(-mass[numbers], kind="stable")[: p.most_components]]
+    components = [_to_component(number, pieces, float(mass[number])) for number in np.sort(numbers).tolist()]
+    frames = _find_frames(components, pieces)
+    framed = {frame.labels[0] for frame in frames}
+    components = [component for component in components if component.labels[0] not in framed]
     on_paper = components if margins is None else [c for c in components if not _touches(c, _widen(margins, 8), pieces)]
     height = median_height(on_paper, ink.shape)
     if not height:
@@ -124,6 +131,8 @@ def class_components(ink: Plane, margins: Mask | None) -> ClassedComponents:
             characters.append(component)
         else:
             small.append(component)
+    characters, rest = _split_heaviest(characters, p.most_characters)
+    small += rest
     joined = _drop_cut_neighbours(_join_strokes(characters, height), ink.shape)
     joined, rest = _attach_small(joined, small, height)
     return ClassedComponents(pieces, height, tuple(joined), tuple(rest), tuple(background))
@@ -158,23 +167,30 @@ def median_height(components: Sequence[Component], shape: tuple[int, ...]) -> fl
     return float(heights[np.searchsorted(weights, weights[-1] / 2)])
 
 
-def _is_frame(component: Component, components: Sequence[Component], pieces: ConnectedComponents) -> bool:
-    """Tell whether a component is a frame: it covers at least three sides of its box, around other components."""
-    if min(component.width, component.height) < 4 * PARAMS.least_px:
-        return False
-    holds = any(
-        other is not component
-        and component.left < other.left
-        and other.right < component.right
-        and component.top < other.top
-        and other.bottom < component.bottom
-        and other.height >= PARAMS.least_px
-        for other in components
+def _split_heaviest(components: list[Component], count: int) -> tuple[list[Component], list[Component]]:
+    """Return the heaviest components, at most `count`, and the rest."""
+    if len(components) <= count:
+        return components, []
+    ordered = sorted(components, key=lambda component: -component.mass)
+    return ordered[:count], ordered[count:]
+
+
+def _find_frames(components: Sequence[Component], pieces: ConnectedComponents) -> list[Component]:
+    """Find the components that are frames: they cover at least three sides of their box, around other components."""
+    inner = [component for component in components if component.height >= PARAMS.least_px]
+    left, top, right, bottom = (
+        np.array([getattr(component, side) for component in inner]) for side in ("left", "top", "right", "bottom")
     )
-    if not holds:
-        return False
-    window = np.s_[component.top : component.bottom, component.left : component.right]
-    return is_hollow(pieces.labels[window] == component.labels[0], PARAMS.hollow)
+    frames = []
+    for component in components:
+        if min(component.width, component.height) < 4 * PARAMS.least_px:
+            continue
+        is_inside = (left > component.left) & (right < component.right)
+        is_inside &= (top > component.top) & (bottom < component.bottom)
+        window = np.s_[component.top : component.bottom, component.left : component.right]
+        if is_inside.any() and is_hollow(pieces.labels[window] == component.labels[0], PARAMS.hollow):
+            frames.append(component)
+    return frames
 
 
 def _widen(margins: Mask, height: float) -> Mask:
@@ -226,25 +242,32 @@ def _is_point(component: Component, character: Component, height: float) -> bool
 def _join_strokes(characters: Sequence[Component], height: float) -> list[Component]:
     """Join the strokes of one character: those above one another."""
     p, joined = PARAMS, list[Component]()
+    bands: dict[int, list[int]] = {}  # of the page, two characters high: only neighbours are compared
     for stroke in sorted(characters, key=lambda component: (component.left, component.top)):
-        for index, other in enumerate(joined):
-            across = min(other.right, stroke.right) - max(other.left, stroke.left)
-            down = min(other.bottom, stroke.bottom) - max(other.top, stroke.top)
-            both = other.joined(stroke)
-            if (
-                across > p.one_character * min(other.width, stroke.width)
-                and down > -p.broken * height
-                and both.height < p.tallest * height
-            ):
-                joined[index] = both
+        band = int((stroke.top + stroke.bottom) / (4 * height))
+        near = sorted(index for other in (band - 1, band, band + 1) for index in bands.get(other, ()))
+        for index in near:
+            if _is_one_character(joined[index], stroke, height):
+                joined[index] = joined[index].joined(stroke)
                 break
         else:
+            bands.setdefault(band, []).append(len(joined))
             joined.append(stroke)
     if len(joined) == 2:
         both = joined[0].joined(joined[1])
         if both.width < both.height and joined[0].distance(joined[1]) <= p.broken * both.height:
             return [both]  # a 4 in two strokes; the digits of 11 stand further apart
     return joined
+
+
+def _is_one_character(one: Component, other: Component, height: float) -> bool:
+    """Tell whether two strokes stand above one another, and together are not too high."""
+    p = PARAMS
+    across = min(one.right, other.right) - max(one.left, other.left)
+    down = min(one.bottom, other.bottom) - max(one.top, other.top)
+    both = max(one.bottom, other.bottom) - min(one.top, other.top)
+    is_above = across > p.one_character * min(one.width, other.width) and down > -p.broken * height
+    return is_above and both < p.tallest * height
 
 
 def _drop_cut_neighbours(characters: list[Component], shape: tuple[int, ...]) -> list[Component]:
@@ -263,22 +286,27 @@ def _attach_small(
 ) -> tuple[list[Component], list[Component]]:
     """Join small components, such as the bar of a 5, with their character; return the characters and the rest."""
     p, rest = PARAMS, list[Component]()
+    boxes = np.array([(c.left, c.top, c.right, c.bottom) for c in characters]).reshape(-1, 4)
     for component in small:
-        distances = [component.distance(character) for character in characters]
-        nearest = min(range(len(characters)), key=distances.__getitem__, default=None)
-        if nearest is None or component.longest < p.least_small * height:
+        if not characters or component.longest < p.least_small * height:
             rest.append(component)
             continue
+        across = np.maximum(component.left - boxes[:, 2], boxes[:, 0] - component.right)
+        down = np.maximum(component.top - boxes[:, 3], boxes[:, 1] - component.bottom)
+        distances = np.maximum(np.maximum(across, down), 0)
+        nearest = int(distances.argmin())
         character = characters[nearest]
-        if _is_point(component, character, height):
-            rest.append(component)
-            continue
-        across = min(character.right, component.right) - max(character.left, component.left)
-        is_top = (component.top + component.bottom) / 2 < character.top + p.top * character.height
-        limit = p.near if across > p.one_character * component.width or is_top else p.beside
         both = character.joined(component)
-        if distances[nearest] <= limit * height and both.height < p.tallest * max(height, character.height / p.tallest):
+        is_top = (component.top + component.bottom) / 2 < character.top + p.top * character.height
+        is_above = -across[nearest] > p.one_character * component.width
+        limit = p.near if is_above or is_top else p.beside
+        if (
+            distances[nearest] <= limit * height
+            and both.height < max(p.tallest * height, character.height)
+            and not _is_point(component, character, height)
+        ):
             characters[nearest] = both
+            boxes[nearest] = both.left, both.top, both.right, both.bottom
         else:
             rest.append(component)
     return characters, rest

@@ -52,7 +52,10 @@ class NumberParams:
     """Probability that a strip is empty from which what stands there is no number."""
     disputed: float = 0.7
     """Factor for the confidence of a number whose characters the models count differently."""
+    faint: float = 0.07
+    """Least ink of a pixel that belongs to the character it touches."""
     tiny: float = 1e-12
+    """Least probability, so that none is divided by zero."""
 
 
 PARAMS = NumberParams()
@@ -241,13 +244,14 @@ def crop_character(character: Component, page: PageInk, classed: ClassedComponen
     """Crop the ink of one character without other components, evened out along the stroke, (28, 28)."""
     window = np.s_[character.top : character.bottom, character.left : character.right]
     part, near = page.ink[window], classed.pieces.labels[window]
-    is_inked = part > 0.07
-    own = np.isin(near, character.labels)
+    is_inked = part > PARAMS.faint
     count, parts = cv2.connectedComponents(is_inked.view(np.uint8), connectivity=8)
-    is_touched = np.zeros(count, np.bool_)
-    is_touched[parts[own]] = True
-    is_inked &= is_touched[parts]
-    is_inked &= own | (near == 0)
+    if count > 2 or len(classed.pieces.boxes) > 2:  # else all of it belongs to the character
+        own = np.isin(near, character.labels)
+        is_touched = np.zeros(count, np.bool_)
+        is_touched[parts[own]] = True
+        is_inked &= is_touched[parts]
+        is_inked &= own | (near == 0)
     return normalize.normalize_mnist(even_out_ink(part * is_inked))
 
 

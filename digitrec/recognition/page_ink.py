@@ -301,6 +301,8 @@ def text_height(boxes: NDArray[np.intp], shape: tuple[int, ...]) -> float:
     """
     p, (rows, columns) = PARAMS, shape
     widths, heights = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
+    if len(boxes) == 1:  # a bare digit
+        return float(heights[0])
     at_edge = (boxes[:, 0] <= 1) | (boxes[:, 1] <= 1) | (boxes[:, 2] >= columns - 1) | (boxes[:, 3] >= rows - 1)
     could_be = (heights >= p.least_px) & (widths < 9 * heights) & (heights < 8 * widths) & (heights < 0.9 * rows)
     weights = heights.astype(np.float64) ** 2 * (could_be & ~_hold_others(boxes, could_be))

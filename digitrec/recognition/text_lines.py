@@ -1,5 +1,6 @@
 """Group the characters of a page into text lines, and the lines into numbers."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -18,12 +19,16 @@ class TextLineParams:
 
     off: float = 0.7
     """Largest distance of a character's middle from its line."""
+    far: float = 0.02
+    """Weight of the gap to a line against the distance of a character's middle from it."""
     overlap: float = 1.2
     """Largest overlap across of two neighbours on a line."""
     slant: float = 0.1
     """Slope, height over width, from which the lines of a page slant."""
     most_slant: float = 0.75
     """Largest slope: 37 degrees."""
+    most_measured: int = 300
+    """Most characters by which the slope is measured."""
     reach: float = 8.0
     """Largest distance of the neighbours by which the slope is measured."""
     spread: float = 0.12
@@ -73,6 +78,8 @@ class TextNumber:
 def find_numbers(classed: ClassedComponents, rules: Rules | None) -> list[TextNumber]:
     """Find the numbers of a page in reading order."""
     height = classed.height
+    if len(classed.characters) == 1:
+        return [TextNumber(classed.characters, 1, 1, 0.0)]
     slope = _page_slope(classed.characters, height)
     lines = _group_lines(classed.characters, height, slope)
     wide = _wide_gap(lines, height)
@@ -122,7 +129,8 @@ def _page_slope(characters: Sequence[Component], height: float) -> float:
         return 0.0
     x = np.array([(character.left + character.right) / 2 for character in characters])
     y = np.array([(character.top + character.bottom) / 2 for character in characters])
-    across, down = x[None] - x[:, None], y[None] - y[:, None]
+    step = -(-len(x) // p.most_measured)
+    across, down = x[None] - x[::step, None], y[None] - y[::step, None]
     is_near = (
         (across > 0.4 * height) & (across < p.reach * height) & (np.abs(down) < p.most_slant * across + 0.2 * height)
     )
@@ -141,19 +149,25 @@ def _group_lines(characters: Sequence[Component], height: float, slope: float) -
     """Chain the characters to lines, from the left; return the lines from the top."""
     p = PARAMS
     lines: list[list[Component]] = []
+    middles: list[list[float]] = []
     for character in sorted(characters, key=lambda component: component.left):
-        best, least = None, np.inf
-        for line in lines:
+        middle = _middle(character, slope)
+        best, least = -1, math.inf
+        for index, line in enumerate(lines):
             gap = (character.left - line[-1].right) / height
-            before = float(np.mean([_middle(other, slope) for other in line[-3:]]))
-            off = abs(_middle(character, slope) - before) / height
-            if off < p.off and gap > -p.overlap and off + 0.02 * max(gap, 0) < least:
-                best, least = line, off + 0.02 * max(gap, 0)
-        if best is None:
+            last = middles[index][-3:]
+            off = abs(middle - sum(last) / len(last)) / height
+            cost = off + p.far * max(gap, 0.0)
+            if off < p.off and gap > -p.overlap and cost < least:
+                best, least = index, cost
+        if best < 0:
             lines.append([character])
+            middles.append([middle])
         else:
-            best.append(character)
-    return sorted(lines, key=lambda line: float(np.mean([_middle(character, slope) for character in line])))
+            lines[best].append(character)
+            middles[best].append(middle)
+    order = sorted(range(len(lines)), key=lambda index: sum(middles[index]) / len(middles[index]))
+    return [lines[index] for index in order]
 
 
 def _wide_gap(lines: Sequence[Sequence[Component]], height: float) -> float:

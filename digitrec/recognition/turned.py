@@ -16,6 +16,8 @@ class TurnParams:
 
     fewest: int = 3
     """Number of digits from which a page is turned: one that stands alone can often be read in two ways."""
+    most: int = 500
+    """Number of digits up to which a page is turned: three more readings of a longer one would take too long."""
     poor: float = 0.8
     """Mean confidence of the digits below which a page is turned."""
     well: float = 0.8
@@ -31,7 +33,7 @@ PARAMS = TurnParams()
 
 def is_poor(page: PageResult) -> bool:
     """Return True if a page should be read turned."""
-    return len(page.boxes) >= PARAMS.fewest and mean_confidence(page) < PARAMS.poor
+    return PARAMS.fewest <= len(page.boxes) <= PARAMS.most and mean_confidence(page) < PARAMS.poor
 
 
 def is_better(turned: PageResult, page: PageResult) -> bool:
