@@ -25,8 +25,8 @@ from digitrec.recognition.text_lines import TextNumber, find_numbers
 from digitrec.recognition.zoom import ZoomResult
 from digitrec.types import Reason
 
-_CUT_FACTOR = 0.7
-"""Factor for the confidence of a number that the edge of the picture may cut."""
+_DOUBTFUL_FACTOR = 0.7
+"""Factor for the confidence of a number whose limits are not clear, or that the edge of the picture may cut."""
 _CROP_SHARE = 0.5
 """Height of a character, as a share of the picture's, from which it is a crop: it touches the edge, but is whole."""
 _NO_INK = np.zeros((0, normalize.SIDE, normalize.SIDE), np.float32)
@@ -110,7 +110,8 @@ def _spans(layout: Sequence[TextNumber], numbers: Sequence[ReadNumber], page: Pa
     for place, number in zip(layout, numbers, strict=True):
         stop = start + len(number.rects)
         reason = Reason.NOT_A_DIGIT if number.has_others else None
-        confidence = number.layout_confidence * (_CUT_FACTOR if _is_cut(number.rects, page) else 1.0)
+        is_doubtful = not place.is_clear or _is_cut(number.rects, page)
+        confidence = number.layout_confidence * (_DOUBTFUL_FACTOR if is_doubtful else 1.0)
         spans.append(NumberSpan(start, stop, place.line, place.column, confidence, reason))
         start = stop
     return spans

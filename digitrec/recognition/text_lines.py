@@ -31,7 +31,7 @@ class TextLineParams:
     """Most characters by which the slope is measured."""
     reach: float = 8.0
     """Largest distance of the neighbours by which the slope is measured."""
-    spread: float = 0.12
+    spread: float = 0.18
     """Largest median deviation of the neighbours' slopes from the page's."""
     gap: float = 1.3
     """Gap that ends a number, where the page's own gaps do not tell."""
@@ -41,6 +41,22 @@ class TextLineParams:
     """Largest gap within a number."""
     least_step: float = 1.3
     """Least quotient of the gaps between numbers and those within."""
+    close: float = 0.35
+    """Gap up to which two characters certainly belong to one number."""
+    clear_within: float = 0.65
+    """Largest gap within a number with clear limits, as a share of the gap that ends a number."""
+    clear_gap: float = 0.6
+    """The same, whatever gap ends a number."""
+    clear_comb: float = 1.7
+    """Distance of the characters of a comb field up to which it is clear that they form one number."""
+    fewest_listed: int = 3
+    """Number of single characters on a page's only line from which they may be a list of digits."""
+    listed: float = 0.6
+    """Least share of single characters on such a line."""
+    clear_between: float = 1.3
+    """Least gap between two of them."""
+    clear_cell: float = 0.8
+    """Largest distance of its first character from its last, as a share of the width of the line's cells."""
     ruled: float = 0.7
     """Share of the height of two neighbours along which a rule between them ends a number, 0..1."""
     comb_pitch: float = 2.6
@@ -65,6 +81,8 @@ class TextNumber:
     """From 1."""
     slope: float
     """Height over width of the text line; positive if it falls to the right."""
+    is_clear: bool = True
+    """Where the number begins and ends is clear."""
 
     @property
     def box(self) -> Component:
@@ -83,10 +101,13 @@ def find_numbers(classed: ClassedComponents, rules: Rules | None) -> list[TextNu
     slope = _page_slope(classed.characters, height)
     lines = _group_lines(classed.characters, height, slope)
     wide = _wide_gap(lines, height)
+    split = [_split_line(characters, classed, rules, wide, is_only=len(lines) == 1) for characters in lines]
     numbers = []
-    for line, characters in enumerate(lines, start=1):
-        parts = _split_line(characters, classed, rules, wide)
-        numbers += [TextNumber(tuple(part), line, column, slope) for column, part in enumerate(parts, start=1)]
+    for line, parts in enumerate(split, start=1):
+        numbers += [
+            TextNumber(tuple(part), line, column, slope, is_clear)
+            for column, (part, is_clear) in enumerate(parts, start=1)
+        ]
     return numbers if rules is None else _count_cells(numbers, rules)
 
 
@@ -188,9 +209,13 @@ def _wide_gap(lines: Sequence[Sequence[Component]], height: float) -> float:
 
 
 def _split_line(
-    characters: list[Component], classed: ClassedComponents, rules: Rules | None, wide: float
-) -> list[list[Component]]:
-    """Split a line where a gap wider than `wide` pixels, or a rule, ends a number; join the cells of a comb field."""
+    characters: list[Component], classed: ClassedComponents, rules: Rules | None, wide: float, *, is_only: bool
+) -> list[tuple[list[Component], bool]]:
+    """Split a line where a gap wider than `wide` pixels, or a rule, ends a number; join the cells of a comb field.
+
+    Return the characters of each number, and whether its limits are clear. Several lines of cells are a table: that its
+    cells are those of comb fields is possible, but not clear.
+    """
     height, small = classed.height, classed.small
     parts: list[list[Component]] = [[characters[0]]]
     borders: list[float | None] = []
@@ -204,7 +229,36 @@ def _split_line(
             borders.append(border)
         else:
             parts[-1].append(right)
-    return _join_combs(parts, borders, height)
+    if _is_comb(parts, borders, height):
+        joined = [part[0] for part in parts]
+        is_clear = _pitch(joined) <= PARAMS.clear_comb * height
+        return [(joined, is_clear)] if is_only else [(part, False) for part in parts]
+    singles = sum(len(part) == 1 for part in parts)
+    is_list = is_only and singles >= max(PARAMS.fewest_listed, PARAMS.listed * len(parts))
+    if is_list and rules is None:  # a number with wide gaps, or a list of digits
+        return [(part, False) for part in parts]
+    return [(part, _has_clear_limits(index, parts, borders, height, wide)) for index, part in enumerate(parts)]
+
+
+def _has_clear_limits(
+    index: int, parts: Sequence[Sequence[Component]], borders: Sequence[float | None], height: float, wide: float
+) -> bool:
+    """Tell whether it is clear where a number begins and ends, by the gaps within it and around it, and the cells."""
+    p, part = PARAMS, parts[index]
+    within = [right.left - left.right for left, right in pairwise(part)]
+    if max(within, default=0.0) > max(p.close * height, min(p.clear_within * wide, p.clear_gap * height)):
+        return False
+    for border, left, right in zip(borders, parts, parts[1:], strict=False):
+        is_beside = part is left or part is right
+        if is_beside and border is None and right[0].left - left[-1].right < p.clear_between * wide:
+            return False
+    known = [border for border in borders if border is not None]
+    if len(known) < 2:
+        return True
+    pitch = float(np.median(np.diff(known)))
+    length = (part[-1].left + part[-1].right - part[0].left - part[0].right) / 2
+    # A rule between two cells was missed, or the cells are those of a comb field.
+    return length < p.clear_cell * pitch and pitch > p.comb_pitch * height
 
 
 def _has_point(left: Component, right: Component, small: Sequence[Component], height: float) -> bool:
@@ -252,16 +306,18 @@ def _holds(frame: Component, character: Component) -> bool:
     )
 
 
-def _join_combs(parts: list[list[Component]], borders: list[float | None], height: float) -> list[list[Component]]:
-    """Join adjoining cells of equal width, if every cell of the line holds one character: a comb field."""
+def _is_comb(parts: Sequence[Sequence[Component]], borders: Sequence[float | None], height: float) -> bool:
+    """Tell whether a line is a comb field: adjoining cells of equal width, each with one character."""
     p = PARAMS
     known = [border for border in borders if border is not None]
     if len(parts) < 2 or len(known) < len(borders) or any(len(part) > 1 for part in parts):
-        return parts
-    middles = np.array([(part[0].left + part[0].right) / 2 for part in parts])
-    if np.diff(middles).max() > p.comb_pitch * height:
-        return parts
+        return False
+    if _pitch([part[0] for part in parts]) > p.comb_pitch * height:
+        return False
     widths = np.diff(known)
-    if len(widths) and np.abs(widths - np.median(widths)).max() > p.comb_even * np.median(widths):
-        return parts
-    return [[part[0] for part in parts]]
+    return not len(widths) or bool(np.abs(widths - np.median(widths)).max() <= p.comb_even * np.median(widths))
+
+
+def _pitch(characters: Sequence[Component]) -> float:
+    """Return the largest distance of the middles of two neighbours, pixels."""
+    return max((right.left + right.right - left.left - left.right) / 2 for left, right in pairwise(characters))
