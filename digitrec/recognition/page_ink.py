@@ -221,12 +221,7 @@ def _find_rules(contrast: _Contrast) -> Rules | None:
 
 def _paint_rules(contrast: _Contrast, rules: Rules) -> _Contrast:
     """Give rules the paper's level, and find the thresholds of what is left."""
-    levels = contrast.levels
-    if levels is None:
-        return contrast
-    written = contrast.values[(contrast.values > levels.at(PARAMS.clear)) & ~rules.mask]
-    own = float(np.median(written)) if written.size else levels.ink
-    values = paint_rules(contrast.values, rules, own)
+    values = paint_rules(contrast.values, rules)
     gray = contrast.gray + (contrast.values - values) * contrast.paper
     return replace(contrast, gray=gray, values=values, levels=find_thresholds(values))
 

@@ -60,8 +60,6 @@ class RuleParams:
     """The same for a run from edge to edge of the picture: writing may stand on it."""
     uneven: float = 0.3
     """Largest deviation of the thickness there, as a share of the median."""
-    pale: float = 0.6
-    """Ink of a rule, as a share of the characters', up to which what is darker on it is kept as writing."""
     darker: float = 1.5
     """Ink, as a multiple of the rule's, from which ink on a rule is writing."""
 
@@ -168,27 +166,26 @@ def find_rules(inked: Mask, height: float, *, are_held: bool = False) -> Rules |
     return rules if rules.upright.any() or rules.level.any() else None
 
 
-def paint_rules(ink: Plane, rules: Rules, own: float) -> Plane:
+def paint_rules(ink: Plane, rules: Rules) -> Plane:
     """Erase rules from ink or contrast, (h, w), and repair the strokes that crossed them; return a copy."""
     bare = np.where(_widened(rules.upright, across=True) | _widened(rules.level, across=False), np.float32(0), ink)
     painted = bare.copy()
     if rules.level.any():
-        painted = np.maximum(painted, _mend(ink, bare, rules.level, own))
+        painted = np.maximum(painted, _mend(ink, bare, rules.level))
     if rules.upright.any():
         uprights = np.ascontiguousarray(rules.upright.T)
-        columns = _mend(np.ascontiguousarray(ink.T), np.ascontiguousarray(bare.T), uprights, own)
+        columns = _mend(np.ascontiguousarray(ink.T), np.ascontiguousarray(bare.T), uprights)
         painted = np.maximum(painted, columns.T)
     return np.asarray(painted, np.float32)
 
 
-def _mend(ink: Plane, bare: Plane, rules: Mask, own: float) -> Plane:
+def _mend(ink: Plane, bare: Plane, rules: Mask) -> Plane:
     """Return the strokes that cross level rules, (h, w), elsewhere 0.0.
 
     Args:
         ink: with the rules, (h, w).
         bare: without any rules, (h, w).
         rules: the level ones, (h, w).
-        own: ink of the characters.
     """
     on = _widened(rules, across=False)
     reach = round(_thickness(on)) + 4
@@ -196,8 +193,7 @@ def _mend(ink: Plane, bare: Plane, rules: Mask, own: float) -> Plane:
     mended = np.maximum.reduce([cv2.morphologyEx(bare, cv2.MORPH_CLOSE, bridge) for bridge in bridges])
     darkest = np.where(rules, ink, 0).max(axis=0)
     level = float(np.median(darkest[darkest > 0])) if darkest.any() else 0.0
-    if level < PARAMS.pale * own:
-        mended = np.maximum(mended, np.where(ink > PARAMS.darker * level, ink, 0))
+    mended = np.maximum(mended, np.where(ink > PARAMS.darker * level, ink, 0))
     return np.asarray(np.where(on, np.minimum(mended, ink), 0), np.float32)
 
 
