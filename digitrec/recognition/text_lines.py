@@ -213,15 +213,17 @@ def _split_line(
 ) -> list[tuple[list[Component], bool]]:
     """Split a line where a gap wider than `wide` pixels, or a rule, ends a number; join the cells of a comb field.
 
-    Return the characters of each number, and whether its limits are clear. Several lines of cells are a table: that its
-    cells are those of comb fields is possible, but not clear.
+    Return the characters of each number, and whether its limits are clear. Several lines of ruled cells may be a table
+    or comb fields, which is not clear; separate boxes are comb fields.
     """
     height, small = classed.height, classed.small
     parts: list[list[Component]] = [[characters[0]]]
     borders: list[float | None] = []
+    is_ruled = False
     for left, right in pairwise(characters):
-        border = None if rules is None else _rule_between(left, right, rules)
-        border = _frame_border(left, right, classed.background) if border is None else border
+        rule = None if rules is None else _rule_between(left, right, rules)
+        border = _frame_border(left, right, classed.background) if rule is None else rule
+        is_ruled |= rule is not None
         gap = right.left - left.right
         is_wide = gap > wide and not _has_point(left, right, small, height)
         if border is not None or is_wide:
@@ -232,7 +234,7 @@ def _split_line(
     if _is_comb(parts, borders, height):
         joined = [part[0] for part in parts]
         is_clear = _pitch(joined) <= PARAMS.clear_comb * height
-        return [(joined, is_clear)] if is_only else [(part, False) for part in parts]
+        return [(joined, is_clear)] if is_only or not is_ruled else [(part, False) for part in parts]
     singles = sum(len(part) == 1 for part in parts)
     is_list = is_only and singles >= max(PARAMS.fewest_listed, PARAMS.listed * len(parts))
     if is_list and rules is None:  # a number with wide gaps, or a list of digits
