@@ -249,9 +249,8 @@ class BatchPipeline:
     def _record(self, batch: Batch, outcomes: BatchOutcomes, crashes: Mapping[str, int], results: BatchResults) -> None:
         """Store rows, outcomes and suspect files in one transaction."""
         facts = self.suspects.updated_facts(batch.id, outcomes.claims, crashes, results.errors)
-        self.ledger.record(
-            batch.id, outcomes.rows, outcomes.claims, self.make_output_format(), outcomes.deferred, facts
-        )
+        output_format = self.make_output_format()
+        self.ledger.record(batch.id, outcomes.rows, outcomes.claims, output_format, outcomes.deferred, facts)
 
     def _publish_tables(self, batch: Batch, rows: Sequence[TableRow] | None = None) -> OutcomeCounts:
         """Write the tables of a recorded batch, unless it is published; return its counts, none if it is closed.
