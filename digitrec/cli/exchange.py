@@ -158,7 +158,8 @@ def apply(
         typer.echo(f"and {len(plan.errors) - _MAX_ERRORS} more", err=True)
     if plan.errors and not skip_bad:
         hint = "Fix them, or add --skip-bad."
-        raise UsageError(f"{pluralize(len(plan.errors), 'line')} of {table} cannot be applied; nothing was", hint=hint)
+        lines = pluralize(len(plan.errors), "line")
+        raise UsageError(f"{lines} of {table} cannot be applied; nothing was changed", hint=hint)
     result = exchange.apply_import(settings, plan, reviewer or _get_login())
     illegible = f"{result.illegible} illegible, " if result.illegible else ""
     typer.echo(

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _MAX_LINES = 20
 _MAX_DEFERRED = 5
+_MAX_TEXT = 40
+"""Longest text of a page that `why` prints; of a longer one, the count of its numbers."""
 
 
 def status_to_json(state: "WorkspaceStatus") -> dict[str, object]:
@@ -98,7 +100,9 @@ def _format_event(event: "ClaimEvent") -> Iterator[str]:
 
 
 def _format_answer(answer: "AnsweredRow") -> Iterator[str]:
-    read = f"reads {answer.text!r} with confidence {answer.confidence:.4f}" if answer.confidence is not None else ""
+    is_long = len(answer.text) > _MAX_TEXT and " " in answer.text
+    text_read = pluralize(len(answer.text.split()), "number") if is_long else repr(answer.text)
+    read = f"reads {text_read} with confidence {answer.confidence:.4f}" if answer.confidence is not None else ""
     reading = "; ".join(
         part for part in (read, answer.reason_code and f"{answer.reason_code}: {answer.reason}") if part
     )

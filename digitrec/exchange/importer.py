@@ -72,6 +72,8 @@ class _CurrentAnswer:
     answer: PageReading | Number
     label: str | None
     """None if no verdict tells it."""
+    has_corrected_numbers: bool = False
+    """Whether a reviewer corrected single numbers of the page; False if the answer is for a number."""
 
     @property
     def id(self) -> AnswerId:
@@ -198,8 +200,9 @@ def _is_rewritten(old: str, text: str) -> bool:
 
 
 def _is_confirmable(answer: _CurrentAnswer) -> bool:
-    """Return True if an unedited answer counts as right: it has no other verdict, and looks like a digit."""
-    return answer.label is None and answer.answer.reason is not Reason.NOT_A_DIGIT
+    """Return True if an unedited answer counts as right: no verdict differs from it, and it looks like a digit."""
+    is_judged = answer.label is not None or answer.has_corrected_numbers
+    return not is_judged and answer.answer.reason is not Reason.NOT_A_DIGIT
 
 
 class _AnswerCatalogue:
@@ -229,13 +232,19 @@ class _AnswerCatalogue:
             for column, place in (("line", answer.line), ("column", answer.column)):
                 if row.integer(column) not in (None, place):
                     raise RowError(f"number {position} has another {column}: was the table sorted in part?")
+        has_corrected_numbers = False
         if position and len(numbers) > 1:
             correction = self._read_number_corrections(worker, page).get((page.row, position))
         else:
             position, correction = 0, self._corrections[worker].get((page.batch_id, page.row))
+            if len(numbers) > 1:
+                verdicts = [entry.verdict for entry in self._read_number_corrections(worker, page).values()]
+                has_corrected_numbers = any(
+                    verdict.is_settled and verdict is not Verdict.CONFIRMED for verdict in verdicts
+                )
         is_settled = correction is not None and correction.verdict.is_settled
         label = correction.new or ILLEGIBLE if correction is not None and is_settled else None
-        return _CurrentAnswer(worker, page, position, answer, label)
+        return _CurrentAnswer(worker, page, position, answer, label, has_corrected_numbers)
 
     # A table of numbers has many lines about one page: the last page is kept.
 

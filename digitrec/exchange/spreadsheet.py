@@ -113,7 +113,7 @@ class SheetRow:
         if bare.lower() in {NONE, ILLEGIBLE}:
             return bare.lower()
         if bare and not is_text(bare):
-            raise RowError(f"{escape(bare[:40])!r} is neither a number nor {NONE}")
+            raise RowError(f"{escape(bare[:40])!r} is no number, {NONE} or {ILLEGIBLE}")
         return bare
 
     def _settled_label(self) -> str:

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from jinja2 import BytecodeCache, Environment
 
 _MAX_NAME_LENGTH = 160
+_MAX_TEXT_LENGTH = 40
+"""Longest text of several numbers that a table shows; of a longer one, it shows their count."""
 _NARROW = "\u202f"
 """Narrow no-break space between a number and its unit."""
 
@@ -44,6 +46,7 @@ def _environment(package: str) -> "Environment":
         "data_uri": to_data_uri,
         "plain": replace_unprintable,
         "short": shorten,
+        "short_text": shorten_text,
         "when": format_time,
         "link": quote_path,
         "at": value_at,
@@ -131,6 +134,16 @@ def shorten(name: str) -> str:
         return name
     half = _MAX_NAME_LENGTH // 2
     return f"{name[:half]} … {name[-half:]}"
+
+
+def shorten_text(text: str) -> str:
+    """Shorten a long text of several numbers to their count; a report lists them below.
+
+    >>> shorten_text("21 37 65"), shorten_text("21 37 65 " * 9)
+    ('21 37 65', '27 numbers')
+    """
+    numbers = text.split()
+    return plural(len(numbers), "number") if len(text) > _MAX_TEXT_LENGTH and len(numbers) > 1 else shorten(text)
 
 
 def format_time(iso: str) -> str:

@@ -86,6 +86,17 @@ def test_unedited_numbers_in_review_can_be_confirmed(settings: Settings) -> None
     assert (plan.errors, plan.corrections, plan.repeated) == ([], {}, 4)
 
 
+def test_an_unedited_page_with_a_corrected_number_is_not_confirmed(settings: Settings) -> None:
+    applied(settings, edited({("1", "2"): "31"}))
+    main_table = csv_tables.render_main(ROWS, OUTPUT_FORMAT)
+
+    plan = planned(settings, main_table, confirm_unchanged=True)
+
+    assert (plan.errors, plan.unchanged) == ([], 1)
+    assert sorted(plan.corrections["main"]) == [(BATCH_ID, 2, 0), (BATCH_ID, 3, 0)]
+    assert numbers(settings)[0] == ["accepted 21", "corrected 31", "accepted 65", "review 4"]
+
+
 def test_numbers_are_named_by_file_and_number(settings: Settings) -> None:
     applied(settings, "file,number,label\r\nforms/table.tif,1,650.5\r\ndesk/3.png,1,9\r\n")
 
@@ -103,7 +114,7 @@ def test_numbers_are_named_by_file_and_number(settings: Settings) -> None:
         ("2,1,,,7 8", "line 2: '7 8' has a space, and is one number"),
         ("2,1,,,650", "line 2: 650 is what spreadsheets make of 0650; write '650 if it is meant, or '0650"),
         ("2,2,,,3.14", "line 2: 3.14 is what spreadsheets make of 3,14; write '3.14 if it is meant, or '3,14"),
-        ("2,2,,,14.3.26 0:00:00 Uhr", "line 2: '14.3.26 0:00:00 Uhr' is neither a number nor none"),
+        ("2,2,,,14.3.26 0:00:00 Uhr", "line 2: '14.3.26 0:00:00 Uhr' is no number, none or illegible"),
         ("2,1,,,7\r\n2,1,,,8", "line 3: it says 8, and line 2 says 7 of the same answer"),
         ("2,1,,,7\r\n2,,,,7 3", "line 3: line 2 is about the same page: as a whole, or about one of its numbers"),
         ("2,,,,7 3\r\n2,1,,,7", "line 3: line 2 is about the same page: as a whole, or about one of its numbers"),
