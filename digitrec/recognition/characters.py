@@ -27,8 +27,9 @@ class CharacterParams:
     most: float = 0.35
     """Longest side, as a share of the page's, of a component that may be a character beside `fewest` shorter ones."""
     fewest: int = 4
-    """Number of shorter components, at least `legible_px` high."""
+    """Least number of these shorter components, for `most`."""
     legible_px: int = 12
+    """Least height of these components, pixels."""
     low: float = 0.55
     """Least height of a character."""
     lowest: float = 0.33

@@ -108,6 +108,9 @@ def find_page_ink(picture: Picture, decode_larger: Callable[[int], Picture] | No
     Args:
         picture: the page, (h, w) or (h, w, 3), dark on light or light on dark.
         decode_larger: decodes it again with a least longest side; None if it has its full size.
+
+    Raises:
+        RejectedImage: the picture cannot be decoded in a larger size.
     """
     p = PARAMS
     page = GrayPage.of(picture, p.work_px)

@@ -154,17 +154,21 @@ class PageReader:
         picture = sheet.full_detail()
         if isinstance(picture, RejectedImage):
             return RecognitionTrace(undecoded_page(format_name, sheet, picture))
-        trace = self._read_page(format_name, sheet, picture)
+        try:
+            trace = self._read_page(format_name, sheet, picture)
+        except RejectedImage as why:  # the page path decodes a page of small characters again in a larger size
+            return RecognitionTrace(undecoded_page(format_name, sheet, why))
         if not turned.is_poor(trace.initial):
             return trace
         traces = [
             replace(self._read_page(format_name, *turned.turn(sheet, picture, quarters)), turns=quarters)
             for quarters in (1, 2, 3)
         ]
-        best = max(traces, key=lambda other: turned.mean_confidence(other.initial))
-        return best if turned.is_better(best.initial, trace.initial) else trace
+        best = turned.find_best(trace.initial, [other.initial for other in traces])
+        return trace if best is None else traces[best]
 
     def _read_page(self, format_name: str, sheet: DecodedPage, picture: Picture) -> RecognitionTrace:
+        """Read one page by the page path in one turn; RejectedImage if it cannot be decoded in a larger size."""
         page, trace = read_page(format_name, sheet, picture, self.classifier, self.models)
         decoded = PreprocessedPage(picture, trace.ink.unpainted, trace.ink.ink)
         return _add_unread(RecognitionTrace(page, decoded, page_path=trace))

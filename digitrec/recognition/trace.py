@@ -30,7 +30,7 @@ class RecognitionTrace:
     """The steps in which one page was read."""
 
     initial: PageResult
-    """Result of the fast path, scored by the classifier, or of the page path."""
+    """Result of the fast path, scored by the classifier, or of the page path; of the page as enlarged and turned."""
     decoded: PreprocessedPage | None = None
     """None if the page was not decoded."""
     ensemble: EnsembleResult | None = None
@@ -43,7 +43,7 @@ class RecognitionTrace:
     enlarged: EnlargedPage | None = None
     """The small page was enlarged, and is restored in the result."""
     unread: tuple[Box, ...] = ()
-    """Ink that could be writing and is not part of the answer, in pixels of the page."""
+    """Ink that could be writing and is not part of the answer, in pixels of `initial`."""
     turns: int = 0
     """Quarter turns counter-clockwise in which the page was read."""
 

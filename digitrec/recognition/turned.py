@@ -1,5 +1,6 @@
 """Turn a page by quarters, and convert what was read back to the page as it is stored."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -46,6 +47,12 @@ def is_better(turned: PageResult, page: PageResult) -> bool:
     )
 
 
+def find_best(page: PageResult, readings: Sequence[PageResult]) -> int | None:
+    """Return the index of the most confident of the turned readings that are better than the page; None without any."""
+    better = [index for index, reading in enumerate(readings) if is_better(reading, page)]
+    return max(better, key=lambda index: mean_confidence(readings[index]), default=None)
+
+
 def mean_confidence(page: PageResult) -> float:
     """Return the mean probability of the digits of a page, 0..1; 0.0 without digits."""
     return float(page.scores[:, :DIGITS].max(axis=1).mean()) if page.boxes else 0.0
@@ -59,10 +66,11 @@ def turn(sheet: DecodedPage, picture: Picture, quarters: int) -> tuple[DecodedPa
 
 
 def turn_back(page: PageResult, quarters: int) -> PageResult:
-    """Return the result of a page that was read turned, with boxes in the page as it is stored."""
+    """Return the result of a page that was read turned, with boxes and preview of the page as it is stored."""
     width, height = (page.height, page.width) if quarters % 2 else (page.width, page.height)
     boxes = tuple(_turn_box_back(box, quarters, width, height) for box in page.boxes)
-    return replace(page, boxes=boxes, width=width, height=height)
+    preview = np.ascontiguousarray(np.rot90(page.preview, -quarters))
+    return replace(page, boxes=boxes, width=width, height=height, preview=preview)
 
 
 def _turn_box_back(box: Box, quarters: int, width: int, height: int) -> Box:

@@ -62,6 +62,21 @@ def test_blank_and_undecodable_pages_have_a_reason_and_no_scores() -> None:
     assert (undecoded.number, undecoded.width, undecoded.height, undecoded.scores.shape) == (2, 300, 400, (0, 11))
 
 
+def test_a_page_that_cannot_be_decoded_larger_costs_only_its_own_row() -> None:
+    picture = paper(900, 900)
+    for row in range(5):
+        write(picture, "7 7 7 7 7", 100, 100 + 150 * row, high=24)
+
+    def fail(longest_px: int) -> Picture:
+        raise RejectedImage(Reason.TRUNCATED, f"damaged at {longest_px} pixels")
+
+    small = DecodedPage(1, 3600, 3600, picture, fail)
+    damaged, other = reader().trace_all([("jpeg", small), ("png", DecodedPage(1, 900, 900, picture))])
+
+    assert damaged.page.reason is Reason.TRUNCATED
+    assert other.page.boxes
+
+
 def test_what_is_no_picture_is_rejected() -> None:
     with pytest.raises(RejectedImage):
         reader().read(b"no picture", Limits())

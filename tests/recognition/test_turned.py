@@ -1,5 +1,7 @@
 """Pages that lie on a side or upside down: when they are read turned, and where their boxes are."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,7 +12,7 @@ from digitrec.images.decode import DecodedPage
 from digitrec.recognition.classifier import CLASSES
 from digitrec.recognition.decision import decide
 from digitrec.recognition.reader import PageReader
-from digitrec.recognition.turned import is_better, is_poor, turn, turn_back
+from digitrec.recognition.turned import find_best, is_better, is_poor, turn, turn_back
 from digitrec.types import Box, PageStatus, Reason, Thresholds
 from tests.recognition.drawn import fill, paper, stroke, write
 
@@ -57,10 +59,15 @@ def test_a_box_of_a_turned_page_comes_back_where_its_ink_is(
         int(across.max() - across.min() + 1),
         int(down.max() - down.min() + 1),
     )
-    back = turn_back(result([0.9], turned.width, turned.height, found), quarters)
+    preview = np.zeros((2, 3), np.uint8)  # as stored, with its upper right pixel marked
+    preview[0, 2] = 1
+    page = result([0.9], turned.width, turned.height, found)
+    back = turn_back(replace(page, preview=np.asarray(np.rot90(preview, quarters))), quarters)
 
     assert (turned.height, turned.width) == plane.shape
     assert (back.width, back.height) == (columns, rows)
+    assert back.preview.shape == (2, 3)
+    assert back.preview[0, 2] == 1
     assert back.boxes == (box,)
 
 
@@ -89,6 +96,13 @@ def test_a_turned_reading_is_taken_only_if_it_is_by_far_better() -> None:
     assert not is_better(result([0.98] * 2), poor)
     assert not is_better(result([0.98] * 6), result([0.97] * 6))
     assert not is_better(poor, poor)
+
+
+def test_the_best_turned_reading_is_one_of_those_that_are_better() -> None:
+    poor, few, most = result([0.5] * 6), result([0.99] * 2), result([0.95] * 6)
+
+    assert find_best(poor, [few, most, result([0.9] * 6)]) == 1
+    assert find_best(poor, [few, poor]) is None
 
 
 def six(page: Picture) -> Picture:
