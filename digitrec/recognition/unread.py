@@ -203,15 +203,16 @@ def _is_printed(parts: ComponentTable, shape: tuple[int, ...], height: float) ->
 def _is_underline(parts: ComponentTable, boxes: Sequence[PixelBox], height: float) -> Mask:
     """Tell which components are rules drawn under characters that were read, with nothing read under them, (n,)."""
     p = PARAMS
+    underlines: Mask = (parts.heights < p.underline_height * height) & (parts.widths >= p.underline_length * height)
+    flat = np.flatnonzero(underlines)  # each is compared with every character: on a noisy page all would be too many
     left, top, right, bottom = np.array(boxes, np.float64).T
-    middle = (parts.top + parts.bottom)[:, None] / 2
-    across = np.minimum(parts.right[:, None], right) - np.maximum(parts.left[:, None], left)
+    middle = (parts.top[flat] + parts.bottom[flat])[:, None] / 2
+    across = np.minimum(parts.right[flat, None], right) - np.maximum(parts.left[flat, None], left)
     is_above = (middle > bottom - 0.1 * height) & (middle < bottom + p.underline_reach * height)
     is_below = (middle < top) & (middle > top - 2 * p.underline_reach * height)
     under = np.where(is_above, np.maximum(across, 0), 0).sum(axis=1)
-    is_flat = (parts.heights < p.underline_height * height) & (parts.widths >= p.underline_length * height)
     is_alone = ~(is_below & (across > 0)).any(axis=1)
-    underlines: Mask = is_flat & is_alone & (under >= p.underline_share * parts.widths)
+    underlines[flat] = is_alone & (under >= p.underline_share * parts.widths[flat])
     return underlines
 
 
