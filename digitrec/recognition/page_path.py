@@ -109,7 +109,7 @@ def _spans(layout: Sequence[TextNumber], numbers: Sequence[ReadNumber], page: Pa
     spans, start = [], 0
     for place, number in zip(layout, numbers, strict=True):
         stop = start + len(number.rects)
-        reason = Reason.NOT_A_DIGIT if number.has_others else None
+        reason = Reason.OTHER_MARKS if number.has_others else None
         is_doubtful = not place.is_clear or _is_cut(number.rects, page)
         confidence = number.layout_confidence * (_DOUBTFUL_FACTOR if is_doubtful else 1.0)
         spans.append(NumberSpan(start, stop, place.line, place.column, confidence, reason))

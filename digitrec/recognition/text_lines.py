@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from statistics import median_low
 
 import numpy as np
 
@@ -124,6 +125,11 @@ def _count_cells(numbers: list[TextNumber], rules: Rules) -> list[TextNumber]:
         width = max(1, (box.right - box.left) // 4)
         band = rules.level[: max(1, middle_y), max(0, middle_x - width) : min(columns, middle_x + width)]
         tops.append(_count_runs(band.mean(axis=1) > PARAMS.ruled))
+    # A rule that was found above some numbers of a text line only is above all of them, or none.
+    by_line: dict[int, list[int]] = {}
+    for number, top in zip(numbers, tops, strict=True):
+        by_line.setdefault(number.line, []).append(top)
+    tops = [median_low(by_line[number.line]) for number in numbers]
     places = {(top, left) for top, left in zip(tops, lefts, strict=True)}
     if len(places) < len(numbers) or len(set(lefts)) < 2 or len(set(tops)) < 2:  # several numbers in one cell: no table
         return numbers

@@ -90,10 +90,10 @@ def test_a_page_with_a_margin_has_no_digit_in_it() -> None:
     assert min(box.x for box in result.boxes) > 140
 
 
-def test_a_letter_gives_its_number_not_a_digit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_letter_left_out_of_a_number_is_unread(monkeypatch: pytest.MonkeyPatch) -> None:
     result, _ = read(grid(), Spells((4, 7)), models(monkeypatch, Says((4, NO_DIGIT), SURE)))
 
-    assert {span.reason for span in result.numbers} == {Reason.NOT_A_DIGIT}
+    assert {span.reason for span in result.numbers} == {Reason.OTHER_MARKS}
     assert len(result.boxes) == 6
 
 
