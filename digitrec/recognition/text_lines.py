@@ -42,12 +42,12 @@ class TextLineParams:
     """Largest gap within a number."""
     least_step: float = 1.3
     """Least quotient of the gaps between numbers and those within."""
-    close: float = 0.35
+    close: float = 0.4
     """Gap up to which two characters certainly belong to one number."""
     clear_within: float = 0.65
     """Largest gap within a number with clear limits, as a share of the gap that ends a number."""
     clear_gap: float = 0.6
-    """The same, whatever gap ends a number."""
+    """The same on a page of several lines or with rules, as a share of h."""
     clear_comb: float = 1.7
     """Distance of the characters of a comb field up to which it is clear that they form one number."""
     fewest_listed: int = 3
@@ -245,16 +245,31 @@ def _split_line(
     is_list = is_only and singles >= max(PARAMS.fewest_listed, PARAMS.listed * len(parts))
     if is_list and rules is None:  # a number with wide gaps, or a list of digits
         return [(part, False) for part in parts]
-    return [(part, _has_clear_limits(index, parts, borders, height, wide)) for index, part in enumerate(parts)]
+    close = height * (PARAMS.gap if is_only and rules is None else PARAMS.clear_gap)
+    return [(part, _has_clear_limits(index, parts, borders, height, wide, close)) for index, part in enumerate(parts)]
 
 
 def _has_clear_limits(
-    index: int, parts: Sequence[Sequence[Component]], borders: Sequence[float | None], height: float, wide: float
+    index: int,
+    parts: Sequence[Sequence[Component]],
+    borders: Sequence[float | None],
+    height: float,
+    wide: float,
+    close: float,
 ) -> bool:
-    """Tell whether it is clear where a number begins and ends, by the gaps within it and around it, and the cells."""
+    """Tell whether it is clear where a number begins and ends, by the gaps within it and around it, and the cells.
+
+    Args:
+        index: of the number.
+        parts: characters of all numbers of the line.
+        borders: positions of the rules between them; None where there is a wide gap.
+        height: h, pixels.
+        wide: gap that ends a number, pixels.
+        close: largest gap within a number, pixels.
+    """
     p, part = PARAMS, parts[index]
     within = [right.left - left.right for left, right in pairwise(part)]
-    if max(within, default=0.0) > max(p.close * height, min(p.clear_within * wide, p.clear_gap * height)):
+    if max(within, default=0.0) > max(p.close * height, min(p.clear_within * wide, close)):
         return False
     for border, left, right in zip(borders, parts, parts[1:], strict=False):
         is_beside = part is left or part is right
