@@ -140,12 +140,20 @@ def class_components(ink: Plane, margins: Mask | None) -> ClassedComponents:
 
 
 def _to_component(number: int, pieces: ConnectedComponents, mass: float) -> Component:
+    """Return a component with its box; `mass` is the sum of its ink."""
     left, top, right, bottom = pieces.boxes[number].tolist()
     return Component((number,), left, top, right, bottom, mass)
 
 
 def median_height(components: Sequence[Component], shape: tuple[int, ...]) -> float:
-    """Return the median height of the components that could be characters, by their area; pixels, 0.0 without any."""
+    """Return the median height of the components that could be characters, weighted by its square.
+
+    In pixels; 0.0 without any.
+
+    Args:
+        components: those of the page that are no frames.
+        shape: of the page, (h, w).
+    """
     p, (rows, columns) = PARAMS, shape
     could_be = [
         component
@@ -195,11 +203,13 @@ def _find_frames(components: Sequence[Component], pieces: ConnectedComponents) -
 
 
 def _widen(margins: Mask, height: float) -> Mask:
+    """Return the margins, (h, w), with the paper next to them; `height` is h, pixels."""
     side = 2 * max(2, round(PARAMS.edge * height)) + 1
     return cv2.dilate(margins.view(np.uint8), np.ones((side, side), np.uint8)) > 0
 
 
 def _touches(component: Component, mask: Mask, pieces: ConnectedComponents) -> bool:
+    """Tell whether a component has a pixel in a mask, (h, w)."""
     window = np.s_[component.top : component.bottom, component.left : component.right]
     return bool((mask[window] & (pieces.labels[window] == component.labels[0])).any())
 
@@ -213,6 +223,7 @@ def _is_paper_edge(component: Component, edge: Mask, pieces: ConnectedComponents
 
 
 def _is_high(component: Component, height: float) -> bool:
+    """Tell whether a component is high enough for a character."""
     p = PARAMS
     is_broad = component.width >= p.broad * height
     return component.height >= (p.lowest if is_broad else p.low) * height

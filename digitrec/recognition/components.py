@@ -95,6 +95,7 @@ class Component:
     right: int
     bottom: int
     mass: float
+    """Sum of its ink."""
 
     @property
     def width(self) -> int:

@@ -44,6 +44,7 @@ def decide(page: PageResult, thresholds: Thresholds) -> PageReading:
 
 
 def _decide_number(page: PageResult, span: NumberSpan, threshold: float) -> Number:
+    """Decide one number of a page; it is accepted from a confidence of `threshold`."""
     own = slice(span.start, span.stop)
     boxes, scores = page.boxes[own], page.scores[own]
     digits = tuple(Digit(box, tuple(row)) for box, row in zip(boxes, scores[:, :DIGITS].tolist(), strict=True))
@@ -112,6 +113,7 @@ def file_status(readings: Iterable[PageReading]) -> PageStatus:
 
 
 def _review_reason(scores: Scores, layout_confidence: float, threshold: float) -> Reason | None:
+    """Return why the scores of a number, (n, 11), need review; None if it is confident enough."""
     confidence = number_confidence(scores, layout_confidence)
     if confidence is None:
         return Reason.NOT_A_DIGIT

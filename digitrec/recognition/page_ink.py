@@ -217,6 +217,7 @@ def _blur(values: Plane, sigma: float) -> Plane:
 
 
 def _find_rules(contrast: _Contrast) -> Rules | None:
+    """Find rules among the ink, faint ink too; None without any, or on a blank page."""
     if contrast.levels is None:
         return None
     return find_rules(contrast.values > contrast.levels.at(PARAMS.ruled), contrast.height)
@@ -291,7 +292,7 @@ def _hold_others(boxes: NDArray[np.intp], could_be: Mask) -> Mask:
 
 
 def text_height(boxes: NDArray[np.intp], shape: tuple[int, ...]) -> float:
-    """Return the median height of components that could be characters, by their area, pixels.
+    """Return the median height of components that could be characters, weighted by its square, pixels.
 
     Args:
         boxes: left, top, right and bottom of each component, (n, 4).

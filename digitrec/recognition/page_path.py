@@ -81,6 +81,7 @@ def read_page(
 
 
 def _trace_single(single: SingleReading, page: PageInk, classed: ClassedComponents) -> PageTrace:
+    """Return the trace of a page's only character; its number in the layout has a place, but no components."""
     number = TextNumber((), 1, 1, 0.0)
     return PageTrace(page, classed, (number,), (single.number,), single.predictions, single.zoomed)
 
@@ -106,6 +107,7 @@ def _make_result(format_name: str, sheet: DecodedPage, trace: PageTrace) -> tupl
 
 
 def _spans(layout: Sequence[TextNumber], numbers: Sequence[ReadNumber], page: PageInk) -> list[NumberSpan]:
+    """Return the spans of the numbers, one after the other, each with its place and layout confidence."""
     spans, start = [], 0
     for place, number in zip(layout, numbers, strict=True):
         stop = start + len(number.rects)

@@ -183,5 +183,6 @@ def _level_and_noise(contrast: Plane) -> tuple[float, float]:
 
 
 def _rule_mask(faint: Mask, height: float, *, are_held: bool = False) -> Mask:
+    """Return the pixels on rules, (h, w); see `find_rules`."""
     rules = find_rules(faint, height, are_held=are_held)
     return np.zeros(faint.shape, np.bool_) if rules is None else rules.mask

@@ -135,7 +135,7 @@ def _points(mask: Picture) -> NDArray[np.int32]:
 
 
 def paint_margins(gray: Plane, margins: Mask) -> Plane:
-    """Give the margins the level of the paper next to them; return a copy of the page."""
+    """Give the margins, (h, w), the level of the paper next to them; return a copy of the page, (h, w), 0..255."""
     p, (height, width) = PARAMS, gray.shape
     size = (max(1, width // p.shrink), max(1, height // p.shrink))
     inside = (~margins).astype(np.float32)

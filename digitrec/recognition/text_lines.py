@@ -321,6 +321,7 @@ def _frame_border(left: Component, right: Component, frames: Sequence[Component]
 
 
 def _holds(frame: Component, character: Component) -> bool:
+    """Tell whether a character is inside the box of a frame."""
     return (
         frame.left < character.left
         and character.right < frame.right
