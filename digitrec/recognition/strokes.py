@@ -194,8 +194,10 @@ def find_slashes(parts: ComponentTable, boxes: Sequence[PixelBox], bodies: Seque
     slashes = []
     height = median(float(parts.heights[body]) for body in bodies if body >= 0)
     for index in between:
-        own = np.flatnonzero(parts.share_in(boxes[index]) > 0.5)  # a rule may have cut it into pieces
-        y, x = np.nonzero(np.isin(parts.labels, [*own, bodies[index]]))
+        own = [*np.flatnonzero(parts.share_in(boxes[index]) > 0.5), bodies[index]]  # a rule may have cut it into pieces
+        rows = slice(int(parts.top[own].min()), int(parts.bottom[own].max()))
+        columns = slice(int(parts.left[own].min()), int(parts.right[own].max()))
+        y, x = np.nonzero(np.isin(parts.labels[rows, columns], own))
         high = float(y.max() - y.min() + 1)
         down = float(np.sqrt(np.mean((y - y.mean()) ** 2)))
         if down == 0 or high < (p.date_slash_height if index in of_date else p.slash_height) * height:

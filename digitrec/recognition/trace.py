@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
+import numpy as np
+from numpy.typing import NDArray
+
 from digitrec.arrays import PageResult, Picture
 from digitrec.recognition.enlarge import EnlargedPage
 from digitrec.recognition.ensemble import EnsembleResult
@@ -61,9 +64,10 @@ class RecognitionTrace:
 def _mark_unread(page: PageResult, unread: Sequence[Box]) -> PageResult:
     """Give a page and its numbers within h of unread ink the reason `other_marks`, unless they have another."""
     reach = median(box.height for box in page.boxes) if page.boxes else 0.0
+    marks = np.array([(mark.x, mark.y, mark.x + mark.width, mark.y + mark.height) for mark in unread])  # (n, 4)
     numbers = tuple(
         replace(span, reason=span.reason or Reason.OTHER_MARKS)
-        if any(_distance(box, mark) <= reach for box in page.boxes[span.start : span.stop] for mark in unread)
+        if any(_distance(box, marks) <= reach for box in page.boxes[span.start : span.stop])
         else span
         for span in page.numbers
     )
@@ -71,8 +75,13 @@ def _mark_unread(page: PageResult, unread: Sequence[Box]) -> PageResult:
     return replace(page, numbers=numbers, reason=Reason.OTHER_MARKS if is_open else page.reason)
 
 
-def _distance(one: Box, other: Box) -> int:
-    """Return the pixels between two boxes, the larger of across and down; 0 if they overlap."""
-    across = max(one.x, other.x) - min(one.x + one.width, other.x + other.width)
-    down = max(one.y, other.y) - min(one.y + one.height, other.y + other.height)
-    return max(across, down, 0)
+def _distance(box: Box, marks: NDArray[np.intp]) -> int:
+    """Return the pixels from a box to the nearest mark, the larger of across and down; 0 if they overlap.
+
+    Args:
+        box: on the page.
+        marks: left, top, right and bottom of each mark, (n, 4).
+    """
+    across = np.maximum(marks[:, 0] - (box.x + box.width), box.x - marks[:, 2])
+    down = np.maximum(marks[:, 1] - (box.y + box.height), box.y - marks[:, 3])
+    return max(int(np.maximum(across, down).min()), 0)
