@@ -66,9 +66,9 @@ class LineReading:
     """A strip of the page, and the text decoded from it."""
 
     strip: Rect
-    """In pixels of the page ink."""
+    """In pixels of the page ink; may reach beyond the page if the line slants."""
     step_px: float
-    """Pixels of the page ink per frame."""
+    """Pixels of the page ink per frame, across."""
     line: DecodedLine
 
 
@@ -191,7 +191,7 @@ def read_strip(number: TextNumber, page: PageInk, recognizer: SequenceRecognizer
         digits = decode_ctc(*views, only=DIGITS)
         if _has_inner_non_digit(line.text) or digits.probability > p.digits_only * line.probability:
             line = digits
-    return LineReading(strip, step_px, line)
+    return LineReading(strip, step_px * strip.width / crop.shape[1], line)
 
 
 def _has_inner_non_digit(text: Text) -> bool:
@@ -201,7 +201,10 @@ def _has_inner_non_digit(text: Text) -> bool:
 
 
 def _crop_strip(number: TextNumber, gray: Plane) -> tuple[Rect, Plane]:
-    """Crop the strip around a number with some paper around it, turned level if the line slants."""
+    """Crop the strip around a number with some paper around it, turned level if the line slants.
+
+    Return the strip in pixels of the page, of which a slanting one may reach beyond the page, and the crop.
+    """
     p, box, (rows, columns) = PARAMS, number.box, gray.shape
     if abs(number.slope) <= p.slant:
         high = max(box.height, 1)
@@ -226,7 +229,8 @@ def _crop_strip(number: TextNumber, gray: Plane) -> tuple[Rect, Plane]:
     crop = cv2.warpAffine(
         gray, turn, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
     )
-    return to_rect(box), np.asarray(crop, np.float32)
+    half = across * size[0] / 2
+    return Rect(middle_x - half, box.top, middle_x + half, box.bottom), np.asarray(crop, np.float32)
 
 
 def symbol_rects(reading: LineReading) -> list[Rect]:

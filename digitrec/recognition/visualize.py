@@ -202,19 +202,20 @@ def _draw_numbers(trace: PageTrace, numbers: Sequence[Number]) -> Picture:
 
 def _draw_strip(read: ReadNumber, number: Number, gray: Plane) -> Picture:
     """Draw the part of the page in which a number was read."""
-    strip = read.reading.strip if read.reading is not None else _whole_pixels(bounding_rect(read.rects), gray)
+    strip = _whole_pixels(bounding_rect(read.rects) if read.reading is None else read.reading.strip, gray)
     picture = fit_into(gray_to_image(crop_rect(gray, strip)), _CELL - 2, _STRIP_PX)
     return draw_panel(f"{number.line}.{number.column} reads {number.text}", picture, _number_lines(number))
 
 
 def _draw_line(reading: LineReading, number: Number, gray: Plane, height: int) -> Picture:
     """Draw the strip of a number, with each symbol that the sequence recognizer read below its position."""
-    picture = fit_into(gray_to_image(crop_rect(gray, reading.strip)), WIDTH - 2, height)
+    strip = _whole_pixels(reading.strip, gray)
+    picture = fit_into(gray_to_image(crop_rect(gray, strip)), WIDTH - 2, height)
     below = to_rgb(np.full((24, picture.shape[1]), 255, np.uint8))
-    scale = picture.shape[1] / reading.strip.width
+    scale = picture.shape[1] / strip.width
     text = _line_text(reading.line.text)
     for symbol, step in zip(text, reading.line.steps, strict=True):
-        left = int((step + 0.5) * reading.step_px * scale) - 5
+        left = int((reading.strip.left - strip.left + (step + 0.5) * reading.step_px) * scale) - 5
         put_text(below, symbol, (min(max(0, left), max(0, below.shape[1] - 12)), 18), size=0.6, color=BLUE)
     seen = f"sequence recognizer: {text or 'nothing'}, probability {reading.line.probability:.4f}"
     others = ["? is a non-digit"] if NO_DIGIT in reading.line.text else []

@@ -180,6 +180,23 @@ def test_symbols_of_a_line_lie_in_its_strip_from_the_left(monkeypatch: pytest.Mo
         assert (rect.top, rect.bottom) == (reading.strip.top, reading.strip.bottom)
 
 
+@pytest.mark.parametrize("angle", [-20, -12, 15])
+def test_symbols_of_a_slanting_line_lie_where_its_characters_are(angle: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    turn = cv2.getRotationMatrix2D((250, 250), angle, 1.0)
+    page = write(paper(500, 500), "8888888", 140, 270)
+    turned = np.asarray(cv2.warpAffine(page, turn, (500, 500), borderMode=cv2.BORDER_REPLICATE), np.uint8)
+    number, found, _ = laid_out(turned)
+    says = Says((8,) * 7, SURE)
+
+    rects = symbol_rects(read_strip(number, found, line_by(monkeypatch, says)))
+
+    assert number.slope
+    lefts = [(rect.left + rect.right) / 2 for rect in rects]
+    middles = [(character.left + character.right) / 2 for character in number.characters]
+    # The stand-in spreads its symbols evenly over the strip, with the paper at its ends.
+    assert np.mean(lefts) == pytest.approx(np.mean(middles), abs=5)
+
+
 def test_the_crop_of_a_character_leaves_out_its_neighbours() -> None:
     seven = [(60, 40), (92, 40), (70, 84)]
     alone = stroke(paper(120, 200), *seven)
