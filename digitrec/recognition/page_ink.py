@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from digitrec.arrays import Picture
 from digitrec.recognition.binarize import InkThresholds, find_thresholds, suppress_grid
-from digitrec.recognition.components import label_components
+from digitrec.recognition.components import ConnectedComponents, label_components
 from digitrec.recognition.preprocess import GrayPage, Mask, Plane, downscale, is_light_on_dark, normalize_page
 from digitrec.recognition.rules import Rules, find_rules, paint_rules
 from digitrec.recognition.sheet import find_margins, paint_margins
@@ -47,6 +47,12 @@ class PageInkParams:
     """Longest side of a page from which it may hold many small characters, pixels."""
     most_lines: float = 25.0
     """Longest side of a page of many small characters, over the guess of their height."""
+    shadow: float = 0.04
+    """Least area of a shadow, as a share of the page's."""
+    rarer: float = 2.0
+    """How many times more components there are if the page is light on dark, although it looks dark on light."""
+    least_ink: float = 0.1
+    """Least contrast of small characters, 0..1: blotches of the paper are paler."""
     many: int = 8
     """Number of components about as high as h on such a page."""
     fewest: int = 3
@@ -158,15 +164,16 @@ def _contrast_of(page: GrayPage, guess: float | None) -> _Contrast:
     sigma = min(p.blur_px, p.blur_px * side / 450) if side > p.sharp_px else 0.0
     blurred = _blur(values, sigma)
     levels = find_thresholds(blurred)
-    boxes = np.zeros((0, 4), np.intp) if levels is None else label_components(blurred > levels.at(p.inked)).boxes[1:]
-    if max(gray.shape) >= p.uneven_px and _is_uneven(boxes, gray.shape):  # a shadow, or a table
+    pieces = None if levels is None else label_components(blurred > levels.at(p.inked))
+    if max(gray.shape) >= p.uneven_px and (pieces is None or _has_shadow(pieces)):
         guess = max(gray.shape) / p.most_lines if guess is None else guess
-        fine = [_fine_contrast(levels_of, guess, sigma) for levels_of in (gray, 255 - gray)]
-        found = max(fine, key=lambda contrast: contrast.alike)
-        if found.alike >= p.many:
+        fine, inverse = (_fine_contrast(levels_of, guess, sigma) for levels_of in (gray, 255 - gray))
+        found = inverse if inverse.alike > p.rarer * fine.alike else fine
+        if found.alike >= p.many and found.levels is not None and found.levels.ink >= p.least_ink:
             return found
-    if levels is None:
+    if levels is None or pieces is None:
         return _Contrast(gray, paper, blurred, None, 0.0)
+    boxes = pieces.boxes[1:]
     height = text_height(boxes, gray.shape)
     # A bare digit keeps the contrast from which the crops of training were made.
     if _count_alike(boxes, height, 2.0) < p.fewest:
@@ -177,12 +184,12 @@ def _contrast_of(page: GrayPage, guess: float | None) -> _Contrast:
     return _Contrast(gray, paper, blurred, find_thresholds(blurred), height)
 
 
-def _is_uneven(boxes: NDArray[np.intp], shape: tuple[int, ...]) -> bool:
-    """Return True if no ink was found on a page, or some that spans a large part of it."""
-    if not len(boxes):
-        return True
-    spans = np.maximum((boxes[:, 2] - boxes[:, 0]) / shape[1], (boxes[:, 3] - boxes[:, 1]) / shape[0])
-    return bool(spans.max() > PARAMS.spanned)
+def _has_shadow(pieces: ConnectedComponents) -> bool:
+    """Return True if a component is large enough for a shadow: it spans a large part of the page and is no frame."""
+    p, (rows, columns) = PARAMS, pieces.labels.shape
+    widths, heights = pieces.boxes[:, 2] - pieces.boxes[:, 0], pieces.boxes[:, 3] - pieces.boxes[:, 1]
+    spans = np.maximum(widths / columns, heights / rows) > p.spanned
+    return bool((spans & (pieces.areas > p.shadow * rows * columns)).any())
 
 
 def _fine_contrast(gray: Plane, guess: float, sigma: float) -> _Contrast:
