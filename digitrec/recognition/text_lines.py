@@ -55,7 +55,9 @@ class TextLineParams:
     listed: float = 0.6
     """Least share of single characters on such a line."""
     clear_between: float = 1.3
-    """Least gap between two of them."""
+    """Least gap between two of them, as a share of the gap that ends a number."""
+    clear_apart: float = 1.2
+    """The same, in h."""
     clear_cell: float = 0.8
     """Largest distance of its first character from its last, as a share of the width of the line's cells."""
     ruled: float = 0.7
@@ -271,9 +273,10 @@ def _has_clear_limits(
     within = [right.left - left.right for left, right in pairwise(part)]
     if max(within, default=0.0) > max(p.close * height, min(p.clear_within * wide, close)):
         return False
+    apart = max(p.clear_between * wide, p.clear_apart * height)
     for border, left, right in zip(borders, parts, parts[1:], strict=False):
         is_beside = part is left or part is right
-        if is_beside and border is None and right[0].left - left[-1].right < p.clear_between * wide:
+        if is_beside and border is None and right[0].left - left[-1].right < apart:
             return False
     known = [border for border in borders if border is not None]
     if len(known) < 2:

@@ -95,7 +95,8 @@ class SyntheticResult:
             NUMBERS: "lines, tables, cells, comb fields and years, one page in ten with words or signs",
             EMPTY: "empty paper and forms, letters, signs and scribbles",
         }
-        rules = {DIGITS: Rule.UPPER_BOUND, NUMBERS: Rule.UPPER_BOUND, EMPTY: Rule.REPORTED}
+        # Errors in where numbers begin and end come in pages, so that a bound would take far more pages than these.
+        rules = {DIGITS: Rule.UPPER_BOUND, NUMBERS: Rule.OBSERVED, EMPTY: Rule.REPORTED}
         kinds = {DIGITS: (AnswerKind.DIGITS,), NUMBERS: (AnswerKind.NUMBERS,), EMPTY: tuple(AnswerKind)}
         return tuple(
             calibrate.build_calibration_table(

@@ -36,7 +36,7 @@ def test_digits_numbers_and_empty_pages_have_a_table_each(held_out: Split, shipp
     digits, numbers, empty = result.tables
     assert [(table.name, table.rule, table.applies_to) for table in result.tables] == [
         (DIGITS, "bound", ("digits",)),
-        (NUMBERS, "bound", ("numbers",)),
+        (NUMBERS, "share", ("numbers",)),
         (EMPTY, "reported", ("digits", "numbers")),
     ]
     assert (digits.trials, empty.trials) == (20, 4)
