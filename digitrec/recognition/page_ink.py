@@ -47,8 +47,8 @@ class PageInkParams:
     """Longest side of a page from which it may hold many small characters, pixels."""
     most_lines: float = 25.0
     """Longest side of a page of many small characters, over the guess of their height."""
-    shadow: float = 0.04
-    """Least area of a shadow, as a share of the page's."""
+    shadow: float = 0.004
+    """Least area of a shadow or of a dark edge, as a share of the page's."""
     rarer: float = 2.0
     """How many times more components there are if the page is light on dark, although it looks dark on light."""
     least_ink: float = 0.1
