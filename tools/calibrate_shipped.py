@@ -6,10 +6,8 @@ MODEL_CARD.md. With a checkpoint, a repeated command goes on where the last one 
 """
 
 import argparse
-import hashlib
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 from digitrec.app import composition, models
@@ -57,14 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         checkpoint=options.checkpoint,
         on_progress=_print_progress,
     )
-    tables = [json.dumps(asdict(table), sort_keys=True) for table in result.tables]
-    digest = hashlib.sha256("".join(tables).encode()).hexdigest()
-    card = replace(
-        package.card,
-        id=f"{package.card.weights_id}-c{digest[:8]}",
-        recipe=PREPROCESSING_VERSION,
-        calibrations=result.tables,
-    )
+    card = replace(package.card, recipe=PREPROCESSING_VERSION, calibrations=result.tables)
     print_tables(card, options.max_error)
     if not options.dry_run:
         for name, text in render_model_texts(package, card).items():
