@@ -86,7 +86,7 @@ def require_format(data: bytes, limits: Limits) -> FileFormat:
     if kind is None:
         raise RejectedImage(Reason.NOT_AN_IMAGE)
     if kind.name not in DECODERS:
-        raise RejectedImage(Reason.UNSUPPORTED_FORMAT, f"{kind.words} is not read")
+        raise RejectedImage(Reason.UNSUPPORTED_FORMAT, f"{kind.words} is not read{kind.advice}")
     return kind
 
 

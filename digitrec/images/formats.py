@@ -16,8 +16,11 @@ class FileFormat:
     """'png', 'jpeg', ...: the `format` column of the CSV."""
     words: str
     """Name for messages."""
+    advice: str = ""
+    """End of the message that it is not read: the next step, where saving it as a picture is not the usual one."""
 
 
+_UNPACK = "; unpack it"
 _JPEG_2000 = FileFormat("jpeg2000", "JPEG 2000")
 _TIFF = FileFormat("tiff", "TIFF")
 _HEIC = FileFormat("heic", "HEIC")
@@ -43,7 +46,10 @@ _BY_MAGIC: tuple[tuple[int, bytes, FileFormat], ...] = (
     (0, b"icns", FileFormat("icns", "icon")),
     (0, b"8BPS", FileFormat("psd", "Photoshop")),
     (0, b"gimp xcf", FileFormat("xcf", "GIMP")),
-    (0, b"PK\x03\x04", FileFormat("zip", "ZIP or office document")),
+    (0, b"Rar!\x1a\x07", FileFormat("rar", "RAR archive", _UNPACK)),
+    (0, b"7z\xbc\xaf\x27\x1c", FileFormat("7z", "7z archive", _UNPACK)),
+    (0, b"\x1f\x8b\x08", FileFormat("gzip", "gzip archive", _UNPACK)),
+    (257, b"ustar", FileFormat("tar", "tar archive", _UNPACK)),
     (0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", FileFormat("ole", "office document")),
     (0, b"{\\rtf", FileFormat("rtf", "RTF document")),
     (0, b"%!PS", FileFormat("postscript", "PostScript")),
@@ -64,6 +70,11 @@ _BY_MAGIC: tuple[tuple[int, bytes, FileFormat], ...] = (
     (0, b"P7\n", FileFormat("pam", "PAM")),
     (128, b"DICM", FileFormat("dicom", "DICOM")),
 )
+
+_ZIP = FileFormat("zip", "ZIP archive", _UNPACK)
+_OFFICE = FileFormat("office", "office document")
+_OFFICE_ENTRIES = (b"[Content_Types].xml", b"mimetypeapplication/")
+"""Names of entries that documents of Microsoft Office and of LibreOffice have, which are ZIP archives, too."""
 
 _BMP = FileFormat("bmp", "BMP")
 _BMP_HEADER_SIZES = {12, 16, 40, 52, 56, 64, 108, 124}
@@ -92,6 +103,8 @@ def detect_format(data: bytes) -> FileFormat | None:
         return _BMP
     if _NETPBM.match(data):
         return next(kind for digits, kind in _NETPBM_KINDS.items() if data[1:2] in digits)
+    if data.startswith(b"PK\x03\x04"):
+        return _OFFICE if any(entry in data for entry in _OFFICE_ENTRIES) else _ZIP
     if data.startswith(b"ftyp", 4):
         return _from_brands(data)
     if b"%PDF-" in data[:1024]:

@@ -304,6 +304,24 @@ def test_unsupported_formats_are_named_in_the_message(name: str) -> None:
     assert rejection(DETECTED[name]).reason is Reason.UNSUPPORTED_FORMAT
 
 
+@pytest.mark.parametrize(
+    ("start", "detail"),
+    [
+        (b"PK\x03\x04\x14\x00" + bytes(24) + b"scan-1.png", "ZIP archive is not read; unpack it"),
+        (b"PK\x03\x04\x14\x00" + bytes(24) + b"[Content_Types].xml", "office document is not read"),
+        (b"PK\x03\x04\x14\x00" + bytes(24) + b"mimetypeapplication/vnd.oasis", "office document is not read"),
+        (b"Rar!\x1a\x07\x01\x00", "RAR archive is not read; unpack it"),
+        (b"7z\xbc\xaf\x27\x1c", "7z archive is not read; unpack it"),
+        (b"\x1f\x8b\x08\x00", "gzip archive is not read; unpack it"),
+        (b"scan-1.png" + bytes(247) + b"ustar\x00", "tar archive is not read; unpack it"),
+    ],
+)
+def test_an_archive_is_rejected_with_the_advice_to_unpack_it(start: bytes, detail: str) -> None:
+    why = rejection(start + bytes(400))
+
+    assert (why.reason, why.detail) == (Reason.UNSUPPORTED_FORMAT, detail)
+
+
 @pytest.mark.parametrize("data", [b"file,label\r\n", bytes(4096), b"BMW drivers wanted, apply within", b"RIFF....AVI "])
 def test_what_is_no_picture_says_so(data: bytes) -> None:
     assert rejection(data).reason is Reason.NOT_AN_IMAGE
