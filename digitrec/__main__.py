@@ -1,14 +1,18 @@
 """Run the program: `python -m digitrec`, and the console script `digitrec`."""
 
+import signal
 import sys
 
 
 def main() -> None:
     """Import the commands, run the one named on the command line, and exit even if a thread hangs."""
-    from digitrec.cli.main import main as run_command
-
     try:
+        from digitrec.cli.main import main as run_command
+
         run_command()
+    except KeyboardInterrupt:
+        sys.stderr.write("digitrec: stopped by Ctrl-C\n")
+        sys.exit(128 + signal.SIGINT)
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
         if "digitrec.app.service" not in sys.modules:  # then no thread was started

@@ -1,7 +1,8 @@
 """Use cases that operate a workspace: status, doctor, why, requeue, prune, verify, report, and `run --dry-run`."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,8 +10,10 @@ from digitrec import text
 from digitrec.app import composition
 from digitrec.errors import ModelError
 from digitrec.monitoring import backlog, status
-from digitrec.pipeline.ledgers import is_new_workspace, open_ledgers
+from digitrec.pipeline import first_use
+from digitrec.pipeline.ledgers import find_ledgers, is_new_workspace, open_ledgers
 from digitrec.settings import Settings
+from digitrec.storage.ledger import Ledger
 from digitrec.text import format_utc
 from digitrec.types import Reason
 
@@ -24,7 +27,12 @@ _LOCK = "housekeeping"
 
 
 def plan_run(settings: Settings) -> backlog.DryRun:
-    """Return which files a run would read now."""
+    """Return which files a run would read now.
+
+    Raises:
+        EnvironmentFailure, UsageError: a run would refuse the folder (`first_use.check_first_use`).
+    """
+    first_use.check_first_use(settings)
     with open_ledgers(settings) as ledgers:
         return backlog.plan_run(settings, ledgers, time.time())
 
@@ -85,15 +93,25 @@ def requeue(
         The claims that match, and the files that were moved.
     """
     from digitrec.monitoring import maintenance
-    from digitrec.pipeline import workspace
 
     moved = []
-    with workspace.exclusive_job(settings, _LOCK), open_ledgers(settings) as ledgers:
+    with _open_for_housekeeping(settings) as ledgers:
         claims = maintenance.select_claims(settings, ledgers, batch_id=batch_id, reason=reason, queries=names)
         for file in () if dry_run else maintenance.requeue(settings, claims, format_utc(time.time())):
             moved.append(file)
             on_moved(file)
     return claims, moved
+
+
+@contextmanager
+def _open_for_housekeeping(settings: Settings) -> Iterator[Mapping[str, Ledger]]:
+    """Open the ledgers for a job that no other may run beside; without ledgers, make no folder for its lock."""
+    from digitrec.pipeline import workspace
+
+    with ExitStack() as stack:
+        if find_ledgers(settings):
+            stack.enter_context(workspace.exclusive_job(settings, _LOCK))
+        yield stack.enter_context(open_ledgers(settings))
 
 
 def release_dead_worker(settings: Settings, *, is_ledger_lost: bool) -> "recovery.ReleasedClaims":
@@ -115,10 +133,9 @@ def prune(
         on_pruned: called after each batch.
     """
     from digitrec.monitoring import maintenance
-    from digitrec.pipeline import workspace
 
     keep_s = maintenance.parse_age_s(older_than)
-    with workspace.exclusive_job(settings, _LOCK), open_ledgers(settings) as ledgers:
+    with _open_for_housekeeping(settings) as ledgers:
         batches = maintenance.select(settings, ledgers, keep_s, time.time())
         for batch in batches if dry_run else maintenance.prune(settings, batches, format_utc(time.time())):
             on_pruned(batch)

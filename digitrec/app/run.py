@@ -1,6 +1,7 @@
 """Use cases `run` and `watch`: open the service, retry when the environment fails, stop on a signal."""
 
 import itertools
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +23,7 @@ from digitrec.errors import (
 )
 from digitrec.images import threads
 from digitrec.monitoring.heartbeat import HeartbeatWriter, SystemdNotifier
-from digitrec.pipeline import watcher
+from digitrec.pipeline import first_use, watcher
 from digitrec.settings import Settings
 from digitrec.storage import csv_tables
 from digitrec.storage.claims import backoff_s
@@ -42,9 +43,12 @@ def run_once(
         progress: called with the number of files done and the number of all files.
 
     Raises:
-        EnvironmentFailure: the environment failed for `run_retry_s`; the claims are kept.
+        EnvironmentFailure: the environment failed for `run_retry_s`; the claims are kept. At once if the workspace does
+            not exist or cannot be made.
+        UsageError: the folder is no workspace, and looks as if it was named by mistake; nothing was made in it.
         BusyError, ModelError, SettingsError: at once.
     """
+    is_first_use = first_use.check_first_use(settings)
     stop, summary, heartbeat = stop or ShutdownSignal(), RunSummary(), HeartbeatWriter(settings)
     context = composition.make_worker_context(settings, stop, summary, heartbeat, summary.add_published)
     hooks = context.hooks
@@ -69,6 +73,8 @@ def run_once(
                     failed_s, batches_before, pauses = time.monotonic(), len(summary.batches), iterate_backoff()
                     hooks.reset_failures()
                 left_s = failed_s + settings.run_retry_s - time.monotonic()
+                if is_first_use and not os.path.lexists(settings.inbox):  # it cannot be made: there is nothing to read
+                    left_s = 0.0
                 hooks.count_failure(failure, stop, is_last=left_s <= 0)
                 if stop():
                     _write_latest_or_warn(settings, summary)
@@ -109,11 +115,13 @@ def watch(settings: Settings, stop: ShutdownSignal, source: watcher.ChangeSource
 
     Raises:
         BusyError: another process holds this inbox and worker.
-        EnvironmentFailure: there is not enough memory.
+        EnvironmentFailure: the workspace does not exist, or there is not enough memory.
+        UsageError: as `run_once`, or an object store is named.
         SettingsError: a hook is no command line.
     """
     if settings.source or settings.outbox_url:
         raise UsageError("watch looks at a folder, not at a store", hint="Let cron start `digitrec run --source URL`.")
+    first_use.check_first_use(settings)
     threads.check_memory()
     source = source or composition.make_change_source(settings, stop)
     systemd = SystemdNotifier()

@@ -14,7 +14,7 @@ from digitrec.exchange.formats import NUMERIC_COLUMNS, parse_value
 from digitrec.settings import Settings
 from digitrec.storage import csv_tables
 from digitrec.text import escape, pluralize
-from digitrec.types import Number, OutputFormat, PageReading, PageStatus, TableRow
+from digitrec.types import Number, OutputFormat, PageReading, PageStatus, Reason, TableRow
 
 _COLUMNS = ("file", "page", "status", "text", "confidence", "reason")
 _MAX_TEXT = 40
@@ -58,6 +58,11 @@ def print_predictions(rows: Sequence[TableRow], output_format: OutputFormat, *, 
             typer.echo(f"\n{escape(row.path)}, page {row.reading.page}{'; ? needs review' if has_doubt else ''}")
             for line in format_numbers(row.reading.numbers):
                 typer.echo(line)
+
+
+def is_unreadable(reading: PageReading) -> bool:
+    """Return whether a page could not be read; a blank page was read."""
+    return reading.status is PageStatus.REJECTED and reading.reason is not Reason.BLANK
 
 
 def number_to_json(number: Number) -> dict[str, object]:

@@ -17,6 +17,7 @@ from digitrec.cli.options import GroupedCommands, complete_batches, in_panel, ta
 from digitrec.errors import DigitrecError, UnexpectedFailure, UsageError
 from digitrec.images import threads
 from digitrec.settings import Settings, setting_fields
+from digitrec.text import pluralize
 
 _EXIT_STRICT = 3
 
@@ -42,8 +43,6 @@ def main() -> None:
             raise
         _print_error(str(error), error.hint)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.exit(128 + signal.SIGINT)
     except Exception as error:
         if options.debug:
             raise
@@ -121,6 +120,8 @@ def run(
                 typer.echo(line)
         for line in operations_output.format_passed_over(summary.passed_over):
             typer.echo(line)
+        if not summary.count.claimed and not summary.waiting and not settings.source:
+            _print_pictures_beside(settings)
     if table:
         answers.print_batches(settings, summary.batches)
     if stop():
@@ -171,6 +172,8 @@ def predict(
         raise UsageError("--json and --csv exclude each other")
     if explain is not None and len(files) > 1:
         raise UsageError("--explain takes one picture", hint="`--explain-dir DIR` takes any number.")
+    if explain is not None and explain.suffix.lower() != ".png":
+        raise UsageError(f"--explain draws a PNG, and {explain} is not named *.png", hint="`--explain why.png`")
     predictions = predict.predict(settings, files)
     table_format = "json" if as_json else "csv" if as_csv else "table"
     if predictions.rows or table_format != "table":
@@ -187,6 +190,9 @@ def predict(
         raise UsageError(
             "; ".join(predictions.unreadable), hint=hint or ("The other files were read." if read_paths else "")
         )
+    if all(answers.is_unreadable(row.reading) for row in predictions.rows):
+        typer.echo("digitrec: none of these files can be read", err=True)
+        raise typer.Exit(1)
 
 
 @_operate(epilog="Example: digitrec verify --json")
@@ -249,6 +255,16 @@ def init(settings: Settings) -> None:
 
     workspace.init_folders(settings)
     typer.echo(text.escape_message(f"{settings.workspace} is ready. Drop pictures into {settings.inbox}"))
+    _print_pictures_beside(settings)
+
+
+def _print_pictures_beside(settings: Settings) -> None:
+    """Print how many pictures are in the workspace and not in its inbox, where they are never read."""
+    from digitrec.pipeline import first_use
+
+    if count := first_use.count_pictures(settings.workspace):
+        pictures = f"{pluralize(count, 'picture')} in {settings.workspace}"
+        typer.echo(text.escape_message(f"{pictures}: move into {settings.inbox.name}/ what is to be read"))
 
 
 @_operate(epilog="Example: digitrec config --json")

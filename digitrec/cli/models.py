@@ -190,7 +190,12 @@ def samples(
     from digitrec.pipeline import workspace
 
     if folder is None:
-        workspace.init_folders(settings)
+        workspace.make_inbox(settings)
+    elif folder.name.isdecimal() and not folder.exists():
+        raise UsageError(
+            f"there is no folder {folder}",
+            hint=f"Did you mean `digitrec samples --count {folder.name}`? Else make the folder first.",
+        )
     target = folder or settings.inbox
     paths = models.write_samples(target, count=count, seed=seed, data=data)
     typer.echo(text.escape_message(f"{len(paths)} sample scans and their labels.csv are in {target}"))

@@ -100,7 +100,7 @@ def why(
         str,
         typer.Argument(
             metavar="FILE",
-            help="A path, a name, 8 or more digits of a sha256, or BATCH/ROW.",
+            help="A path or name or a part of one, the first digits of a sha256, or BATCH/ROW.",
             autocompletion=complete_files,
         ),
     ],
@@ -108,7 +108,8 @@ def why(
 ) -> None:
     """Show the history of a file, or why it still waits.
 
-    Claims, rows, reasons and the location of the original. Exit 2 for an unknown file.
+    Claims, rows, reasons and the location of the original. Exit 2 for an unknown file, and for a part of a name that
+    several files have: they are listed.
     """
     from digitrec.app import operations
 
@@ -117,7 +118,12 @@ def why(
         typer.echo(json.dumps(history.to_json()))
     elif history.events or history.entries:
         typer.echo("\n".join(operations_output.format_history(history)))
+    elif history.candidates:
+        typer.echo("\n".join(operations_output.format_candidates(history.candidates)))
+    if history.candidates:
+        raise UsageError(f"{len(history.candidates)} files match {text.escape(file)}", hint="Name one of them.")
     if not history.events and not history.entries:
+        warn_if_unread(settings)
         raise UsageError(f"nothing is known of {text.escape(file)}", hint="Its path under inbox/, as in the CSV?")
 
 

@@ -81,6 +81,13 @@ def format_history(history: "FileHistory") -> Iterator[str]:
         yield f"  waiting   {entry.why}"
 
 
+def format_candidates(paths: Sequence[str]) -> Iterator[str]:
+    """Return the lines of `why` for several files that match in part."""
+    yield from paths[:_MAX_LINES]
+    if len(paths) > _MAX_LINES:
+        yield f"and {len(paths) - _MAX_LINES} more (--json has them)"
+
+
 def _format_event(event: "ClaimEvent") -> Iterator[str]:
     yield f"{event.file}  {event.sha256[:16]}"
     yield f"  claimed   {event.claimed_at} by worker {event.worker}, batch {event.batch_id} ({event.stage})"

@@ -18,6 +18,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from digitrec import logs, text
+from digitrec.cli import suggestions
 from digitrec.errors import (
     DigitrecError,
     EnvironmentFailure,
@@ -126,6 +127,7 @@ def convert_errors(step: str, workspace: Path) -> Iterator[None]:
         with note_step(step, workspace):
             yield
     except KeyboardInterrupt:  # typer would exit with 1
+        typer.echo("digitrec: stopped by Ctrl-C", err=True)
         raise SystemExit(128 + signal.SIGINT) from None
     except BrokenPipeError:  # standard output is closed; typer would exit with 1, a result of `verify`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python's last flush fails
@@ -156,6 +158,16 @@ def warn_if_unread(settings: Settings) -> bool:
 class GroupedCommand(TyperCommand):
     """Command whose help groups options by `rich_help_panel`, as plain text."""
 
+    allow_extra_args = True  # `parse_args` refuses them, with a suggestion
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the arguments; raise UsageError with a suggestion for those that the command does not take."""
+        rest = super().parse_args(ctx, [_expand_home(word) for word in args])
+        if ctx.args and not ctx.resilient_parsing:
+            options = {name for param in self.params for name in param.opts}
+            raise suggestions.reject_arguments(ctx.command_path, ctx.args, options)
+        return rest
+
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the options, ungrouped ones first."""
         records = [(param, param.get_help_record(ctx)) for param in self.get_params(ctx)]
@@ -166,6 +178,14 @@ class GroupedCommand(TyperCommand):
 class GroupedCommands(TyperGroup):
     """Program whose help groups commands by `rich_help_panel`."""
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command named; raise UsageError with a suggestion for a file or folder in its place."""
+        if not ctx.resilient_parsing and self.get_command(ctx, args[0]) is None:
+            error = suggestions.reject_command(args[0])
+            if error is not None:
+                raise error
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - click calls it
         """Write the first line of the help of each visible command."""
         commands = {name: command for name, command in self.commands.items() if not command.hidden}
@@ -175,6 +195,17 @@ class GroupedCommands(TyperGroup):
             for name, command in commands.items()
         )
         _write_panels(formatter, rows)
+
+
+def _expand_home(word: str) -> str:
+    """Return `--option=~/path` with the home folder in place of `~`, which most shells expand in words of its own only.
+
+    >>> _expand_home("--workspace=~nobody-here/scans"), _expand_home("~/scans")
+    ('--workspace=~nobody-here/scans', '~/scans')
+    """
+    name, _, value = word.partition("=")
+    is_option = name.startswith("--") and value.startswith("~")
+    return f"{name}={os.path.expanduser(value)}" if is_option else word  # noqa: PTH111 - a Path raises for no user
 
 
 def _panel(entry: object, default: str) -> str:

@@ -21,6 +21,7 @@ class FileFormat:
 
 
 _UNPACK = "; unpack it"
+_ZIP = FileFormat("zip", "ZIP archive", _UNPACK)
 _JPEG_2000 = FileFormat("jpeg2000", "JPEG 2000")
 _TIFF = FileFormat("tiff", "TIFF")
 _HEIC = FileFormat("heic", "HEIC")
@@ -46,6 +47,7 @@ _BY_MAGIC: tuple[tuple[int, bytes, FileFormat], ...] = (
     (0, b"icns", FileFormat("icns", "icon")),
     (0, b"8BPS", FileFormat("psd", "Photoshop")),
     (0, b"gimp xcf", FileFormat("xcf", "GIMP")),
+    (0, b"PK\x03\x04", _ZIP),
     (0, b"Rar!\x1a\x07", FileFormat("rar", "RAR archive", _UNPACK)),
     (0, b"7z\xbc\xaf\x27\x1c", FileFormat("7z", "7z archive", _UNPACK)),
     (0, b"\x1f\x8b\x08", FileFormat("gzip", "gzip archive", _UNPACK)),
@@ -71,7 +73,6 @@ _BY_MAGIC: tuple[tuple[int, bytes, FileFormat], ...] = (
     (128, b"DICM", FileFormat("dicom", "DICOM")),
 )
 
-_ZIP = FileFormat("zip", "ZIP archive", _UNPACK)
 _OFFICE = FileFormat("office", "office document")
 _OFFICE_ENTRIES = (b"[Content_Types].xml", b"mimetypeapplication/")
 """Names of entries that documents of Microsoft Office and of LibreOffice have, which are ZIP archives, too."""
@@ -96,15 +97,13 @@ def detect_format(data: bytes) -> FileFormat | None:
     """
     for offset, magic, kind in _BY_MAGIC:
         if data.startswith(magic, offset) and (magic != b"WEBP" or data.startswith(b"RIFF")):
-            return kind
+            return _OFFICE if kind is _ZIP and any(name in data for name in _OFFICE_ENTRIES) else kind
     if data.startswith(b"BM") and (
         data[6:10] == bytes(4) or int.from_bytes(data[14:18], "little") in _BMP_HEADER_SIZES
     ):
         return _BMP
     if _NETPBM.match(data):
         return next(kind for digits, kind in _NETPBM_KINDS.items() if data[1:2] in digits)
-    if data.startswith(b"PK\x03\x04"):
-        return _OFFICE if any(entry in data for entry in _OFFICE_ENTRIES) else _ZIP
     if data.startswith(b"ftyp", 4):
         return _from_brands(data)
     if b"%PDF-" in data[:1024]:

@@ -19,6 +19,8 @@ from digitrec.types import TableRow
 
 _ROW = re.compile(r"(\d{8}T\d{6}Z-[0-9a-f]{8})/([1-9]\d{0,9})")
 _DIGEST = re.compile(r"[0-9a-f]{8,64}")
+_DIGEST_PART = re.compile(r"[0-9a-f]{4,64}")
+_PATHS_AND_DIGESTS = "SELECT DISTINCT path, sha256 FROM claims"
 _MAX_SAME_BYTES = 10
 """Upper limit of other rows with the same bytes."""
 _IGNORED = "it is never read: files and folders with such names belong to other programs"
@@ -162,14 +164,17 @@ class InboxEntry:
 
 @dataclass(frozen=True, slots=True)
 class FileHistory:
-    """Claims and inbox entries of a file; both empty for an unknown file."""
+    """Claims and inbox entries of a file; both empty for an unknown file, or if several match in part."""
 
     events: tuple[ClaimEvent, ...]
     entries: tuple[InboxEntry, ...]
+    candidates: tuple[str, ...] = ()
+    """Paths of the files that match in part, if they are several and none matches as a whole; escaped as in the CSV."""
 
     def to_json(self) -> dict[str, object]:
-        """Return the history with the keys of `why --json`."""
-        return asdict(self, dict_factory=lambda items: {_JSON_KEYS.get(key, key): value for key, value in items})
+        """Return the history with the keys of `why --json`; `candidates` only if there are any."""
+        fields = asdict(self, dict_factory=lambda items: {_JSON_KEYS.get(key, key): value for key, value in items})
+        return fields if self.candidates else {key: fields[key] for key in fields if key != "candidates"}
 
 
 _JSON_KEYS = {
@@ -189,7 +194,8 @@ def trace_file(query: str, settings: Settings, ledgers: Mapping[str, Ledger], no
     """Collect the claims of a file from the ledgers, and its entries in the inbox.
 
     Args:
-        query: see `find_claims`.
+        query: see `find_claims`; if it matches nothing, a part of the path of one file, in any case, or the first 4
+            digits of its sha256.
         settings: name the folders.
         ledgers: of all workers, by name.
         now_s: seconds since 1970.
@@ -197,6 +203,18 @@ def trace_file(query: str, settings: Settings, ledgers: Mapping[str, Ledger], no
     Raises:
         OSError: the inbox cannot be listed.
     """
+    if not ledgers and not os.path.lexists(settings.inbox):  # before first use
+        return FileHistory((), ())
+    history = _trace_exact(query, settings, ledgers, now_s)
+    if history.events or history.entries:
+        return history
+    candidates = _find_candidates(query, settings, ledgers)
+    if len(candidates) == 1:
+        return _trace_exact(candidates[0], settings, ledgers, now_s)
+    return FileHistory((), (), tuple(map(escape, candidates)))
+
+
+def _trace_exact(query: str, settings: Settings, ledgers: Mapping[str, Ledger], now_s: float) -> FileHistory:
     claims = find_claims(query, settings, ledgers)
     events = tuple(_describe_claim(claim, settings.workspace, ledgers) for claim in claims)
     recorded = {(claim.claim.batch_id, claim.claim.path) for claim in claims}
@@ -207,6 +225,22 @@ def trace_file(query: str, settings: Settings, ledgers: Mapping[str, Ledger], no
 
     entries = (*_waiting_entries(is_match, settings, ledgers, now_s), *_claimed_entries(is_match, settings, recorded))
     return FileHistory(events, tuple(sorted(entries, key=lambda entry: entry.file)))
+
+
+def _find_candidates(query: str, settings: Settings, ledgers: Mapping[str, Ledger]) -> list[str]:
+    """Return the paths under the inbox of the files that match a query in part, sorted."""
+    parts = {name.casefold().strip("/") for name in possible_names(query)} - {""}
+    digest = query.lower() if _DIGEST_PART.fullmatch(query.lower()) else None
+    files = [(path, "") for path in _list_inbox(settings.inbox)]
+    for ledger in ledgers.values():
+        files += ((os.fsdecode(path), sha256) for path, sha256 in ledger.query(_PATHS_AND_DIGESTS))
+    return sorted(
+        {
+            path
+            for path, sha256 in files
+            if any(part in path.casefold() for part in parts) or (digest is not None and sha256.startswith(digest))
+        }
+    )
 
 
 def _describe_claim(located: LocatedClaim, workspace: Path, ledgers: Mapping[str, Ledger]) -> ClaimEvent:

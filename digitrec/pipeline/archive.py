@@ -14,7 +14,7 @@ from digitrec import files, logs, text
 from digitrec.pipeline.inbox import Inbox, move_to_free_name, parent_folders
 from digitrec.pipeline.labels import LABELS_FILE, LabelLookup
 from digitrec.storage import csv_tables
-from digitrec.storage.claims import Claim, FileOutcome
+from digitrec.storage.claims import STOPPED, Claim, FileOutcome
 from digitrec.types import OutputFormat, TableRow
 
 if TYPE_CHECKING:
@@ -75,6 +75,8 @@ class FolderOutbox:
             The claims with the new locations of their files.
         """
         archived = [_archive_file(claim, self.inbox, self.folder) for claim in claims]
+        if stopped := sum(claim.detail == STOPPED for claim in claims):
+            logs.info("deferred", files=stopped, batch=claims[0].batch_id, why=STOPPED)
         # Reason files come last: an original with such a name keeps it.
         first_rows = {row.path: row for row in reversed(rows)}  # by path: the row of the first page
         archived = [
@@ -149,7 +151,8 @@ def _defer(claim: Claim, source: Path, inbox: Inbox) -> Claim:
     if not os.path.lexists(source):  # an earlier try moved it back, or it disappeared before it was read
         return replace(claim, location=claim.location or f"{inbox.root.name}/{claim.path}")
     path = inbox.defer(claim.batch_id, claim.path)
-    logs.info("deferred", file=path, batch=claim.batch_id, why=claim.detail)
+    if claim.detail != STOPPED:  # after Ctrl-C, hundreds of files: `archive` logs them as one line
+        logs.info("deferred", file=path, batch=claim.batch_id, why=claim.detail)
     return replace(claim, location=f"{inbox.root.name}/{path}")
 
 

@@ -16,7 +16,7 @@ from digitrec.pipeline.labels import LABELS_FILE, LabelLookup
 from digitrec.pipeline.read_files import FileResult
 from digitrec.recognition import decision
 from digitrec.storage import csv_tables
-from digitrec.storage.claims import Claim, DeferredFile, FileIdentity, FileOutcome, backoff_s
+from digitrec.storage.claims import STOPPED, Claim, DeferredFile, FileIdentity, FileOutcome, backoff_s
 from digitrec.storage.ledger import Ledger
 from digitrec.text import is_comparable_label, matches_label
 from digitrec.types import PageReading, PageStatus, Reason, TableRow, Thresholds
@@ -29,7 +29,6 @@ _MAX_PREVIEW_BYTES = 16_000_000
 _MAX_IO_TRIES = 3
 """Failed reads (EIO) after which a file is rejected."""
 _ID_TIME = "%Y%m%dT%H%M%SZ"
-STOPPED = "the service was stopped before it was read"
 
 
 @dataclass(frozen=True, slots=True)

@@ -185,6 +185,16 @@ def init_folders(settings: Settings) -> None:
                 logs.warning("this worker may need its own `digitrec init --worker`", worker=worker, why=error)
 
 
+def make_inbox(settings: Settings) -> None:
+    """Make sure that there is an inbox to drop files into, also while a service works on it: `digitrec samples`.
+
+    Raises:
+        BusyError: a folder has to be made or accepted, and another process holds the lock.
+    """
+    if not all(folder_id.read_id(settings.workspace / name) for name in _FOLDERS):
+        init_folders(settings)
+
+
 def _store_identities(ledger: Ledger, identities: Mapping[str, _FolderIdentity]) -> None:
     for name, identity in identities.items():
         for fact, value in ((f"{name}_id", identity.id), (f"{name}_device", identity.device)):

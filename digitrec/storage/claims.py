@@ -46,6 +46,10 @@ class FileOutcome(StrEnum):
         return cls.DEFERRED if value == "released" else None
 
 
+STOPPED = "the service was stopped before it was read"
+"""`Claim.detail` of a file that was deferred by a stop."""
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """One file of a batch, as the last scan before its claim saw it."""
