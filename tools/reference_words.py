@@ -70,7 +70,7 @@ EXPORT_COLUMNS = {
 EXIT_CODES = {
     0: "Done, also when there was nothing to do.",
     1: "`verify` found a difference, `status --check` is unhealthy, `doctor` found a fault, `evaluate --min-accuracy` "
-    "was missed.",
+    "was missed, `predict` could read none of the files.",
     2: "Wrong usage, a package that is not installed, or a data set that cannot be used.",
     3: "Some files were rejected (only with `run --strict`).",
     74: "Disk, folder or ledger failed; claimed files are kept and finished by the next start. "
@@ -124,7 +124,7 @@ FIXES = {
     "not_an_image": "Open it yourself: by its content it is no picture and no PDF, whatever its name says.",
     "truncated": "Copy or scan it again. Have the scanner write `NAME.part` and rename it "
     "([why](../howto/scanner.md)).",
-    "unsupported_format": "Save it as PNG, JPEG, TIFF or PDF.",
+    "unsupported_format": "Save it as PNG, JPEG, TIFF or PDF. Unpack an archive into the inbox.",
     "too_large": "Scan at 200 to 300 dots an inch, split the document, or raise `max_bytes`, `max_pixels` or "
     "`max_pages`.",
     "encrypted": "Save the PDF without its password.",

@@ -9,7 +9,7 @@ from digitrec import files
 from digitrec.app import composition
 from digitrec.arrays import Picture
 from digitrec.errors import RejectedImage, UsageError
-from digitrec.images import decode
+from digitrec.images import decode, formats
 from digitrec.images.decode import MEDIUM_PX
 from digitrec.recognition import canvas, decision, visualize
 from digitrec.recognition.reader import PageReader
@@ -21,16 +21,18 @@ MAX_PAGES = 8
 
 
 def write_explanation(settings: Settings, picture: Path, target: Path) -> None:
-    """Draw how a picture is read into `target`, replacing an existing file.
+    """Draw how a picture is read into `target`, replacing an earlier drawing.
 
     Raises:
-        UsageError: the target is the picture, or cannot be replaced.
+        UsageError: the target is the picture, is another picture, or cannot be replaced.
         ModelError: no model can be used.
     """
     if not files.is_replaceable(target):
         raise UsageError(f"{target} is no file that can be replaced", hint="Name another file.")
     if target.exists() and target.samefile(picture):
         raise UsageError(f"{target} is the picture itself", hint="Name another file for the explanation.")
+    if target.exists() and formats.detect_format(start := target.read_bytes()) and not canvas.is_drawing(start):
+        raise UsageError(f"{target} is a picture that --explain did not draw", hint="Name another file, or remove it.")
     (content,) = _render_explanations(settings, [picture])
     files.make_dir(target.parent)
     files.atomic_write(target, content)

@@ -165,7 +165,7 @@ class GroupedCommand(TyperCommand):
         rest = super().parse_args(ctx, [_expand_home(word) for word in args])
         if ctx.args and not ctx.resilient_parsing:
             options = {name for param in self.params for name in param.opts}
-            raise suggestions.reject_arguments(ctx.command_path, ctx.args, options)
+            raise suggestions.reject_arguments(_command_path(ctx), ctx.args, options)
         return rest
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
@@ -195,6 +195,12 @@ class GroupedCommands(TyperGroup):
             for name, command in commands.items()
         )
         _write_panels(formatter, rows)
+
+
+def _command_path(ctx: Any) -> str:
+    """Return the command of a context as in the documentation, however the program was started: "models list"."""
+    above = _command_path(ctx.parent) if ctx.parent is not None else ""
+    return f"{above} {ctx.info_name}".strip() if ctx.parent is not None else ""
 
 
 def _expand_home(word: str) -> str:

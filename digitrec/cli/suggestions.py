@@ -14,19 +14,19 @@ def reject_arguments(command: str, arguments: Sequence[str], options: Container[
     """Return the error for arguments of a command that takes fewer.
 
     Args:
-        command: name of the command, as typed.
+        command: name of the command, without that of the program.
         arguments: those it does not take.
         options: names of its options.
     """
     names = " ".join(arguments[:_MAX_NAMES]) + (" ..." if len(arguments) > _MAX_NAMES else "")
     path = Path(arguments[0])
-    if "--workspace" not in options or not (os.path.lexists(path) or command.endswith(" init")):
-        hint = f"`{command} --help` shows what it takes."
+    if "--workspace" not in options or not (os.path.lexists(path) or command == "init"):
+        hint = f"`digitrec {command} --help` shows what it takes."
     elif os.path.isdir(path) or not os.path.lexists(path):  # noqa: PTH112 - a Path raises without permission
-        hint = f"Did you mean `{command} --workspace {_workspace_of(path)}`{_or_predict(command, path)}?"
+        hint = f"Did you mean `digitrec {command} --workspace {_workspace_of(path)}`{_or_predict(command, path)}?"
     else:
         hint = f"Did you mean `digitrec predict {names}`?"
-    return UsageError(f"{command.removeprefix('digitrec ')} takes no argument {names}", hint=hint)
+    return UsageError(f"{command} takes no argument {names}", hint=hint)
 
 
 def reject_command(name: str) -> UsageError | None:
@@ -35,7 +35,7 @@ def reject_command(name: str) -> UsageError | None:
     if name == "help":
         hint = "`digitrec --help` lists the commands, `digitrec COMMAND --help` explains one."
     elif os.path.isdir(path):  # noqa: PTH112 - a Path raises without permission
-        hint = f"Did you mean `digitrec run --workspace {_workspace_of(path)}`{_or_predict('digitrec run', path)}?"
+        hint = f"Did you mean `digitrec run --workspace {_workspace_of(path)}`{_or_predict('run', path)}?"
     elif os.path.lexists(path):
         hint = f"Did you mean `digitrec predict {name}`?"
     else:
@@ -49,4 +49,4 @@ def _workspace_of(path: Path) -> Path:
 
 
 def _or_predict(command: str, path: Path) -> str:
-    return f", or `digitrec predict {path / '*'}`" if command.endswith((" run", " watch")) else ""
+    return f", or `digitrec predict {path / '*'}`" if command in {"run", "watch"} else ""

@@ -33,7 +33,7 @@ def check_first_use(settings: Settings) -> bool:
         with os.scandir(folder) as entries:
             names = {entry.name for entry in entries}
     except FileNotFoundError:
-        raise EnvironmentFailure(f"there is no folder {folder}", hint=_suggest_folder(folder)) from None
+        raise EnvironmentFailure(f"the workspace {folder} does not exist", hint=_suggest_folder(folder)) from None
     except OSError:  # the service reports what cannot be listed, and tries again
         return True
     for parent in (folder, *folder.parents):

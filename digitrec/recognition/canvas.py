@@ -1,6 +1,8 @@
 """Drawing surface of explanations: place pictures, text and frames on one sheet."""
 
+import struct
 import textwrap
+import zlib
 from collections.abc import Iterable, Sequence
 from string import ascii_lowercase
 
@@ -24,6 +26,10 @@ _GROUND: Color = (250, 249, 246)
 _FRAME: Color = (170, 170, 170)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _GAP = 18
+_HEADER_BYTES = 33
+"""Length of the signature of a PNG and its first chunk."""
+_TITLE = b"Software\0digitrec: explanation"
+"""Keyword and text of the `tEXt` chunk of a drawing."""
 _PATCH: Color = (250, 249, 246)
 """Background of text on a picture."""
 _NAME_SIZE = 0.4
@@ -125,9 +131,16 @@ def to_ascii(line: str) -> str:
 
 
 def encode_png(sheet: Picture) -> bytes:
-    """Encode a picture as PNG."""
+    """Encode a drawing as PNG, with a text in it that says so."""
     _, data = cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
-    return bytes(data)
+    png, text = bytes(data), b"tEXt" + _TITLE
+    chunk = struct.pack(">I", len(_TITLE)) + text + struct.pack(">I", zlib.crc32(text))
+    return png[:_HEADER_BYTES] + chunk + png[_HEADER_BYTES:]
+
+
+def is_drawing(png: bytes) -> bool:
+    """Return whether `encode_png` made this file."""
+    return png.startswith(_TITLE, _HEADER_BYTES + 8)  # behind length and type of the text
 
 
 def _hstack_row(panels: Sequence[Picture]) -> Picture:

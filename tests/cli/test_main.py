@@ -390,7 +390,7 @@ def test_a_former_command_prints_and_ends_as_its_option_of_status(
 @pytest.mark.parametrize(
     ("words", "code", "warning"),
     [
-        (("predict", "7.png", "--csv", "--dump-seen", "seen"), 0, "--dump-seen is now --explain-dir"),
+        (("predict", "7.png", "--csv", "--dump-seen", "seen"), 1, "--dump-seen is now --explain-dir"),
         (("prune", "--keep", "90d"), 0, "--keep is now --older-than"),
         (("train", "--leave-out", "nothing", "--data", "nowhere"), 2, "--leave-out is now --exclude"),
         (("train", "--from", "shipped"), 2, "--from is now --base-model"),

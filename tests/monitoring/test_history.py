@@ -218,3 +218,29 @@ def test_an_inbox_reached_through_a_link_is_the_inbox(read: ServiceHarness, tmp_
     story = ask(read, str(tmp_path / "shortcut" / "done" / row["batch_id"] / "monday" / "7.png"))
 
     assert [event.file for event in story.events] == ["monday/7.png"]
+
+
+@pytest.mark.parametrize(
+    "given", ["tues", "TUESDAY", "day/BAD", "{digest}", "{digest_upper}"], ids=["part", "case", "none", "hash", "HASH"]
+)
+def test_why_finds_one_file_by_a_part_of_its_name_or_the_start_of_its_hash(read: ServiceHarness, given: str) -> None:
+    digest = hashlib.sha256(b"no picture").hexdigest()[:4]
+
+    story = ask(read, given.format(digest=digest, digest_upper=digest.upper()))
+
+    expected = {"day/BAD": []}.get(given, ["=bad%0A.png" if "digest" in given else "tuesday/7.png"])
+    assert [event.file for event in story.events] == expected
+    assert story.candidates == ()
+
+
+def test_why_lists_the_files_that_a_part_of_a_name_matches(read: ServiceHarness, run_command: RunCommand) -> None:
+    read.drop("wednesday/new.png")
+
+    result = run_command("why", "day/")
+
+    assert result.code == 2
+    assert result.out.splitlines() == ["monday/7.png", "tuesday/7.png", "wednesday/new.png"]
+    assert "3 files match day/" in result.err
+    found = run_command("why", "day/", "--json").json
+    assert found == {"events": [], "lying": [], "candidates": result.out.splitlines()}
+    assert run_command("why", "NEW").out.startswith("inbox/wednesday/new.png\n  waiting")
