@@ -4,33 +4,34 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+BASE := $(VENV)/.base
 READY := $(VENV)/.ready
 WORKERS ?= 2
 REAL ?=
 BENCH ?=
+COMPILE := --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
 
-.PHONY: help setup demo run watch train test fast faults lint format accuracy bench golden slim licences docs release clean
+.PHONY: help setup demo run watch train test fast faults lint format accuracy bench golden lock licences docs release clean
 
 help: ## list every target
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
 
-setup: $(READY) ## make the environment in .venv (python3 -m venv, then pip, from requirements/complete.lock)
+setup: $(READY) ## make the complete environment in .venv, with uv where there is one, else pip
+
+# What reading needs; `make demo` from a fresh clone takes a tenth of the complete environment's time.
+$(BASE): requirements/base.lock requirements/build.lock pyproject.toml
+	@$(PYTHON) tools/environment.py base
 
 $(READY): requirements/complete.lock pyproject.toml
-	@echo "Setting up $(VENV): pip fetches and unpacks about 3 GB, which takes some minutes (reading alone needs an eighth: docs/slim.md)."
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/complete.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-	touch $(READY)
+	@$(PYTHON) tools/environment.py complete
 
-demo: $(READY) ## drop 20 sample scans into inbox/, read them, show the answers
-	$(BIN)/digitrec samples --count 20 --seed 0
+demo: $(BASE) ## draw 20 sample scans and the photo of a table into inbox/, read them, show the answers
+	@$(BIN)/digitrec demo .
+
+run: $(BASE) ## read what lies in inbox/
 	$(BIN)/digitrec run --table
 
-run: $(READY) ## read what lies in inbox/
-	$(BIN)/digitrec run --table
-
-watch: $(READY) ## read whatever arrives in inbox/, until Ctrl-C
+watch: $(BASE) ## read whatever arrives in inbox/, until Ctrl-C
 	$(BIN)/digitrec watch || [ $$? -eq 130 ]
 
 train: $(READY) ## train a network on MNIST and evaluate it
@@ -66,9 +67,10 @@ bench: $(READY) ## measure the speed of `digitrec run` against reading the files
 golden: $(READY) ## write the expected files of tests/golden anew; read the diff
 	DIGITREC_GOLDEN=1 $(BIN)/python -m pytest -q tests/test_golden.py
 
-slim: $(READY) ## pin what reading needs in requirements/slim.lock, as requirements/complete.lock has it (docs/slim.md); takes uv
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
-		--custom-compile-command "make slim" -c requirements/complete.lock requirements/slim.in -o requirements/slim.lock
+lock: ## pin the packages in requirements/*.lock, after a change of dependencies in pyproject.toml; takes uv
+	uv pip compile $(COMPILE) --no-header --all-extras pyproject.toml -o requirements/complete.lock
+	uv pip compile $(COMPILE) --no-annotate -c requirements/complete.lock pyproject.toml -o requirements/base.lock
+	printf 'editables\nhatchling\n' | uv pip compile $(COMPILE) --no-annotate -c requirements/complete.lock - -o requirements/build.lock
 
 licences: $(READY) ## list the licence of every locked package in docs/licences.md; fails where one is in doubt
 	$(BIN)/python -m tools.licences
@@ -77,7 +79,7 @@ docs: $(READY) ## write docs/reference anew from the code, and build the site in
 	$(BIN)/python -m tools.reference
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
-release: $(READY) ## build wheel and sdist into dist/, install them anew, complete, slim and as the Containerfile does, and read with each
+release: $(READY) ## build wheel and sdist into dist/, install them anew, reading alone, with all extras and as the Containerfile does, and read with each
 	$(BIN)/python -m tools.release
 
 clean: ## remove environment, caches and build products; never a picture, an answer, a report or a ledger

@@ -6,12 +6,14 @@ Only `cli.main` prints them. `RejectedImage` never reaches it: it becomes a row 
 import errno
 import os
 import sqlite3
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import ClassVar
 
+from digitrec import __version__
 from digitrec.types import Reason
 
 
@@ -185,6 +187,16 @@ TRAINING_PACKAGES = ("tensorflow", "keras", "scipy")
 """Packages that training needs."""
 _INSTALLED_AS = {"sklearn": "scikit-learn"}
 """Import name to package name, where they differ."""
+EXTRAS = {
+    "reports": ("matplotlib", "seaborn", "sklearn", "scipy"),
+    "train": (*TRAINING_PACKAGES, "mlxtend"),
+    "frame": ("pandas",),
+    "second-opinion": ("rapidocr", "onnxruntime"),
+    "cluster": ("distributed",),
+    "cloud": ("fsspec", "s3fs"),
+}
+"""Extras of pyproject.toml, and what is imported of the packages of each."""
+_LATEST_TENSORFLOW_PYTHON = (3, 13)
 
 
 def require_packages(feature: str, *packages: str) -> None:
@@ -201,8 +213,18 @@ def require_packages(feature: str, *packages: str) -> None:
     Traceback (most recent call last):
     digitrec.errors.MissingPackage: A doctest needs this_is_not_installed, which is not installed here
     """
-    missing = [_INSTALLED_AS.get(name, name) for name in packages if find_spec(name) is None]
-    if missing:
+    if missing := [name for name in packages if find_spec(name) is None]:
+        names = ", ".join(_INSTALLED_AS.get(name, name) for name in missing)
         verb = "is" if len(missing) == 1 else "are"
-        hint = f"Install with `python -m pip install {' '.join(missing)}`; docs/slim.md lists what works without."
-        raise MissingPackage(f"{feature} needs {', '.join(missing)}, which {verb} not installed here", hint=hint)
+        raise MissingPackage(f"{feature} needs {names}, which {verb} not installed here", hint=_describe_extra(missing))
+
+
+def _describe_extra(missing: Sequence[str]) -> str:
+    """Return the command that installs packages, by the extra that has all of them."""
+    if "tensorflow" in missing and sys.version_info[:2] > _LATEST_TENSORFLOW_PYTHON:
+        return "TensorFlow has no release for this Python: install digitrec with Python 3.11 to 3.13."
+    extra = next((name for name, packages in EXTRAS.items() if set(missing) <= set(packages)), None)
+    wheel = f"./digitrec-{__version__}-py3-none-any.whl"
+    if extra is None:  # packages that every installation has
+        return f"Install digitrec again: `pip install {wheel}`; in a clone: `make setup`."
+    return f"Install the extra {extra}: `pip install '{wheel}[{extra}]'`; in a clone: `make setup`."

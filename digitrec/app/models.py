@@ -40,6 +40,8 @@ from digitrec.training.datasets.image_folder import LabelledPicture, write_pictu
 from digitrec.training.pipeline_examples import Examples
 from digitrec.training.synthetic import samples
 
+SAMPLE_DATASET = "mnist-200"
+"""Part of digitrec: samples need no other package."""
 SMALL_DATASET = "mnist-5k"
 """Excluded from training of models whose card names no excluded data sets."""
 _TEST_SPLIT = "the test split of "
@@ -192,7 +194,7 @@ def explore(settings: Settings, data: str) -> Path:
     return write_dataset_report(settings.reports / "explore" / _folder_name(dataset.name), facts, splits)
 
 
-def write_samples(folder: Path, *, count: int, seed: int, data: str = SMALL_DATASET) -> list[Path]:
+def write_samples(folder: Path, *, count: int, seed: int, data: str = SAMPLE_DATASET) -> list[Path]:
     """Write synthetic scans of real digits and their labels.csv into a folder; return the paths of the pictures."""
     split = registry.load_dataset(data).evaluation
     return samples.save_samples(folder, samples.generate_samples(split.pictures, split.digits, count, seed))

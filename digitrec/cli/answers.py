@@ -12,7 +12,7 @@ import typer
 
 from digitrec.exchange.formats import NUMERIC_COLUMNS, parse_value
 from digitrec.settings import Settings
-from digitrec.storage import csv_tables
+from digitrec.storage import csv_tables, table_reader
 from digitrec.text import escape, pluralize
 from digitrec.types import Number, OutputFormat, PageReading, PageStatus, Reason, TableRow
 
@@ -22,14 +22,17 @@ _MAX_TEXT = 40
 
 
 def print_batches(settings: Settings, batches: Iterable[str]) -> None:
-    """Print the rows of batches as a table, from their CSVs."""
+    """Print the rows of batches as a table, from their CSVs, and the numbers of pages that have several lines."""
     for batch_id in batches:
         path = settings.table_location(batch_id)
         if isinstance(path, str):
             typer.echo(f"{path} is in the object store and not shown here")
         elif path.exists():
             with path.open(encoding="utf-8-sig", newline="") as file:
-                _print_table(list(csv.DictReader(file)))
+                lines = list(csv.DictReader(file))
+            _print_table(lines)
+            if any(int(line["number_count"] or 0) > 1 for line in lines):
+                _print_laid_out(table_reader.read_batch_tables(settings.outbox, batch_id)[1])
 
 
 def print_predictions(rows: Sequence[TableRow], output_format: OutputFormat, *, table_format: str) -> None:
@@ -52,6 +55,11 @@ def print_predictions(rows: Sequence[TableRow], output_format: OutputFormat, *, 
         typer.echo(json.dumps(pages, indent=1))
         return
     _print_table(cells)
+    _print_laid_out(rows)
+
+
+def _print_laid_out(rows: Iterable[TableRow]) -> None:
+    """Print the numbers of pages that have several lines, or a long text, as they are laid out."""
     for row in rows:
         if _is_laid_out(row.reading):
             has_doubt = any(number.status is PageStatus.REVIEW for number in row.reading.numbers)

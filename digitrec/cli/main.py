@@ -12,7 +12,7 @@ import typer
 
 import digitrec
 from digitrec import logs, text
-from digitrec.cli import answers, exchange, models, operations, operations_output, options, output, review
+from digitrec.cli import answers, demo, exchange, models, operations, operations_output, options, output, review
 from digitrec.cli.options import GroupedCommands, complete_batches, in_panel, takes_settings, warn_if_unread
 from digitrec.errors import DigitrecError, UnexpectedFailure, UsageError
 from digitrec.images import threads
@@ -193,6 +193,9 @@ def predict(
     if all(answers.is_unreadable(row.reading) for row in predictions.rows):
         typer.echo("digitrec: none of these files can be read", err=True)
         raise typer.Exit(1)
+
+
+demo.register(cli)
 
 
 @_operate(epilog="Example: digitrec verify --json")

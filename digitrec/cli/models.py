@@ -180,7 +180,7 @@ def samples(
     ] = None,
     count: Annotated[int, typer.Option("--count", min=1, help="How many.")] = 20,
     seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same scans.")] = 0,
-    data: _Data = "mnist-5k",
+    data: _Data = "mnist-200",
 ) -> None:
     """Generate scans of real digits with labels, to try digitrec.
 

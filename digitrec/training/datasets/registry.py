@@ -112,7 +112,7 @@ def _load_arrays(path: Path, name: str, only: str = "") -> Dataset:
 
 def _is_transposed(split: Split) -> bool:
     """Return True if rows and columns are swapped, as in EMNIST: a classifier of MNIST decides."""
-    reference = mnist.load_mnist_5k().train
+    reference = mnist.load_mnist_200().train
     classifier = NearestMeanClassifier.learn(reference.ink, reference.digits)
     sample = split.take(np.random.default_rng(0).permutation(len(split))[:_ORIENTATION_SAMPLE])
     accuracies = [
@@ -139,6 +139,11 @@ def _mnist(path: Path | None) -> Dataset:
 def _mnist_5k(path: Path | None) -> Dataset:
     _refuse_path(path, "mnist-5k")
     return mnist.load_mnist_5k()
+
+
+def _mnist_200(path: Path | None) -> Dataset:
+    _refuse_path(path, "mnist-200")
+    return mnist.load_mnist_200()
 
 
 def _emnist_digits(path: Path | None) -> Dataset:
@@ -183,6 +188,7 @@ def _folder(path: Path | None) -> Path:
 LOADERS: dict[str, Callable[[Path | None], Dataset]] = {
     "mnist": _mnist,
     "mnist-5k": _mnist_5k,
+    "mnist-200": _mnist_200,
     "digits-8x8": _digits_8x8,
     "emnist-digits": _emnist_digits,
     "folder": _pictures,

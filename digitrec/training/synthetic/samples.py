@@ -25,6 +25,7 @@ SampleFile: TypeAlias = tuple[str, bytes, int]
 
 LABELS = "labels.csv"
 _HEADER = ["file", "label"]
+_MAX_DRAWS = 20
 _BODY_PX = 20
 """Longer side of the digit inside its 28 x 28."""
 _PENS = {
@@ -55,6 +56,7 @@ class SampleParams:
     blur: float = 0.6
     gray: float = 0.4  # probability of a gray scan
     png: float = 0.5  # probability of PNG; other scans are JPEG
+    min_visible_ink: float = 1500  # pixels times gray levels; of 1,200 scans, one had less, and only it was not read
 
 
 PARAMS = SampleParams()
@@ -70,8 +72,28 @@ def generate_samples(digits: Picture, labels: NDArray[np.integer], count: int, s
     for number in range(count):
         rng = np.random.default_rng((seed, number))
         index = int(rng.integers(len(digits)))
-        suffix, content = _encode(generate_sample_page(digits[index], rng), rng)
+        suffix, content = _encode(_draw_visible(digits[index], rng), rng)
         yield f"sample-{seed}-{number + 1:04d}{suffix}", content, int(labels[index])
+
+
+def _draw_visible(digit: Picture, rng: Generator) -> Picture:
+    """Return a page like `generate_sample_page`, drawn again while its ink can hardly be seen."""
+    for _ in range(_MAX_DRAWS):
+        page, ink = generate_page_and_ink(digit, rng)
+        if _measure_visible_ink(page, ink) >= PARAMS.min_visible_ink:
+            break
+    return page
+
+
+def _measure_visible_ink(page: Picture, ink: Picture) -> float:
+    """Return the number of ink pixels times their contrast with the paper around them, gray levels."""
+    gray = np.asarray(cv2.cvtColor(page, cv2.COLOR_RGB2GRAY), np.float32)
+    body = (ink > 127).astype(np.uint8)
+    near, around = (cv2.dilate(body, np.ones((side, side), np.uint8)) for side in (5, 11))
+    is_ink, is_paper = body > 0, (around > 0) & (near == 0)
+    if not is_ink.any() or not is_paper.any():
+        return 0.0
+    return float(is_ink.sum() * abs(gray[is_ink].mean() - gray[is_paper].mean()))
 
 
 def generate_sample_page(digit: Picture, rng: Generator) -> Picture:
@@ -96,21 +118,21 @@ def generate_page_and_ink(digit: Picture, rng: Generator) -> tuple[Picture, Pict
     return _simulate_camera(page, rng), np.asarray(np.rint(written * 255), np.uint8)
 
 
-def save_samples(folder: Path, samples: Iterable[SampleFile]) -> list[Path]:
+def save_samples(folder: Path, samples: Iterable[tuple[str, bytes, int | str]]) -> list[Path]:
     """Write scans and a labels.csv into a folder, keeping existing files; return the paths of the pictures.
 
-    If a name is taken by other bytes, the scan becomes `STEM~2.EXT`. Raises UsageError if a labels.csv has another
-    header.
+    A label is the text of a page. If a name is taken by other bytes, the scan becomes `STEM~2.EXT`. Raises UsageError
+    if a labels.csv has another header.
     """
     files.make_dir(folder)
     labels = _read_labels(folder / LABELS)
     contents: dict[str, bytes] = {}
-    for name, content, digit in samples:
+    for name, content, label in samples:
         candidate, number = name, 1
-        while labels.get(candidate, str(digit)) != str(digit) or _is_taken(folder / candidate, content, contents):
+        while labels.get(candidate, str(label)) != str(label) or _is_taken(folder / candidate, content, contents):
             number += 1
             candidate = files.numbered_name(name, number)
-        contents[candidate], labels[candidate] = content, str(digit)
+        contents[candidate], labels[candidate] = content, str(label)
     text = io.StringIO()
     csv.writer(text).writerows([_HEADER, *labels.items()])
     # Labels first: a service that watches this folder may claim a picture immediately.

@@ -1,0 +1,80 @@
+"""Command demo: make a workspace with pictures to try, and read them."""
+
+import shlex
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from digitrec import logs, text
+from digitrec.cli import answers, output
+from digitrec.cli.options import in_panel, takes_settings
+from digitrec.errors import UsageError
+from digitrec.settings import Settings
+
+if TYPE_CHECKING:
+    from digitrec.app.service import RunSummary
+
+_DEFAULT_DIR = Path("digitrec-demo")
+
+
+def register(cli: typer.Typer) -> None:
+    """Add the command to the program."""
+    in_panel(cli, "Read")(epilog="Example: digitrec demo ~/digitrec-demo")(demo)
+
+
+@takes_settings("workspace")
+def demo(
+    settings: Settings,
+    folder: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[DIR]", help=f"The workspace; made if missing. Default: {_DEFAULT_DIR}.", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Make a workspace with sample pictures, read them, and show the answers.
+
+    The pictures are 20 scans of real digits, and the drawn photo of a small table with one doubtful number.
+    """
+    has_workspace = "workspace" in settings.sources
+    if folder is not None and settings.sources.get("workspace") == "flag":
+        raise UsageError("DIR and --workspace name the same folder", hint="Leave one of them out.")
+    if folder is not None or not has_workspace:
+        names = (name for name, source in settings.sources.items() if source == "flag")
+        settings = Settings.load(folder or _DEFAULT_DIR, {name: getattr(settings, name) for name in names})
+    typer.echo(text.escape_message(f"Drawing sample pictures into {settings.inbox}"))
+    from digitrec.app import demo, service
+    from digitrec.app.run import run_once
+
+    logs.configure(settings.log_format, quiet=True)  # the summary shows the same
+    count = demo.fill_inbox(settings)
+    typer.echo(f"Reading {count} pictures")
+    stop = service.ShutdownSignal()
+    with stop.on_signals(), output.ProgressBar("Reading", unit="files") as progress:
+        summary = run_once(settings, stop, progress.update)
+    answers.print_batches(settings, summary.batches)
+    typer.echo(f"\n{output.format_summary(settings, summary, is_stopped=stop())}")
+    for line in _format_next_steps(settings, summary):
+        typer.echo(line)
+    raise typer.Exit(stop.exit_code if stop() else 0)
+
+
+def _format_next_steps(settings: Settings, summary: "RunSummary") -> Iterator[str]:
+    """Yield the commands that review the answers, and read other pictures."""
+    command = shlex.join([*_program(), "{}", "--workspace", str(settings.workspace)])
+    review, run = (text.escape_message(command.replace("'{}'", name)) for name in ("review", "run"))
+    doubtful = summary.numbers.review if summary.numbers.most_on_page > 1 else summary.count.review
+    yield f"  review  {review}" + (f"    shows {text.pluralize(doubtful, 'doubtful answer')}" if doubtful else "")
+    yield f"Put pictures of your own into {text.escape_message(str(settings.inbox))}, then: {run}"
+
+
+def _program() -> list[str]:
+    """Return the words that start this program in this terminal."""
+    if shutil.which("digitrec"):
+        return ["digitrec"]
+    script = Path(sys.argv[0])
+    return [str(script)] if script.name == "digitrec" else ["python", "-m", "digitrec"]

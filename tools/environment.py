@@ -1,0 +1,112 @@
+"""Set up .venv for the Makefile: `python3 tools/environment.py base` for reading, `complete` for everything.
+
+uv installs where it is on the PATH, pip otherwise. Nothing here imports digitrec or another package.
+"""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+if sys.version_info < (3, 11):  # noqa: UP036 - also parsed by the Python 3.6 to 3.10 of older systems
+    sys.exit(
+        f"digitrec needs Python 3.11 to 3.14; {sys.executable} is {sys.version_info[0]}.{sys.version_info[1]}. "
+        "Name another one, as in `make demo PYTHON=python3.12`."
+    )
+
+VENV = Path(".venv")
+PYTHON = VENV / "bin" / "python"
+INCOMPLETE = VENV / ".incomplete"
+"""Exists while packages are installed; an environment that has it is made anew, as a package may be half there."""
+LATEST = {"base": (3, 14), "complete": (3, 13)}
+"""Latest Python of each environment; TensorFlow has no release for Python 3.14."""
+LOCKS = {
+    "base": ("requirements/base.lock", "requirements/build.lock"),
+    "complete": ("requirements/complete.lock",),
+}
+CONTENTS = {"base": "what reading needs, 0.4 GB", "complete": "everything, 1.8 GB, which takes some minutes"}
+STAMPS = {"base": (".base",), "complete": (".base", ".ready")}
+"""Files that the Makefile compares with the lock files; created last."""
+
+
+def main() -> int:
+    """Set up the environment that the first argument names, and print a line for each step."""
+    name = sys.argv[1]
+    program = shutil.which("uv")
+    check_version(name)
+    try:
+        if not PYTHON.exists() or INCOMPLETE.exists():
+            version = ".".join(map(str, sys.version_info[:3]))
+            report(1, f"Creating {VENV} with Python {version} and {'uv' if program else 'pip'}")
+            create(program)
+        INCOMPLETE.touch()
+        report(2, f"Installing {CONTENTS[name]}")
+        locks = [word for lock in LOCKS[name] for word in ("-r", lock)]
+        install(program, "--require-hashes", *locks)
+        report(3, "Installing digitrec")
+        install(program, "--no-deps", "--no-build-isolation", "-e", ".")
+    except subprocess.CalledProcessError as error:
+        print(f"The set-up failed in `{' '.join(map(str, error.cmd))}`; the same command starts anew.", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Stopped; the same command starts anew.", file=sys.stderr)
+        return 130
+    INCOMPLETE.unlink()
+    for stamp in STAMPS[name]:
+        (VENV / stamp).touch()
+    return 0
+
+
+def check_version(name: str) -> None:
+    """Exit with one line if the Python of .venv, or else this one, is too new for an environment."""
+    is_new = not PYTHON.exists() or INCOMPLETE.exists()
+    version = sys.version_info[:2] if is_new else read_version()
+    if version <= LATEST[name]:
+        return
+    found = next((f"python3.{minor}" for minor in (13, 12, 11) if shutil.which(f"python3.{minor}")), "python3.13")
+    reason = "TensorFlow has no release for it" if name == "complete" else "its packages have no releases for it"
+    first = "" if is_new else "`make clean`, then "
+    sys.exit(
+        f"Python {version[0]}.{version[1]} cannot be used: {reason}. Name an earlier one: {first}`make PYTHON={found}` "
+        "with the same target."
+    )
+
+
+def read_version() -> tuple[int, int]:
+    """Return the version of .venv's Python."""
+    code = "import sys; print(*sys.version_info[:2])"
+    printed = subprocess.run([PYTHON, "-c", code], capture_output=True, text=True, check=True).stdout
+    major, minor = map(int, printed.split())
+    return major, minor
+
+
+def create(uv: str | None) -> None:
+    """Create .venv, in place of one that is there."""
+    if uv:
+        run(uv, "venv", "--quiet", "--clear", "--python", sys.executable, VENV)
+    else:
+        run(sys.executable, "-m", "venv", "--clear", VENV)
+
+
+def install(uv: str | None, *words: str) -> None:
+    """Install packages into .venv and compile their bytecode."""
+    if uv:
+        run(uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", PYTHON, *words)
+        return
+    if not any(VENV.glob("lib/python*/site-packages/pip")):  # created by uv
+        run(PYTHON, "-m", "ensurepip", "--default-pip")
+    run(PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *words)
+
+
+def run(*words: "str | Path") -> None:
+    """Run a command; raise CalledProcessError if it fails."""
+    subprocess.run(words, check=True)
+
+
+def report(step: int, text: str) -> None:
+    """Print the line of a step at once."""
+    print(f"[{step}/3] {text}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
