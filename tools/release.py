@@ -23,15 +23,15 @@ PICTURES = 20
 def main() -> int:
     """Build, install, try; anything that fails ends it with the failing command's exit code."""
     parser = argparse.ArgumentParser(prog="python -m tools.release", description=main.__doc__)
-    parser.add_argument("--only", choices=("complete", "slim", "container"), help="of the three, try this one only")
+    parser.add_argument("--only", choices=("base", "complete", "container"), help="of the three, try this one only")
     asked = parser.parse_args()
     try:
         wheel = build(DIST)
         with TemporaryDirectory(prefix="digitrec-release-") as home:
+            if asked.only in {None, "base"}:
+                base(Path(home), wheel)
             if asked.only in {None, "complete"}:
                 complete(Path(home), wheel)
-            if asked.only in {None, "slim"}:
-                slim(Path(home), wheel)
             if asked.only in {None, "container"}:
                 contained(Path(home))
     except subprocess.CalledProcessError as why:
@@ -61,23 +61,25 @@ def build(folder: Path) -> Path:
     return wheel
 
 
+def base(home: Path, wheel: Path) -> None:
+    """Install with the lock as docs/install.md says, and read what a new user reads first, and the golden pictures."""
+    lock = ["--require-hashes", "-r", str(ROOT / "requirements" / "base.lock")]
+    python = _installed("base", home / "base", [lock, ["--no-deps", str(wheel)]])
+    work = home / "base-work"
+    _run(python.with_name("digitrec"), "demo", str(work), cwd=home)
+    _drop_golden(work)
+    _read(python, work)
+
+
 def complete(home: Path, wheel: Path) -> None:
-    """`pip install digitrec-*.whl`, and what a new user does first."""
-    python = _installed("complete", home / "complete", [[str(wheel)]])
+    """Install the wheel with all extras, without a lock, and evaluate the model with it."""
+    python = _installed("complete", home / "complete", [[f"{wheel}[all]"]])
     work = home / "work"
     work.mkdir()
     program = python.with_name("digitrec")
-    _run(program, "samples", "inbox", "--count", str(PICTURES), cwd=work)
+    _run(program, "samples", "inbox", "--count", str(PICTURES), "--data", "mnist-5k", cwd=work)
     _read(python, work)
-
-
-def slim(home: Path, wheel: Path) -> None:
-    """What docs/slim.md says, and the golden pictures read with it."""
-    lock = ["--require-hashes", "-r", str(ROOT / "requirements" / "slim.lock")]
-    python = _installed("slim", home / "slim", [lock, ["--no-deps", str(wheel)]])
-    work = home / "slim-work"
-    _drop_golden(work)
-    _read(python, work)
+    _run(program, "evaluate", "--data", "mnist-200", cwd=work)
 
 
 def contained(home: Path) -> None:
@@ -94,7 +96,7 @@ def contained(home: Path) -> None:
 
 
 def _drop_golden(work: Path) -> None:
-    (work / "inbox").mkdir(parents=True)
+    (work / "inbox").mkdir(parents=True, exist_ok=True)
     for picture in (ROOT / "tests" / "golden").glob("*/picture.*"):
         shutil.copyfile(picture, work / "inbox" / f"{picture.parent.name}{picture.suffix}")
 
@@ -117,6 +119,7 @@ def _installed(name: str, folder: Path, installs: Sequence[Sequence[str]]) -> Pa
             cwd=folder,
         )
     took_s = time.monotonic() - began_s
+    _run(python, "-m", "pip", "check", cwd=folder)
     packages = len([*folder.glob("lib/python*/site-packages/*.dist-info")]) - 1  # pip itself
     print(f"installed {name}: {took_s:.0f} s, {(_size(folder) - before) / 1e6:,.0f} MB, {packages} packages")
     return python

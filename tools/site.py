@@ -43,10 +43,10 @@ def relinked(markdown: str, name: str) -> str:
         markdown: a page, with links as they lead in the repository.
         name: of the page, on the site.
 
-    >>> relinked("[Jobs](../jobs/README.md#logs), [why](decisions/002-litert.md), [MIT](../LICENSE)", "slim.md")
+    >>> relinked("[Jobs](../jobs/README.md#logs), [why](decisions/002-litert.md), [MIT](../LICENSE)", "install.md")
     '[Jobs](jobs.md#logs), [why](decisions/002-litert.md), MIT'
-    >>> relinked("[slim](../docs/slim.md)", "jobs.md")
-    '[slim](slim.md)'
+    >>> relinked("[install](../docs/install.md)", "jobs.md")
+    '[install](install.md)'
     """
     source = next((path for path, carried in CARRIED.items() if carried == name), f"docs/{name}")
 

@@ -66,7 +66,7 @@ def write_all_reports(settings: Settings, ledgers: Mapping[str, Ledger]) -> tupl
     made_at = format_utc(time.time())
     try:
         write_trend(settings.reports / TREND_DIR, stats, references, made_at=made_at, app_version=digitrec.__version__)
-    except MissingPackage as why:  # a slim installation can write the other reports
+    except MissingPackage as why:  # without the extra, the other reports can be written
         logs.warning("the trend report is not written", why=why, hint=why.hint)
     return batch_report.write_index(settings.reports), len(stats)
 

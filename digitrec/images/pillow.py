@@ -181,7 +181,10 @@ def _silence_libtiff() -> None:
     """Keep libtiff from writing to stderr; Pillow raises decoding errors."""
     import ctypes
 
-    with Path("/proc/self/maps").open(encoding="utf-8", errors="surrogateescape") as maps:
+    table = Path("/proc/self/maps")
+    if not table.exists():  # macOS: the messages of libtiff appear on stderr
+        return
+    with table.open(encoding="utf-8", errors="surrogateescape") as maps:
         paths = {line.split(maxsplit=5)[5].strip() for line in maps if "/libtiff" in line}
     for path in paths:
         library = ctypes.CDLL(path)

@@ -30,6 +30,11 @@ def import_opencv() -> None:
     cv2.setNumThreads(1)
 
 
+def count_cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1  # macOS has none
+
+
 def check_memory() -> None:
     """Raise NotEnoughMemory if the memory limit of the process is too low for reading.
 

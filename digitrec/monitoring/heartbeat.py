@@ -77,7 +77,7 @@ class Heartbeat:
 
     def has_ended(self) -> bool:
         """Return True if the process is gone; unknown for one on another machine, or in another container."""
-        is_here = self.host == socket.gethostname()
+        is_here = self.host == socket.gethostname() and Path("/proc/self").exists()  # macOS has no /proc
         return self.activity is Activity.STOPPED or (is_here and not Path(f"/proc/{self.pid}").exists())
 
     def is_late(self, now_s: float) -> bool:
@@ -250,7 +250,7 @@ class SystemdNotifier:
             return
         with (
             suppress(OSError),  # no listener: no reason to stop reading pictures
-            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender,
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender,
         ):
             sender.settimeout(PARAMS.notify_interval_s)
             sender.sendto(state.encode(), self._address)

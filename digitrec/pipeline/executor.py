@@ -1,6 +1,5 @@
 """Map a pure function over chunks: in this thread, in several threads, or in worker processes."""
 
-import os
 import sys
 import threading
 import time
@@ -12,6 +11,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, Protocol, TypeVar
 
 from digitrec import logs
+from digitrec.images.threads import count_cores
 from digitrec.pipeline.chunk_queue import (
     NOT_STARTED,
     ChunkQueue,
@@ -128,7 +128,7 @@ class LocalExecutor:
         self, threads: int, timeout_s: float, *, has_workers: bool = False, params: ExecutorParams | None = None
     ) -> None:
         self._params = params or PARAMS
-        self._threads = threads or min(self._params.max_default_threads, len(os.sched_getaffinity(0)))
+        self._threads = threads or min(self._params.max_default_threads, count_cores())
         self._timeout_s = timeout_s
         self._has_workers = has_workers
         self._workers: list[WorkerThread] = []
@@ -196,9 +196,7 @@ class LocalExecutor:
     def _fork(self, function: Callable[[Any], Any], chunks: int) -> None:
         """Fork workers for the other cores, if this process has no other thread; `_poll` decides on their use."""
         existing = len(self._workers) + len(self._forks)
-        limit = (
-            min(self._threads, len(os.sched_getaffinity(0)), chunks // self._params.min_chunks_per_fork) - 1 - existing
-        )
+        limit = min(self._threads, count_cores(), chunks // self._params.min_chunks_per_fork) - 1 - existing
         if self._has_workers and limit > 0 and not self._is_quick and may_fork():
             with suppress(OSError):  # then there are no workers, or fresh ones
                 for _ in range(limit):
@@ -256,7 +254,7 @@ class LocalExecutor:
     def _useful_workers(self, queue: ChunkQueue) -> int:
         """Return for how many more workers there is enough to do; fresh ones start when no fork is left."""
         left_s = queue.seconds_per_chunk(self._min_chunks) * queue.left
-        limit = len(os.sched_getaffinity(0)) - 1 - len(self._workers)
+        limit = count_cores() - 1 - len(self._workers)
         if self._forks:
             return min(int(left_s / self._params.min_fork_work_s) - len(self._workers), len(self._forks), limit)
         count = int((self._busy_s + left_s) / self._params.min_work_s) if left_s >= self._params.min_work_left_s else 0

@@ -128,7 +128,8 @@ class WatchdogSource:
             ):
                 self._warn(f"there are folders more than {_PARAMS.max_levels} levels deep")
                 return
-            descriptor = os.open(self._folder, os.O_PATH | os.O_DIRECTORY)
+            access = getattr(os, "O_PATH", os.O_RDONLY)  # macOS has no O_PATH
+            descriptor = os.open(self._folder, access | os.O_DIRECTORY)
             try:
                 # watchdog warns of its inner watches when subfolders come and go; nobody can act on that.
                 warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"watchdog\b")

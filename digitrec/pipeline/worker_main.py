@@ -181,8 +181,10 @@ def _limit_cpu(limits: WorkerLimits) -> None:
 
 
 def _limit_memory(limits: WorkerLimits) -> None:
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
-    _set_limit(resource.RLIMIT_AS, pages * resource.getpagesize() + limits.memory)
+    statm = Path("/proc/self/statm")
+    if statm.exists():  # macOS has neither this nor the limit
+        pages = int(statm.read_text().split()[0])
+        _set_limit(resource.RLIMIT_AS, pages * resource.getpagesize() + limits.memory)
     _set_limit(resource.RLIMIT_CORE, 0)  # no core dump of so much memory
 
 
@@ -196,7 +198,8 @@ def _die_with_parent() -> None:
     """Let the kernel kill this process when its parent ends, even while it hangs."""
     import ctypes
 
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+    if hasattr(libc := ctypes.CDLL(None), "prctl"):  # Linux
+        libc.prctl(1, signal.SIGKILL)
 
 
 def _answer_calls(connection: Connection, function: Callable[[Any], Any], limits: WorkerLimits | None = None) -> None:

@@ -135,7 +135,7 @@ class WorkerProcess:
         """
         self._timeout_s = timeout_s
         self._limits = limits
-        self._memory = os.memfd_create("digitrec-mark")
+        self._memory = _create_shared_file()
         os.ftruncate(self._memory, PageProgress.SIZE)
         self.progress = PageProgress(mmap.mmap(self._memory, PageProgress.SIZE))
         """Position of the worker in its chunk."""
@@ -250,6 +250,16 @@ class WorkerProcess:
             command = [sys.executable or "python3", flag, "-c", _PROGRAM, arguments]
             self._process = subprocess.Popen(command, pass_fds=descriptors, stdin=subprocess.DEVNULL)
         return self._connection
+
+
+def _create_shared_file() -> int:
+    """Return the descriptor of an empty file without a name."""
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("digitrec-mark")
+    from tempfile import TemporaryFile  # macOS
+
+    with TemporaryFile() as file:
+        return os.dup(file.fileno())
 
 
 def may_fork() -> bool:

@@ -468,7 +468,7 @@ def test_help_groups_commands(
         ("verify --rebuild --tables 20260101", ["20260101T030405Z-0a1b2c3d"]),
         ("models promote ", ["shipped", "cnn-1"]),
         ("run --model cn", ["cnn-1"]),
-        ("evaluate --data mnist", ["mnist", "mnist-5k"]),
+        ("evaluate --data mnist", ["mnist", "mnist-5k", "mnist-200"]),
         ("why des", ["desk/7.png", "desk/8.png"]),
         ("why --workspace nowhere ", []),
         ("report --workspace digitrec.toml --batch ", []),

@@ -92,9 +92,9 @@ def test_every_page_has_its_place_in_the_site() -> None:
 def test_links_of_the_repository_become_links_of_the_site() -> None:
     links = "[a](../jobs/README.md#logs) ![b](x.png) [c](../LICENSE) [`d`](../digitrec/cli.py) [e](https://example.com)"
 
-    assert site.relinked(links, "slim.md") == "[a](jobs.md#logs) ![b](x.png) c `d` [e](https://example.com)"
-    assert site.relinked("[a](../slim.md)", "howto/cron.md") == "[a](../slim.md)"
-    assert site.relinked("[a](../docs/slim.md)", "jobs.md") == "[a](slim.md)"
+    assert site.relinked(links, "install.md") == "[a](jobs.md#logs) ![b](x.png) c `d` [e](https://example.com)"
+    assert site.relinked("[a](../install.md)", "howto/cron.md") == "[a](../install.md)"
+    assert site.relinked("[a](../docs/install.md)", "jobs.md") == "[a](install.md)"
 
 
 @pytest.mark.slow

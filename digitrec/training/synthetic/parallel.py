@@ -1,7 +1,6 @@
 """Run one function over many items in worker processes; the results do not depend on how many processes there are."""
 
 import multiprocessing
-import os
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -10,6 +9,8 @@ from typing import Any, TypeVar
 import cv2
 import numpy as np
 from numpy.random import Generator
+
+from digitrec.images.threads import count_cores
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -56,7 +57,7 @@ def map_items(
         processes: number of worker processes; 1: this process does the work; 0: one per core, but only for many items.
         on_progress: called at every 50th item and at the last.
     """
-    processes = processes or (1 if len(items) < _MIN_ITEMS else len(os.sched_getaffinity(0)))
+    processes = processes or (1 if len(items) < _MIN_ITEMS else count_cores())
     if processes == 1:
         yield from _report_results((function(shared, item) for item in items), len(items), on_progress)
         return

@@ -64,6 +64,7 @@ SPECS: dict[str, Callable[[Path, Split], str]] = {
     "mnist": lambda folder, digits: f"mnist:{save_npz(folder, digits)}",
     "mnist idx gz": lambda folder, digits: f"mnist:{save_idx(folder, digits, packed=True)}",
     "mnist-5k": lambda folder, digits: "mnist-5k",
+    "mnist-200": lambda folder, digits: "mnist-200",
     "digits-8x8": lambda folder, digits: "digits-8x8",
     "emnist-digits": lambda folder, digits: (
         f"emnist-digits:{save_idx(folder, digits, 'emnist-digits-', transposed=True)}"

@@ -85,3 +85,14 @@ def test_the_small_set_is_balanced(keras_home: Path) -> None:
     assert np.bincount(small.test.digits).tolist() == [100] * 10
     both = np.concatenate([small.train.pictures, small.test.pictures]).reshape(5000, -1)
     assert len(np.unique(both, axis=0)) == 5000
+
+
+def test_the_shipped_digits_are_twenty_of_each_of_the_small_set() -> None:
+    shipped, test = mnist.load_mnist_200().evaluation, mnist.load_mnist_5k().test
+    assert test is not None
+    first = [np.flatnonzero(test.digits == digit)[:20] for digit in range(10)]
+    expected = test.take(np.sort(np.concatenate(first)))
+
+    assert np.array_equal(shipped.pictures, expected.pictures)
+    assert np.array_equal(shipped.digits, expected.digits)
+    assert not shipped.pictures.flags.writeable

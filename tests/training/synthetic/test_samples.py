@@ -1,4 +1,5 @@
 import csv
+import itertools
 from pathlib import Path
 
 import cv2
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as stn
 
 from digitrec.errors import DataError, UsageError
+from digitrec.training.datasets import mnist
 from digitrec.training.synthetic import samples
 from tests.drawing import read_pages
 
@@ -146,3 +148,21 @@ def test_a_foreign_labels_file_is_refused(tmp_path: Path) -> None:
         samples.save_samples(tmp_path, generate(1))
 
     assert [path.name for path in tmp_path.iterdir()] == ["labels.csv"]
+
+
+def test_a_scan_without_visible_ink_is_drawn_again() -> None:
+    split = mnist.load_mnist_5k().evaluation
+    rng = np.random.default_rng((7, 673))
+    faint = samples.generate_sample_page(split.pictures[int(rng.integers(len(split.pictures)))], rng)
+
+    scans = samples.generate_samples(split.pictures, split.digits, 674, seed=7)
+    ((name, content, label),) = itertools.islice(scans, 673, 674)
+
+    assert (name.partition(".")[0], label) == ("sample-7-0674", 3)
+    assert faint.shape[:2] != cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE).shape
+
+
+def test_the_text_of_a_page_is_a_label_too(tmp_path: Path) -> None:
+    samples.save_samples(tmp_path, [("a.png", b"1", 7), ("b.png", b"2", "21 37")])
+
+    assert labels_of(tmp_path) == [["file", "label"], ["a.png", "7"], ["b.png", "21 37"]]
