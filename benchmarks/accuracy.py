@@ -45,7 +45,7 @@ def _evaluate_sets(settings: Settings, data: str, real: Path | None) -> Iterator
     yield models.evaluate(settings, data, as_files=True)
     yield models.evaluate(settings, "digits-8x8")
     drawn = settings.workspace / "drawn-scans"
-    models.write_samples(drawn, count=_DRAWN, seed=_DRAWN_SEED)
+    models.write_samples(drawn, count=_DRAWN, seed=_DRAWN_SEED, data=models.SMALL_DATASET)
     yield models.evaluate(settings, str(drawn))
     for labels in sorted(real.glob("*/labels.csv")) if real else ():
         if "broken" not in labels.read_text(encoding="utf-8"):

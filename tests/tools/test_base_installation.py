@@ -35,7 +35,6 @@ REFUSED = {
     ("samples", "drawn", "--data", "digits-8x8"): ("scikit-learn", "reports"),
     ("samples", "drawn", "--data", "mnist"): ("tensorflow, keras", "train"),
     ("models", "promote", "shipped"): ("tensorflow, keras", "train"),
-    ("run", "--engine", "dask", "--scheduler", "tcp://127.0.0.1:9"): ("distributed", "cluster"),
     ("run", "--source", "s3://scans/in", "--outbox", "s3://scans/out"): ("fsspec", "cloud"),
 }
 """What each of these commands lacks, and the extra that has it."""
