@@ -54,6 +54,7 @@ CARRIED = {
     "digitrec is used with it, does not contain it, and only decodes, which x265 has no part in. Whoever hands on an "
     "image or a disk with all of this installed hands on GPL-2 software; without this package all works but HEIC.",
     "scipy": "OpenBLAS (BSD), libgfortran (GPL with the GCC exception).",
+    "shapely": "GEOS (LGPL-2.1), loaded when needed; may be replaced by another build.",
 }
 """Libraries inside a wheel whose licence is another than the package's."""
 _HEAD = """# Licences
