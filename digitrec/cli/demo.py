@@ -36,7 +36,7 @@ def demo(
         ),
     ] = None,
 ) -> None:
-    """Make a workspace with sample pictures, read them, and show the answers.
+    """Make a workspace with sample pictures and read them.
 
     The pictures are 20 scans of real digits, and the drawn photo of a small table with one doubtful number.
     """

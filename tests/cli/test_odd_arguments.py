@@ -36,6 +36,7 @@ TABLE = (
     "predict {}",
     "predict inbox/9.png --model={}",
     "predict none.png --explain={}",
+    "demo table.csv/{}",
     "report --batch={}",
     "verify {}",
     "verify --rebuild --tables {}",
@@ -114,7 +115,7 @@ def test_odd_arguments_end_with_a_code_of_the_contract_and_no_traceback(
 
 @pytest.mark.parametrize("name", [b"caf\xe9", b"a\n\x1b[31mred"], ids=["undecodable", "control"])
 @pytest.mark.parametrize(
-    "command", ["init", "run", "status", "doctor", "verify", "report", "export", "config", "samples"]
+    "command", ["init", "run", "status", "doctor", "verify", "report", "export", "config", "samples", "demo"]
 )
 def test_a_workspace_of_any_name_is_worked_in(
     run_command: RunCommand, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: bytes, command: str
