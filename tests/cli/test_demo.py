@@ -1,6 +1,7 @@
 """The command demo: a workspace with sample pictures, read and explained."""
 
 import csv
+import shutil
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from digitrec.app import demo as app_demo
+from digitrec.cli import demo as cli_demo
 from digitrec.training.datasets import mnist
 from digitrec.training.synthetic.pages import demo_table
 from tests.conftest import read_csv
@@ -79,6 +81,27 @@ def test_demo_takes_the_folder_of_the_environment(tmp_path: Path, monkeypatch: p
 
 def test_demo_imports_no_package_of_an_extra(tmp_path: Path) -> None:
     assert imported_modules(tmp_path, "demo", "tried", asked=(*HEAVY, "mlxtend")) == {"rich"}
+
+
+@pytest.mark.parametrize(
+    ("found", "active", "started", "shown"),
+    [
+        ("env/bin/digitrec", "env", "env/bin/digitrec", ["digitrec"]),
+        ("env/bin/digitrec", "", "env/bin/digitrec", ["env/bin/digitrec"]),  # uvx
+        (None, "", "env/bin/digitrec", ["env/bin/digitrec"]),
+        ("elsewhere/digitrec", "", "env/bin/digitrec", ["digitrec"]),
+        (None, "", "digitrec/__main__.py", ["python", "-m", "digitrec"]),
+    ],
+)
+def test_the_next_steps_are_commands_of_this_terminal(
+    found: str | None, active: str, started: str, shown: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda _: found)
+    monkeypatch.setattr(sys, "prefix", "env")
+    monkeypatch.setattr(sys, "argv", [started])
+    monkeypatch.setenv("VIRTUAL_ENV", active)
+
+    assert cli_demo._program() == shown
 
 
 def test_two_folders_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """CalibrationTable and evaluation of a trained model, with and without page models."""
 
+import importlib.metadata
 from typing import Any
 
 import numpy as np
@@ -112,3 +113,16 @@ def test_a_model_without_page_models_is_calibrated_on_digits(pages: Pages) -> No
         ("held out, half of them augmented", 40),
         ("more", 5),
     ]
+
+
+def test_the_version_of_tensorflow_is_that_of_the_package_that_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def version(name: str) -> str:
+        if name != "tensorflow-cpu":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return "2.21.0"
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+
+    assert package_writer._find_version("tensorflow") == "2.21.0"
+    with pytest.raises(importlib.metadata.PackageNotFoundError):
+        package_writer._find_version("numpy")
