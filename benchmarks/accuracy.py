@@ -53,9 +53,9 @@ def _evaluate_sets(settings: Settings, data: str, real: Path | None) -> Iterator
 
 
 def _format_row(result: models.EvaluationResult) -> str:
-    interval = f"{100 * result.accuracy.low:.2f} to {100 * result.accuracy.high:.2f}"
+    interval = f"{100 * result.right.low:.2f} to {100 * result.right.high:.2f}"
     return (
-        f"{result.data:22} {_format_percent(result.accuracy):>8} {interval:>17} {_format_percent(result.accepted):>9} "
+        f"{result.data:22} {_format_percent(result.right):>8} {interval:>17} {_format_percent(result.accepted):>9} "
         f"{f'{_format_percent(result.accepted_wrong)} ({result.accepted_wrong.hits})':>18} "
         f"{' '.join(f'{_format_percent(share):>9}' for share in result.coverage.values())}"
     )

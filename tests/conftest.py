@@ -223,6 +223,7 @@ def harness(tmp_path: Path) -> ServiceHarness:
 @pytest.fixture(autouse=True)
 def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("digitrec.logs._traces", set())  # what another test has logged is logged again
+    monkeypatch.setattr(logging.getLogger("digitrec"), "handlers", [])  # a command leaves its own, on a closed stream
     for name in list(os.environ):
         if name.startswith("DIGITREC_") and name not in {"DIGITREC_REAL", "DIGITREC_GOLDEN"}:
             monkeypatch.delenv(name)

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from digitrec.app import composition, predict
+from digitrec.app import composition
+from digitrec.app.labelled import folder_name, read_labelled
 from digitrec.errors import DataError
 from digitrec.models.calibration import AnswerKind, CalibrationTable, OperatingPoint, Rule, required_sample_size
 from digitrec.models.card import ModelCard
@@ -86,7 +87,7 @@ def calibrate_model(
     if pictures is None:
         raise DataError(f"{data} is no folder of labelled pictures", hint="Use --data folder:DIR.")
     package = composition.open_model(settings)
-    source = f"the labelled pages of {predict.folder_name(data)}"
+    source = f"the labelled pages of {folder_name(data)}"
     measured = _measure_tables(settings, package, pictures, source, progress)
     own = {table.applies_to[0]: table for table in measured if table.threshold(settings.max_error) is not None}
     if not own:
@@ -121,7 +122,7 @@ def _measure_tables(
 ) -> list[CalibrationTable]:
     """Read labelled pictures with a model; return a table of the pages of one digit and one of all others."""
     reader = composition.load_page_reader(package)
-    labelled = [(file, picture.label) for picture, file in predict.read_labelled(settings, reader, pictures, progress)]
+    labelled = [(file, picture.label) for picture, file in read_labelled(settings, reader, pictures, progress)]
     kinds = [_kind_of(file, label) for file, label in labelled]
     tables: list[CalibrationTable] = []
     for kind in AnswerKind:

@@ -97,7 +97,7 @@ def load_page_reader(package: ModelPackage) -> "PageReader":
 def choose_thresholds(settings: Settings, package: ModelPackage) -> Thresholds:
     """Return the thresholds of a model for `settings.max_error`; log a warning if some pages always need review."""
     if limit := package.describe_limit(settings.max_error):
-        logs.warning("answers are not accepted", why=limit)
+        logs.warning(f"answers are not accepted: {limit}")
     return package.thresholds(settings.max_error)
 
 

@@ -1,5 +1,6 @@
 """Use cases on models and data sets: train, evaluate, explore, promote, write samples."""
 
+import math
 import shlex
 import sys
 import time
@@ -13,7 +14,8 @@ import numpy as np
 
 import digitrec
 from digitrec import text
-from digitrec.app import composition, predict
+from digitrec.app import composition
+from digitrec.app.labelled import folder_name, read_labelled
 from digitrec.errors import TRAINING_PACKAGES, ModelError, UsageError, require_packages
 from digitrec.models.card import ModelCard
 from digitrec.models.package import KERAS, ModelPackage
@@ -37,6 +39,7 @@ from digitrec.training.compare import McNemarResult, compare_classifiers, compar
 from digitrec.training.datasets import registry
 from digitrec.training.datasets.dataset import Dataset
 from digitrec.training.datasets.image_folder import LabelledPicture, write_pictures
+from digitrec.training.networks import find_classifier
 from digitrec.training.pipeline_examples import Examples
 from digitrec.training.synthetic import samples
 
@@ -55,11 +58,12 @@ class EvaluationResult:
     model_id: str
     data: str
     source: str
-    accuracy: Proportion
+    right: Proportion
+    """Share of pictures or pages whose answer is right."""
     accepted: Proportion
     accepted_wrong: Proportion
     exact: Proportion
-    """Accuracy with labels of digits only compared as they are written."""
+    """Share of right answers with labels of digits only compared as they are written."""
     left_out: int
     """Pages left out because no answer can equal their label, such as a word."""
     report: Path
@@ -68,14 +72,19 @@ class EvaluationResult:
     problem: str = ""
     """Why pages need review whatever their confidence; "" if none does."""
 
+    @property
+    def accuracy(self) -> float:
+        """Return the share of right answers, 0..1; nan if there are none to count."""
+        return math.nan if self.right.share is None else self.right.share
+
     def to_json(self) -> dict[str, object]:
         """Return the result as plain types."""
-        shares = {name: getattr(self, name).to_json() for name in ("accuracy", "exact", "accepted", "accepted_wrong")}
         return {
             "model_id": self.model_id,
             "data": self.data,
             "source": self.source,
-            **shares,
+            "accuracy": self.right.to_json(),
+            **{name: getattr(self, name).to_json() for name in ("exact", "accepted", "accepted_wrong")},
             "labels_left_out": self.left_out,
             "coverage": {f"{rate:g}": share.to_json() for rate, share in self.coverage.items()},
             "report": str(self.report),
@@ -108,9 +117,10 @@ def train(
         card_facts: additional facts for the model's card.
 
     Raises:
-        MissingPackage: this installation cannot train.
+        UsageError: the network is unknown, or this installation cannot train.
     """
     require_packages("train", *TRAINING_PACKAGES)
+    find_classifier(network)  # before a data set is downloaded
     from digitrec.training import train
 
     dataset = registry.load_dataset(data)
@@ -170,7 +180,7 @@ def evaluate(
         settings = replace(settings, engine="serial")  # TensorFlow distributes its own work over the cores
     pictures = registry.find_dataset_files(data)
     if pictures is not None:
-        files = _FileSet(predict.folder_name(data), f"{len(pictures):,} labelled pictures", "", pictures)
+        files = _FileSet(folder_name(data), f"{len(pictures):,} labelled pictures", "", pictures)
         return _evaluate_files(settings, package, reader, files, progress)
     dataset = registry.load_dataset(data)
     if not as_files:
@@ -286,7 +296,7 @@ def _evaluate_files(
     thresholds, problem = package.thresholds(settings.max_error), package.describe_limit(settings.max_error)
     rows: list[RowFacts] = []
     judged: list[tuple[float, bool]] = []
-    for picture, result in predict.read_labelled(settings, reader, files.pictures, progress):
+    for picture, result in read_labelled(settings, reader, files.pictures, progress):
         judged += zip(*judge_pages([(result, picture.label)]), strict=True)
         for reading in read_files.decide_readings([result], thresholds)[0]:
             row = RowFacts(

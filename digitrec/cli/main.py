@@ -18,6 +18,7 @@ from digitrec.errors import DigitrecError, UnexpectedFailure, UsageError
 from digitrec.images import threads
 from digitrec.settings import Settings, setting_fields
 from digitrec.text import pluralize
+from digitrec.types import Reason
 
 _EXIT_STRICT = 3
 
@@ -165,8 +166,8 @@ def predict(
     Files are written only with --explain and --explain-dir.
     """
     threads.import_opencv()
-    from digitrec.app import predict
     from digitrec.app.explain import write_explanation, write_explanations
+    from digitrec.app.reader import Reader
 
     if as_json and as_csv:
         raise UsageError("--json and --csv exclude each other")
@@ -174,23 +175,26 @@ def predict(
         raise UsageError("--explain takes one picture", hint="`--explain-dir DIR` takes any number.")
     if explain is not None and explain.suffix.lower() != ".png":
         raise UsageError(f"--explain draws a PNG, and {explain} is not named *.png", hint="`--explain why.png`")
-    predictions = predict.predict(settings, files)
+    reader = Reader.from_settings(settings)
+    results = [pages for _, pages in reader.read_many(files)]
+    unreadable = [pages[0] for pages in results if pages[0].reason is Reason.IO_ERROR]
+    pages_by_file = [pages for pages in results if pages[0].reason is not Reason.IO_ERROR]
     table_format = "json" if as_json else "csv" if as_csv else "table"
-    if predictions.rows or table_format != "table":
-        answers.print_predictions(predictions.rows, predictions.output_format, table_format=table_format)
-    read_paths = {row.path for row in predictions.rows}
-    pictures = [path for path in files if str(path) in read_paths]
-    if explain is not None and pictures:
-        write_explanation(settings, pictures[0], explain)
+    if pages_by_file or table_format != "table":
+        rows, output_format = reader.to_table(page for pages in pages_by_file for page in pages)
+        answers.print_predictions(rows, output_format, table_format=table_format)
+    if explain is not None and pages_by_file:
+        write_explanation(pages_by_file[0], explain)
     if explain_dir is not None:
-        write_explanations(settings, pictures, explain_dir)
-    if predictions.unreadable:
+        write_explanations(pages_by_file, explain_dir)
+    if unreadable:
         folder = next((path for path in files if path.is_dir()), None)
         hint = f"The pictures in a folder: `digitrec predict {folder}/*`" if folder else ""
         raise UsageError(
-            "; ".join(predictions.unreadable), hint=hint or ("The other files were read." if read_paths else "")
+            "; ".join(f"{page.file} cannot be read: {page.detail}" for page in unreadable),
+            hint=hint or ("The other files were read." if pages_by_file else ""),
         )
-    if all(answers.is_unreadable(row.reading) for row in predictions.rows):
+    if all(answers.is_unreadable(page) for pages in pages_by_file for page in pages):
         typer.echo("digitrec: none of these files can be read", err=True)
         raise typer.Exit(1)
 

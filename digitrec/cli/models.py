@@ -10,7 +10,14 @@ import typer
 
 from digitrec import text
 from digitrec.cli import output
-from digitrec.cli.options import GroupedCommands, complete_data_sets, complete_models, in_panel, takes_settings
+from digitrec.cli.options import (
+    GroupedCommands,
+    complete_data_sets,
+    complete_models,
+    format_workspace_flags,
+    in_panel,
+    takes_settings,
+)
 from digitrec.errors import ModelError, UsageError
 from digitrec.settings import FILE_NAME, Settings
 
@@ -123,7 +130,12 @@ def train(
             )
         if report:
             typer.echo(output.format_retrain(report))
-        typer.echo(f"  Use it: digitrec models promote {card.id}")
+        limit = package.describe_limit(settings.max_error)
+        if limit:
+            typer.echo(f"  {limit}")
+        typer.echo(f"  Try it: digitrec predict --model {card.id} FILE{format_workspace_flags(settings)}")
+        force = " --force" if limit else ""
+        typer.echo(f"  Use it: digitrec models promote {card.id}{force}{format_workspace_flags(settings)}")
 
 
 @takes_settings("model", "max_error", "engine", "threads", "max_bytes", "max_pixels", "max_pages")
@@ -148,7 +160,7 @@ def evaluate(
 
     with output.ProgressBar("Reading", unit="pictures") as progress:
         evaluation = models.evaluate(settings, data, as_files=full_pipeline, keras=keras, progress=progress.update)
-    right = evaluation.accuracy
+    right = evaluation.right
     if as_json:
         typer.echo(json.dumps(evaluation.to_json()))
     else:

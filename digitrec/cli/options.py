@@ -5,6 +5,7 @@ import functools
 import inspect
 import itertools
 import os
+import shlex
 import signal
 import sqlite3
 import sys
@@ -153,6 +154,13 @@ def warn_if_unread(settings: Settings) -> bool:
         message = f"nothing was ever read in {settings.workspace}; another is named with --workspace DIR"
         typer.echo(text.escape_message(message), err=True)
     return is_unread
+
+
+def format_workspace_flags(settings: Settings) -> str:
+    """Return the flags that named the workspace, for commands that are printed."""
+    names = [name for name in ("workspace", "state_dir") if settings.sources.get(name) == "flag"]
+    flags = [f" --{name.replace('_', '-')} {shlex.quote(str(getattr(settings, name)))}" for name in names]
+    return text.escape_message("".join(flags))
 
 
 class GroupedCommand(TyperCommand):

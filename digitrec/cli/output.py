@@ -118,8 +118,8 @@ def format_evaluation(evaluation: "EvaluationResult") -> Iterator[str]:
     yield f"{evaluation.model_id} on {evaluation.data} ({evaluation.source})"
     if evaluation.problem:
         yield f"  {evaluation.problem}"
-    yield f"  accuracy {format_proportion(evaluation.accuracy)}"
-    if evaluation.exact != evaluation.accuracy:
+    yield f"  accuracy {format_proportion(evaluation.right)}"
+    if evaluation.exact != evaluation.right:
         yield f"  exactly as labelled {format_proportion(evaluation.exact)}"
     if evaluation.left_out:
         yield f"  left out {pluralize(evaluation.left_out, 'page')} whose label is no number"

@@ -17,11 +17,11 @@ from digitrec.errors import UsageError
 Cells: TypeAlias = Iterable[Mapping[str, str]]
 """Rows; the text of each cell by column."""
 
-_INTEGER_COLUMNS = frozenset(
+INTEGER_COLUMNS = frozenset(
     {"schema_version", "row", "page", "digit_count", "number_count", "width", "height", "size_bytes"}
 )
-_FLOAT_COLUMNS = frozenset({"confidence", "runner_up_confidence"})
-NUMERIC_COLUMNS = _INTEGER_COLUMNS | _FLOAT_COLUMNS
+FLOAT_COLUMNS = frozenset({"confidence", "runner_up_confidence"})
+NUMERIC_COLUMNS = INTEGER_COLUMNS | FLOAT_COLUMNS
 """Columns of the main table that hold numbers."""
 _MAX_XLSX_ROWS = 1_048_576
 """Upper limit of rows in a sheet, with the header."""
@@ -107,7 +107,7 @@ def parse_value(column: str, text: str) -> str | int | float | None:
     """Return the value of a cell: a number in columns of numbers, None for an empty cell, else its text."""
     if not text:
         return None
-    return int(text) if column in _INTEGER_COLUMNS else float(text) if column in _FLOAT_COLUMNS else text
+    return int(text) if column in INTEGER_COLUMNS else float(text) if column in FLOAT_COLUMNS else text
 
 
 def _escape_match(match: re.Match[str]) -> str:

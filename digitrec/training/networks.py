@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from digitrec.errors import UsageError
 from digitrec.recognition.classifier import CLASSES, DIGITS
 from digitrec.recognition.segmenter import CROP_PX
 from digitrec.recognition.sequence_recognizer import LINE_HEIGHT_PX
@@ -91,6 +92,13 @@ CLASSIFIERS: dict[str, ClassifierSpec] = {
         build_paper_cnn, learning_rate=2e-3, weight_decay=0.02, batch=128, augment=True, epochs=16, has_page_models=True
     ),
 }
+
+
+def find_classifier(name: str) -> ClassifierSpec:
+    """Return the network of this name in `CLASSIFIERS`; UsageError if there is none."""
+    if name not in CLASSIFIERS:
+        raise UsageError(f"there is no network {name!r}", hint=f"Networks: {', '.join(CLASSIFIERS)}.")
+    return CLASSIFIERS[name]
 
 
 def build_segmenter() -> Model:

@@ -11,7 +11,7 @@ from digitrec.recognition.normalize import from_arrays
 from digitrec.training import finetune, pipeline_examples
 from digitrec.training.classifier import ExtraExamples, TrainingState, fit_classifier, no_progress, split_dataset
 from digitrec.training.datasets.dataset import Dataset, Split
-from digitrec.training.networks import CLASSIFIERS
+from digitrec.training.networks import find_classifier
 from digitrec.training.package_writer import write_model_package
 from digitrec.training.pipeline_examples import Examples
 from digitrec.training.pretraining import (
@@ -66,9 +66,7 @@ def train(
         DataError: the data set is for evaluation only, or too small.
         UsageError: the network is unknown, or `epochs` is less than 1.
     """
-    if network not in CLASSIFIERS:
-        raise UsageError(f"there is no network {network!r}", hint=f"Networks: {', '.join(CLASSIFIERS)}.")
-    spec = CLASSIFIERS[network]
+    spec = find_classifier(network)
     epochs = spec.epochs if epochs is None else epochs
     if epochs < 1:
         raise UsageError(f"epochs is {epochs}; at least 1 is needed")

@@ -10,9 +10,10 @@ from click.testing import Result
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
-from digitrec.app import composition, predict
+from digitrec.app import composition
 from digitrec.app.calibrate import OWN_NUMBERS, OWN_SCANS
 from digitrec.app.models import write_samples
+from digitrec.app.reader import Reader
 from digitrec.arrays import Picture
 from digitrec.cli.main import cli
 from digitrec.errors import DataError, ModelError
@@ -85,7 +86,7 @@ def test_a_flag_that_run_does_not_have_is_reported_with_its_setting(tmp_path: Pa
     assert "review" in predicted.stdout
 
     (tmp_path / "digitrec.toml").write_text("max_error = 0.2\n")
-    assert predict.predict(Settings.load(tmp_path), sorted(scans.glob("*.png"))[:1]).output_format.max_error == 0.2
+    assert Reader.from_settings(Settings.load(tmp_path)).to_table([])[1].max_error == 0.2
     assert "cannot guarantee" not in calibrate(tmp_path, scans).output
 
 
@@ -112,10 +113,10 @@ def test_the_card_of_the_copy_names_its_calibration_pages(tmp_path: Path, scans:
 def test_the_service_accepts_by_the_new_threshold_and_names_the_copy(tmp_path: Path, scans: Path) -> None:
     calibrate(tmp_path, scans)
 
-    predictions = predict.predict(Settings.load(tmp_path, {"max_error": 0.2}), sorted(scans.glob("*.png"))[:3])
+    _, output_format = Reader.from_settings(Settings.load(tmp_path, {"max_error": 0.2})).to_table([])
 
-    assert predictions.output_format.model_id == in_use(tmp_path).card.id
-    assert predictions.output_format.thresholds == in_use(tmp_path).thresholds(0.2)
+    assert output_format.model_id == in_use(tmp_path).card.id
+    assert output_format.thresholds == in_use(tmp_path).thresholds(0.2)
 
 
 def test_calibrating_again_replaces_the_first_calibration(tmp_path: Path, scans: Path) -> None:

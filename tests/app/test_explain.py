@@ -10,14 +10,14 @@ import pytest
 from PIL import Image
 
 from digitrec.app import explain
+from digitrec.app.reader import Reader
 from digitrec.arrays import Picture
 from digitrec.errors import UsageError
 from digitrec.recognition import canvas, visualize
 from digitrec.recognition.trace import RecognitionTrace
-from digitrec.settings import Settings
-from digitrec.types import Limits, PageReading, Thresholds
+from digitrec.types import PageReading
 from tests.cli.test_main import call
-from tests.conftest import draw, reader
+from tests.conftest import draw
 
 
 def read_png(path: Path) -> Picture:
@@ -29,6 +29,15 @@ def document(pages: int) -> bytes:
     file = io.BytesIO()
     paper[0].save(file, "TIFF", save_all=True, append_images=paper[1:])
     return file.getvalue()
+
+
+@pytest.fixture
+def drawn_texts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the list that receives the drawn lines of text."""
+    texts: list[str] = []
+    draw_real = canvas.text_block
+    monkeypatch.setattr(canvas, "text_block", lambda lines, **how: texts.extend(lines) or draw_real(lines, **how))
+    return texts
 
 
 @pytest.fixture
@@ -107,7 +116,7 @@ def test_existing_files_in_the_folder_are_kept(tmp_path: Path) -> None:
     picture = tmp_path / "7.png"
     picture.write_bytes(draw(7))
 
-    written = explain.write_explanations(Settings(workspace=tmp_path), [picture], tmp_path)
+    written = explain.write_explanations([Reader().read(picture)], tmp_path)
 
     assert [path.name for path in written] == ["7~2.png"]
     assert picture.read_bytes() == draw(7)
@@ -118,7 +127,7 @@ def test_a_link_to_the_picture_is_the_picture_itself(tmp_path: Path) -> None:
     (tmp_path / "why.png").symlink_to("7.png")
 
     with pytest.raises(UsageError, match="picture itself"):
-        explain.write_explanation(Settings(workspace=tmp_path), tmp_path / "7.png", tmp_path / "why.png")
+        explain.write_explanation(Reader().read(tmp_path / "7.png"), tmp_path / "why.png")
 
     assert (tmp_path / "why.png").is_symlink()
 
@@ -126,36 +135,27 @@ def test_a_link_to_the_picture_is_the_picture_itself(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("pages", "expected"), [(1, 1), (3, 3), (8, 8), (11, 8)])
 def test_each_page_has_a_block_and_only_the_first_eight_are_shown(
-    drawn_pages: list[int], monkeypatch: pytest.MonkeyPatch, pages: int, expected: int
+    drawn_pages: list[int], drawn_texts: list[str], tmp_path: Path, pages: int, expected: int
 ) -> None:
-    texts: list[str] = []
-    words = canvas.text_block
-    monkeypatch.setattr(canvas, "text_block", lambda lines, **how: texts.extend(lines) or words(lines, **how))
+    (tmp_path / "scan.tif").write_bytes(document(pages))
 
-    drawing = explain.draw_explanation("scan.tif", document(pages), Limits(), reader(), Thresholds(0.5, 0.5))
+    drawing = explain.draw_explanation(Reader().read(tmp_path / "scan.tif"))
 
     assert drawn_pages == [*range(1, expected + 1)]
     assert drawing.shape[0] > 200 * expected
-    assert texts[0] == "scan.tif"
-    assert ("There are more pages: the first 8 are shown." in texts) == (pages > expected)
+    assert drawn_texts[0] == str(tmp_path / "scan.tif")
+    assert ("There are more pages: the first 8 are shown." in drawn_texts) == (pages > expected)
 
 
-def test_a_file_that_is_rejected_has_its_reason_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    texts: list[str] = []
-    words = canvas.text_block
-    monkeypatch.setattr(canvas, "text_block", lambda lines, **how: texts.extend(lines) or words(lines, **how))
-
-    drawing = explain.draw_explanation("letter.doc", b"no picture", Limits(), reader(), Thresholds(0.5, 0.5))
+def test_a_file_that_is_rejected_has_its_reason_drawn(drawn_texts: list[str]) -> None:
+    drawing = explain.draw_explanation(Reader().read(b"no picture"))
 
     assert drawing.shape[0] < 200
-    assert "not_an_image: the content is not a picture" in texts
+    assert "not_an_image: the content is not a picture" in drawn_texts
 
 
 def test_the_same_bytes_give_the_same_drawing() -> None:
-    first, second = (
-        canvas.encode_png(explain.draw_explanation("7.png", draw(7), Limits(), reader(), Thresholds(0.5, 0.5)))
-        for _ in range(2)
-    )
+    first, second = (canvas.encode_png(explain.draw_explanation(Reader().read(draw(7)))) for _ in range(2))
 
     assert first == second
     assert first.startswith(b"\x89PNG")

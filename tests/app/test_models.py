@@ -53,7 +53,8 @@ def test_pictures_are_evaluated_with_the_reader_of_the_service(
 
     evaluation = app_models.evaluate(Settings(workspace=tmp_path, engine="serial"), f"folder:{pictures}")
 
-    assert (evaluation.accuracy.hits, evaluation.accuracy.total) == (1, 2)
+    assert (evaluation.right.hits, evaluation.right.total) == (1, 2)
+    assert evaluation.accuracy == 0.5
 
 
 def test_evaluation_prints_what_differs_from_the_labels_as_written(tmp_path: Path) -> None:

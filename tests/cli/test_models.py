@@ -106,7 +106,9 @@ def test_train_uses_a_cnn_by_default(tmp_path: Path, monkeypatch: pytest.MonkeyP
     def train(_: object, __: str, network: str, **___: object) -> Any:
         kinds.append(network)
         return SimpleNamespace(
-            card=SimpleNamespace(id="cnn-0", interrupted=False, metrics=()), folder=tmp_path / "models/cnn-0"
+            card=SimpleNamespace(id="cnn-0", interrupted=False, metrics=()),
+            folder=tmp_path / "models/cnn-0",
+            describe_limit=lambda _: "",
         )
 
     monkeypatch.setattr(models, "train", train)

@@ -34,11 +34,6 @@ class LabelledPicture:
     """Its text, as in the column `text`; `none` if there is no digit. Any other text is left out where it counts."""
 
 
-def has_labelled_pictures(folder: Path) -> bool:
-    """Return True if a folder seems to hold labelled pictures."""
-    return next(folder.rglob(LABELS), None) is not None or any((folder / str(digit)).is_dir() for digit in range(10))
-
-
 def find_labelled_pictures(folder: Path, labels: Path | None = None) -> tuple[LabelledPicture, ...]:
     """Return all labelled pictures of a folder, sorted by path.
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from digitrec import logs
 from digitrec.errors import DataError, require_packages
 from digitrec.recognition.classifier_keras import start_keras
 from digitrec.training.datasets.dataset import Dataset, Split, make_split
@@ -40,6 +41,7 @@ def load_mnist(download: Callable[[], None] | None = None) -> Dataset:
     except (OSError, DataError) as error:
         dataset = load_mnist_5k()
         reason = f"MNIST is not at {cached} and could not be downloaded: {error}"
+        logs.warning(f"the small set {dataset.name} is used: {reason}")
         return replace(dataset, source=f"{dataset.source}, because {reason}")
     return Dataset("mnist", f"Keras' download, now at {cached}", train, test)
 

@@ -20,7 +20,6 @@ from digitrec.training.datasets.idx import has_idx_files, read_idx_folder, read_
 from digitrec.training.datasets.image_folder import (
     LabelledPicture,
     find_labelled_pictures,
-    has_labelled_pictures,
     load_image_folder,
 )
 
@@ -92,7 +91,7 @@ def _load_path(path: Path) -> Dataset:
 
 
 def _is_picture_folder(path: Path) -> bool:
-    return path.is_dir() and not has_idx_files(path) and has_labelled_pictures(path)
+    return path.is_dir() and not has_idx_files(path)
 
 
 def _load_arrays(path: Path, name: str, only: str = "") -> Dataset:

@@ -50,9 +50,14 @@ def test_a_damaged_cache_is_downloaded_again(keras_home: Path) -> None:
     assert "download" in mnist.load_mnist(download=lambda: save(mnist.keras_cache_path())).source
 
 
-def test_without_a_network_the_small_set_is_used_with_a_notice(keras_home: Path) -> None:
+def test_without_a_network_the_small_set_is_used_with_a_warning(
+    keras_home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     dataset = mnist.load_mnist(download=unreachable)
 
+    (warning,) = caplog.messages
+    assert warning.startswith("the small set mnist-5k is used: MNIST is not at ")
+    assert warning.endswith("could not be downloaded: no route to host")
     assert dataset.name == "mnist-5k"
     assert "small set" in dataset.source
     assert "no route to host" in dataset.source

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import pytest
 
-from digitrec.app import composition, predict
+from digitrec.app import composition, labelled
 from digitrec.errors import EnvironmentFailure
 from digitrec.pipeline.chunk_queue import ChunkTimeout
 from digitrec.pipeline.executor import SerialExecutor
@@ -40,7 +40,7 @@ def test_every_picture_is_returned_with_its_result_in_order(tmp_path: Path, pict
     progress: list[tuple[int, int]] = []
 
     results = list(
-        predict.read_labelled(
+        labelled.read_labelled(
             Settings(workspace=tmp_path, engine="serial"), reader(), pictures, lambda *counts: progress.append(counts)
         )
     )
@@ -54,7 +54,7 @@ def test_files_that_take_too_long_are_named_with_a_fix(
     tmp_path: Path, pictures: list[LabelledPicture], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(composition.EXECUTORS, "serial", lambda _: SlowExecutor())
-    results = predict.read_labelled(Settings(workspace=tmp_path, engine="serial"), reader(), pictures)
+    results = labelled.read_labelled(Settings(workspace=tmp_path, engine="serial"), reader(), pictures)
 
     assert [next(results)[0] for _ in range(16)] == pictures[:16]
     with pytest.raises(EnvironmentFailure, match=r"16\.png to 19\.png.*not done after 60 s") as caught:

@@ -1,9 +1,7 @@
-"""Read pictures outside of the service: files given to `digitrec predict`, and labelled data sets."""
+"""Read the labelled pictures of a data set with an executor, for evaluation and calibration."""
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -14,43 +12,11 @@ from digitrec.pipeline.chunk_queue import ChunkTimeout, LostChunk
 from digitrec.pipeline.read_files import FileResult
 from digitrec.recognition.reader import PageReader
 from digitrec.settings import Settings
-from digitrec.text import format_utc
 from digitrec.training.datasets.image_folder import LabelledPicture
-from digitrec.types import OutputFormat, TableRow
 
 _CHUNK_FILES = 16
 """Files per chunk, as in the pipeline: `read_timeout_s` applies to a chunk."""
 _TIMEOUT_HINT = "Raise read_timeout_s in digitrec.toml, or use --engine serial, which has no time limit."
-
-
-@dataclass(frozen=True, slots=True)
-class Predictions:
-    """Table rows of the readable files, and a message for each other file."""
-
-    rows: list[TableRow]
-    output_format: OutputFormat
-    unreadable: list[str]
-
-
-def predict(settings: Settings, paths: Sequence[Path]) -> Predictions:
-    """Read files without moving or writing any.
-
-    Raises:
-        ModelError: no model can be used.
-    """
-    package = composition.open_model(settings)
-    reader = composition.load_page_reader(package)
-    thresholds = composition.choose_thresholds(settings, package)
-    now = format_utc(time.time())
-    rows: list[TableRow] = []
-    unreadable: list[str] = []
-    for path, result in zip(paths, read_files.iter_results(paths, settings.limits, reader), strict=True):
-        if isinstance(result, OSError):
-            unreadable.append(f"{path} cannot be read: {result.strerror}")
-            continue
-        for reading in read_files.decide_readings([result], thresholds)[0]:
-            rows.append(TableRow("", len(rows) + 1, str(path), result.sha256, result.size, now, "", "", reading))
-    return Predictions(rows, composition.make_output_format(settings, package, thresholds, now), unreadable)
 
 
 def read_labelled(

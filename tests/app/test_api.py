@@ -1,0 +1,112 @@
+"""`digitrec.run`, `train`, `evaluate` and `load_dataset`, as Python calls them."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import digitrec
+from digitrec import PageStatus, Reader
+from digitrec.errors import DataError, SettingsError, UsageError
+from digitrec.reports.statistics import wilson
+from tests.conftest import RunCommand, draw, read_csv
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("workspace")
+
+
+@pytest.fixture(scope="module")
+def mlp(workspace: Path) -> digitrec.ModelPackage:
+    """Return a small network, trained for one epoch."""
+    return digitrec.train("mnist-5k", network="mlp", epochs=1, workspace=workspace)
+
+
+def test_run_reads_the_inbox_of_a_workspace(tmp_path: Path) -> None:
+    (tmp_path / "inbox").mkdir()
+    (tmp_path / "inbox" / "7.png").write_bytes(draw(7))
+
+    summary = digitrec.run(tmp_path, settle_s=0)
+
+    assert (summary.count.accepted, summary.count.claimed) == (1, 1)
+    assert [row["text"] for row in read_csv(tmp_path / "outbox" / "latest.csv")] == ["7"]
+    assert digitrec.run(str(tmp_path), settle_s=0).count.claimed == 0
+    with pytest.raises(SettingsError, match="settle_s is -1"):
+        digitrec.run(tmp_path, settle_s=-1)
+    with pytest.raises(TypeError, match="settle"):
+        digitrec.run(tmp_path, settle=0)
+
+
+def test_a_trained_model_reads_and_is_evaluated(mlp: digitrec.ModelPackage, workspace: Path) -> None:
+    epochs: list[int] = []
+    again = digitrec.train(
+        "mnist-5k",
+        "mlp",
+        epochs=1,
+        workspace=workspace,
+        progress=lambda state: epochs.append(state.epoch) if state.done else None,
+    )
+
+    result = digitrec.evaluate(mlp, "mnist-5k", workspace=workspace)
+
+    assert epochs == [1]
+    assert again.card.id == mlp.card.id
+    assert mlp.card.training["command"] == "digitrec.train('mnist-5k', 'mlp', epochs=1, seed=0)"
+    assert mlp.folder == workspace / ".digitrec" / "models" / mlp.card.id
+    assert 0.8 < result.accuracy < 1.0
+    assert result.right.total == 1000
+    assert result.report.is_relative_to(workspace / "reports")
+    assert math.isnan(replace(result, right=wilson(0, 0)).accuracy)
+
+
+def test_a_model_that_guarantees_nothing_answers_with_every_page_in_review(
+    mlp: digitrec.ModelPackage, workspace: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (page,) = Reader(mlp).read(draw(7))
+
+    assert len(page.digits) == 1
+    assert page.status is PageStatus.REVIEW
+    (warning,) = caplog.messages
+    assert warning.startswith(
+        f"answers are not accepted: the model {mlp.card.id} cannot guarantee a max_error of 0.005"
+    )
+    assert warning.endswith("all pages need review")
+
+
+def test_the_lines_that_train_prints_work(run_command: RunCommand, tmp_path: Path) -> None:
+    (tmp_path / "7.png").write_bytes(draw(7))
+
+    printed = run_command("train", "--network", "mlp", "--epochs", "1", "--data", "mnist-5k").out.splitlines()
+
+    assert "cannot guarantee a max_error of 0.005" in printed[-3]
+    predict, promote = (line.split("digitrec ")[1].split(" --workspace ")[0].split() for line in printed[-2:])
+    assert printed[-1].endswith(f" --force --workspace {tmp_path}")
+    assert run_command(*predict[:-1], str(tmp_path / "7.png")).code == 0
+    assert run_command(*promote).code == 0
+    assert run_command("run", "--settle-s", "0").code == 0
+    assert run_command("models", "list", "--json").json[1]["current"]
+
+
+def test_what_cannot_be_trained_or_evaluated_is_said_before_anything_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("digitrec.training.datasets.registry.load_dataset", lambda _: pytest.fail("was loaded"))
+    with pytest.raises(UsageError, match="there is no network 'foo'"):
+        digitrec.train("mnist", network="foo", workspace=tmp_path)
+    monkeypatch.undo()
+    (tmp_path / "7.png").write_bytes(draw(7))
+    with pytest.raises(DataError, match="holds no labelled pictures") as caught:
+        digitrec.evaluate(None, str(tmp_path), workspace=tmp_path)
+    assert "labels.csv" in caught.value.hint
+
+
+def test_load_dataset_returns_arrays() -> None:
+    data = digitrec.load_dataset("mnist-5k")
+
+    assert data.train.pictures.shape == (4000, 28, 28)
+    assert data.test is not None
+    assert data.test.digits.shape == (1000,)
