@@ -36,6 +36,8 @@ class Block:
     body: str
     not_run: str
     """Why its commands cannot run here; empty if they can."""
+    needs: tuple[str, ...] = ()
+    """Packages that are not part of digitrec; the block runs where they are installed."""
 
     @property
     def lines(self) -> list[str]:
@@ -61,10 +63,14 @@ def pages() -> list[str]:
 def blocks(page: str) -> list[Block]:
     """Return the fenced blocks of a page, in order."""
     matches = _BLOCK.finditer((ROOT / page).read_text(encoding="utf-8"))
-    return [
-        Block(page, match["kind"], textwrap.dedent(match["body"]), (match["remark"] or "").removeprefix("not run: "))
-        for match in matches
-    ]
+    return [_make_block(page, match) for match in matches]
+
+
+def _make_block(page: str, match: re.Match[str]) -> Block:
+    remark, body = match["remark"] or "", textwrap.dedent(match["body"])
+    if remark.startswith("needs: "):
+        return Block(page, match["kind"], body, "", tuple(remark.removeprefix("needs: ").split(", ")))
+    return Block(page, match["kind"], body, remark.removeprefix("not run: "))
 
 
 def setup_of(page: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -22,13 +23,16 @@ NOT_RUN = {
     "docs/howto/systemd.md": 2,
     "docs/learning.md": 1,
     "docs/install.md": 2,
+    "docs/python.md": 1,
     "docs/tutorial.md": 2,
     "jobs/README.md": 1,
 }
 """Number of blocks of each page that cannot run in a test; each states why."""
 KINDS = {"", "console", "ini", "json", "mermaid", "python", "sh", "text", "toml"}
 RUN = [
-    page for page in pages() if page not in MEASURED and any(block.kind in {"sh", "console"} for block in blocks(page))
+    page
+    for page in pages()
+    if page not in MEASURED and any(block.kind in {"sh", "console", "python"} for block in blocks(page))
 ]
 
 
@@ -81,7 +85,8 @@ def test_the_examples_of_a_page_run(page: str, scans: Path, tmp_path: Path, monk
     for line in setup_of(page):
         assert run_line(line, tmp_path)[0] == 0, line
 
-    for block in (block for block in blocks(page) if not block.not_run):
+    names: dict[str, object] = {}  # of the Python blocks of a page, which continue one another
+    for block in (block for block in blocks(page) if not block.not_run and all(map(find_spec, block.needs))):
         if block.kind == "console":
             for line, output in block.transcript:
                 code, printed = run_line(line, tmp_path)
@@ -92,4 +97,4 @@ def test_the_examples_of_a_page_run(page: str, scans: Path, tmp_path: Path, monk
                 code, printed = run_line(line, tmp_path)
                 assert code == 0, f"{line}\n{printed}"
         elif block.kind == "python":
-            exec(compile(block.body, page, "exec"), {})
+            exec(compile(block.body, page, "exec"), names)

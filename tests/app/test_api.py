@@ -8,11 +8,16 @@ import pytest
 
 import digitrec
 from digitrec import PageStatus, Reader
+from digitrec.app import models
 from digitrec.errors import DataError, SettingsError, UsageError
 from digitrec.reports.statistics import wilson
 from tests.conftest import RunCommand, draw, read_csv
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"),
+]
+EPOCHS: list[int] = []
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +28,13 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def mlp(workspace: Path) -> digitrec.ModelPackage:
     """Return a small network, trained for one epoch."""
-    return digitrec.train("mnist-5k", network="mlp", epochs=1, workspace=workspace)
+    return digitrec.train(
+        "mnist-5k",
+        network="mlp",
+        epochs=1,
+        workspace=workspace,
+        progress=lambda state: EPOCHS.append(state.epoch) if state.done else None,
+    )
 
 
 def test_run_reads_the_inbox_of_a_workspace(tmp_path: Path) -> None:
@@ -42,19 +53,9 @@ def test_run_reads_the_inbox_of_a_workspace(tmp_path: Path) -> None:
 
 
 def test_a_trained_model_reads_and_is_evaluated(mlp: digitrec.ModelPackage, workspace: Path) -> None:
-    epochs: list[int] = []
-    again = digitrec.train(
-        "mnist-5k",
-        "mlp",
-        epochs=1,
-        workspace=workspace,
-        progress=lambda state: epochs.append(state.epoch) if state.done else None,
-    )
-
     result = digitrec.evaluate(mlp, "mnist-5k", workspace=workspace)
 
-    assert epochs == [1]
-    assert again.card.id == mlp.card.id
+    assert EPOCHS == [1]
     assert mlp.card.training["command"] == "digitrec.train('mnist-5k', 'mlp', epochs=1, seed=0)"
     assert mlp.folder == workspace / ".digitrec" / "models" / mlp.card.id
     assert 0.8 < result.accuracy < 1.0
@@ -77,18 +78,28 @@ def test_a_model_that_guarantees_nothing_answers_with_every_page_in_review(
     assert warning.endswith("all pages need review")
 
 
-def test_the_lines_that_train_prints_work(run_command: RunCommand, tmp_path: Path) -> None:
-    (tmp_path / "7.png").write_bytes(draw(7))
+def test_the_lines_that_train_prints_work(
+    mlp: digitrec.ModelPackage, workspace: Path, run_command: RunCommand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (workspace / "7.png").write_bytes(draw(7))
+    monkeypatch.setattr(models, "train", lambda *_, **__: mlp)
 
-    printed = run_command("train", "--network", "mlp", "--epochs", "1", "--data", "mnist-5k").out.splitlines()
+    printed = run_command("train", "--network", "mlp", workspace=workspace).out.splitlines()
 
-    assert "cannot guarantee a max_error of 0.005" in printed[-3]
-    predict, promote = (line.split("digitrec ")[1].split(" --workspace ")[0].split() for line in printed[-2:])
-    assert printed[-1].endswith(f" --force --workspace {tmp_path}")
-    assert run_command(*predict[:-1], str(tmp_path / "7.png")).code == 0
-    assert run_command(*promote).code == 0
-    assert run_command("run", "--settle-s", "0").code == 0
-    assert run_command("models", "list", "--json").json[1]["current"]
+    assert printed[-3] == f"  {mlp.describe_limit(0.005)}"
+    assert printed[-2] == f"  Try it: digitrec predict --model {mlp.card.id} FILE --workspace {workspace}"
+    assert printed[-1] == f"  Use it: digitrec models promote {mlp.card.id} --force --workspace {workspace}"
+    predicted = run_command("predict", "--model", mlp.card.id, str(workspace / "7.png"), "--json", workspace=workspace)
+    assert predicted.json[0]["status"] == "review"
+    assert predicted.err.count("all pages need review") == 1
+    refused = run_command("models", "promote", mlp.card.id, workspace=workspace)
+    assert (refused.code, "--force" in refused.err) == (78, True)
+    assert run_command("models", "promote", mlp.card.id, "--force", workspace=workspace).code == 0
+    (workspace / "inbox").mkdir()
+    (workspace / "inbox" / "7.png").write_bytes(draw(7))
+    summary = run_command("run", "--settle-s", "0", "--json", workspace=workspace)
+    assert (summary.code, summary.json["review"]) == (0, 1)
+    assert summary.err.count("all pages need review") == 1
 
 
 def test_what_cannot_be_trained_or_evaluated_is_said_before_anything_is_loaded(
