@@ -75,6 +75,7 @@ def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:In the future `np.object` will be:FutureWarning")  # Keras' export to ONNX
 @pytest.mark.parametrize("page", RUN)
 def test_the_examples_of_a_page_run(page: str, scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

@@ -130,12 +130,8 @@ def train(
             )
         if report:
             typer.echo(output.format_retrain(report))
-        limit = package.describe_limit(settings.max_error)
-        if limit:
-            typer.echo(f"  {limit}")
-        typer.echo(f"  Try it: digitrec predict --model {card.id} FILE{format_workspace_flags(settings)}")
-        force = " --force" if limit else ""
-        typer.echo(f"  Use it: digitrec models promote {card.id}{force}{format_workspace_flags(settings)}")
+        for line in output.format_next_steps(package, settings.max_error, format_workspace_flags(settings)):
+            typer.echo(line)
 
 
 @takes_settings("model", "max_error", "engine", "threads", "max_bytes", "max_pixels", "max_pages")

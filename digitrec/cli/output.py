@@ -113,6 +113,21 @@ def format_proportion(proportion: "Proportion") -> str:
     return f"{100 * proportion.share:.2f} % ({proportion.hits:,} of {proportion.total:,}; {interval})"
 
 
+def format_next_steps(package: ModelPackage, max_error: float, flags: str) -> Iterator[str]:
+    """Yield the commands that use a trained model, and why it has to be promoted with --force, if it has.
+
+    Args:
+        package: the model.
+        max_error: target error rate of the workspace.
+        flags: options that name the workspace, with a leading space, or "".
+    """
+    limit = package.describe_limit(max_error)
+    if limit:
+        yield f"  {limit}"
+    yield f"  Try it: digitrec predict --model {package.card.id} FILE{flags}"
+    yield f"  Use it: digitrec models promote {package.card.id}{' --force' if limit else ''}{flags}"
+
+
 def format_evaluation(evaluation: "EvaluationResult") -> Iterator[str]:
     """Yield the lines of an evaluation."""
     yield f"{evaluation.model_id} on {evaluation.data} ({evaluation.source})"
