@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from digitrec import __main__
-from digitrec.app import predict
+from digitrec.app.reader import Reader
 from digitrec.pipeline import workspace
 from digitrec.settings import Settings
 from tests.cli.test_main import call
@@ -202,7 +202,7 @@ def test_ctrl_c_while_a_command_runs_is_one_line(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(predict, "predict", interrupt)
+    monkeypatch.setattr(Reader, "from_settings", interrupt)
 
     assert call(monkeypatch, tmp_path, "predict", "7.png") == 130
     assert capsys.readouterr().err == "digitrec: stopped by Ctrl-C\n"
