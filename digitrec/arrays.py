@@ -32,6 +32,8 @@ class NumberSpan:
     """Probability that these are all digits of the number, 0..1."""
     reason: Reason | None = None
     """None, `not_a_digit`, `ambiguous_layout` or `other_marks`."""
+    signs: tuple[tuple[int, str], ...] = ()
+    """Each sign and the index of the digit of the number that it stands before; `-3,14`: (0, "-"), (1, ",")."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,6 +63,8 @@ class PageResult:
     """Probability that these are all digits of the page, 0..1."""
     numbers: tuple[NumberSpan, ...] = ()
     """In reading order; together they hold every digit. Default: all digits form one number."""
+    sign_boxes: tuple[Box, ...] = ()
+    """Where signs of the numbers were read."""
 
     def __post_init__(self) -> None:
         # A page without digits cannot be accepted: it needs a reason.

@@ -90,6 +90,16 @@ class Box:
     width: int
     height: int
 
+    def share_inside(self, other: "Box") -> float:
+        """Return the share of its area that is inside another box, 0..1.
+
+        >>> Box(0, 0, 4, 2).share_inside(Box(3, 0, 9, 9))
+        0.25
+        """
+        width = min(self.x + self.width, other.x + other.width) - max(self.x, other.x)
+        height = min(self.y + self.height, other.y + other.height) - max(self.y, other.y)
+        return max(width, 0) * max(height, 0) / (self.width * self.height)
+
     @classmethod
     def enclose(cls, boxes: "Sequence[Box]") -> "Box":
         """Return the smallest box that holds all of these, at least one.

@@ -11,7 +11,18 @@ from digitrec.training.synthetic.pages.truth import Truth
 from digitrec.types import PageReading, PageStatus
 
 HEADS = (
-    *("kind", "pages", "right", "accepted", "wrong pages", "numbers right", "wrong numbers", "joined", "digit errors"),
+    *(
+        "kind",
+        "pages",
+        "right",
+        "exact",
+        "accepted",
+        "wrong pages",
+        "numbers right",
+        "wrong numbers",
+        "joined",
+        "digit errors",
+    ),
     *("rejected", "not accepted, by reason"),
 )
 
@@ -42,13 +53,18 @@ class Scored:
         return digits_of(self.text) == digits_of(self.truth.text)
 
     @property
+    def is_exact(self) -> bool:
+        """True if the text is what is written, signs included; spaces are not compared."""
+        return self.text.replace(" ", "") == self.truth.text and not self.truth.words
+
+    @property
     def is_wrong(self) -> bool:
         """True if the answer was accepted and is not all that is written, signs and words included."""
         if not self.is_accepted:
             return False
         if self.truth.is_digits_only:
             return not self.is_right
-        return bool(self.truth.words) or not self.truth.numbers or self.text.replace(" ", "") != self.truth.text
+        return not self.is_exact or not self.truth.numbers
 
     @property
     def is_lost(self) -> bool:
@@ -73,6 +89,7 @@ class Scored:
             "reason": self.reason,
             "confidence": self.confidence,
             "is_right": self.is_right,
+            "is_exact": self.is_exact,
             "is_wrong": self.is_wrong,
             "is_lost": self.is_lost,
             "counts": asdict(self.counts),
@@ -85,6 +102,7 @@ class Tally:
 
     pages: int
     right: int
+    exact: int
     accepted: int
     wrong_pages: int
     counts: NumberCounts
@@ -99,6 +117,7 @@ class Tally:
         return cls(
             pages=len(pages),
             right=sum(page.is_right for page in pages),
+            exact=sum(page.is_exact for page in pages),
             accepted=sum(page.is_accepted for page in pages),
             wrong_pages=sum(page.is_wrong for page in pages),
             counts=sum((page.counts for page in pages), NumberCounts()),
@@ -116,6 +135,7 @@ class Tally:
         counts = self.counts
         return {
             "right": clopper_pearson(self.right, self.pages),
+            "exact": clopper_pearson(self.exact, self.pages),
             "accepted": clopper_pearson(self.accepted, self.pages),
             "wrong_pages": clopper_pearson(self.wrong_pages, self.accepted),
             "numbers_right": clopper_pearson(counts.right, counts.written),
@@ -190,6 +210,7 @@ def _row(kind: str, tally: Tally) -> tuple[str, ...]:
         kind,
         str(tally.pages),
         str(tally.right),
+        str(tally.exact),
         str(tally.accepted),
         str(tally.wrong_pages),
         f"{counts.right} of {counts.written}",

@@ -72,13 +72,13 @@ class _Variables:
     """(T + 1, views)"""
 
 
-def decode_ctc(frames: FrameProbs, *others: FrameProbs, only: int | None = None) -> DecodedLine:
+def decode_ctc(frames: FrameProbs, *others: FrameProbs, without: Sequence[int] = ()) -> DecodedLine:
     """Return the most probable text of a line.
 
     Args:
         frames: (T, symbols + 1).
         others: other views of the line, such as sheared; probabilities are averaged over all views.
-        only: number of symbols allowed in the text; `alternatives` has all of them.
+        without: symbols that are not allowed in the text; `alternatives` has all of them.
 
     >>> line = decode_ctc(np.array([[0.9, 0.0, 0.1], [0.0, 0.0, 1.0], [0.0, 0.8, 0.2]], np.float32))
     >>> line.text, round(line.probability, 2), line.steps.tolist()
@@ -86,8 +86,9 @@ def decode_ctc(frames: FrameProbs, *others: FrameProbs, only: int | None = None)
     """
     views = (frames, *others)
     symbols = frames.shape[1] - 1
-    allowed = symbols if only is None else only
-    candidates = list(dict.fromkeys(tuple(symbol for symbol in _greedy(view) if symbol < allowed) for view in views))
+    is_allowed = np.ones(symbols, np.bool_)
+    is_allowed[list(without)] = False
+    candidates = list(dict.fromkeys(tuple(symbol for symbol in _greedy(view) if is_allowed[symbol]) for view in views))
     text = candidates[0]
     if len(candidates) > 1:
         text = candidates[int(np.argmax(np.mean([sequence_probabilities(view, candidates) for view in views], axis=0)))]
@@ -96,13 +97,12 @@ def decode_ctc(frames: FrameProbs, *others: FrameProbs, only: int | None = None)
         if single[text[0]] > _CERTAIN:
             return DecodedLine(text, float(single[text[0]]), single[None, :-1], frames)
     stacked = _stack(views)
-    is_inserted = np.zeros(symbols, np.bool_)
-    is_inserted[:allowed] = (frames[:, :allowed] > _MIN_INSERT_PROBABILITY).any(axis=0)
+    is_inserted = is_allowed & (frames[:, :-1] > _MIN_INSERT_PROBABILITY).any(axis=0)
     edits = _edit_probabilities(stacked, text)
     for _ in range(_MAX_EDITS):
         if edits.unchanged > _CERTAIN:
             break
-        best = _best_edit(edits, text, allowed, is_inserted)
+        best = _best_edit(edits, text, is_allowed, is_inserted)
         if best == text:
             break
         text = best
@@ -214,17 +214,18 @@ def _stack(views: Sequence[FrameProbs]) -> NDArray[np.float64]:
     return stacked
 
 
-def _best_edit(edits: _Edits, text: Text, allowed: int, is_inserted: NDArray[np.bool_]) -> Text:
+def _best_edit(edits: _Edits, text: Text, is_allowed: NDArray[np.bool_], is_inserted: NDArray[np.bool_]) -> Text:
     """Return the most probable of the text and its edits; the text itself or an earlier kind of edit if equal.
 
     Args:
         edits: probabilities of the edits.
         text: the present text.
-        allowed: number of symbols that may replace one of the text.
+        is_allowed: (symbols,), whether each symbol may replace one of the text.
         is_inserted: (symbols,), whether each symbol may be inserted.
     """
     best, probability = text, edits.unchanged
-    substitutions, insertions = edits.substitutions[:, :allowed], np.where(is_inserted, edits.insertions, -1.0)
+    substitutions = np.where(is_allowed, edits.substitutions, -1.0)
+    insertions = np.where(is_inserted, edits.insertions, -1.0)
     for kind, values in enumerate((substitutions, edits.deletions, insertions)):
         if values.size == 0 or values.max() <= probability:
             continue

@@ -57,11 +57,22 @@ def _decide_number(page: PageResult, span: NumberSpan, threshold: float) -> Numb
         line=span.line,
         column=span.column,
         box=Box(left, top, right - left, bottom - top),
-        text="".join(str(digit.digit) for digit in digits),
+        text=_compose([digit.digit for digit in digits], span.signs),
         digits=digits,
         confidence=_clip(layout_confidence * math.prod(digit.confidence for digit in digits)),
         status=PageStatus.ACCEPTED if reason is None else PageStatus.REVIEW,
         reason=reason,
+    )
+
+
+def _compose(digits: Sequence[int], signs: Sequence[tuple[int, str]]) -> str:
+    """Return the text of a number: its digits, and each sign before the digit with its index.
+
+    >>> _compose([3, 1, 4], [(0, "-"), (1, ",")])
+    '-3,14'
+    """
+    return "".join(
+        "".join(sign for place, sign in signs if place == index) + str(digit) for index, digit in enumerate(digits)
     )
 
 
@@ -119,7 +130,10 @@ def _review_reason(scores: Scores, layout_confidence: float, threshold: float) -
         return Reason.NOT_A_DIGIT
     if confidence >= threshold:
         return None
-    # Two similar digits share the probability; a non-digit spreads it over all.
+    # Two similar digits share the probability; a non-digit spreads it over all. In a number, a gap or rest of a rule
+    # does so too, of which "not a digit" would say too much.
+    if len(scores) > 1:
+        return Reason.LOW_CONFIDENCE
     of_two = np.sort(scores[:, :DIGITS], axis=1)[:, -2:].sum(axis=1)
     is_spread = of_two < _LEAST_SHARE_OF_TWO * (1.0 - scores[:, NO_DIGIT])
     return Reason.NOT_A_DIGIT if is_spread.any() else Reason.LOW_CONFIDENCE
@@ -147,7 +161,8 @@ def _runner_up(number: Number) -> tuple[str, float]:
         for digit, second in zip(digits, second_digits, strict=True)
     ]
     weakest = max(range(len(digits)), key=ratios.__getitem__)
-    text = "".join(str(second_digits[index] if index == weakest else digit.digit) for index, digit in enumerate(digits))
+    places = [index for index, character in enumerate(number.text) if character.isdigit()]
+    text = f"{number.text[: places[weakest]]}{second_digits[weakest]}{number.text[places[weakest] + 1 :]}"
     return text, (number.confidence or 0.0) * ratios[weakest]
 
 

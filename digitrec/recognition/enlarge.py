@@ -46,7 +46,8 @@ class EnlargedPage:
 
     def restore(self, page: PageResult) -> PageResult:
         """Return the result of the page before it was enlarged."""
-        return replace(page, boxes=tuple(map(self._restore_box, page.boxes)), width=self.width, height=self.height)
+        boxes, signs = (tuple(map(self._restore_box, group)) for group in (page.boxes, page.sign_boxes))
+        return replace(page, boxes=boxes, sign_boxes=signs, width=self.width, height=self.height)
 
     def _restore_box(self, box: Box) -> Box:
         """Convert a box from pixels of the enlarged page to pixels of the page."""

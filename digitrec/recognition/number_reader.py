@@ -1,5 +1,7 @@
 """Read one number: its strip with the sequence recognizer, and each of its characters with the classifier."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -8,14 +10,15 @@ import numpy as np
 from digitrec.arrays import Ink, Scores
 from digitrec.recognition import normalize
 from digitrec.recognition.characters import ClassedComponents
-from digitrec.recognition.classifier import DIGITS, NO_DIGIT, DigitClassifier
+from digitrec.recognition.classifier import CLASSES, DIGITS, NO_DIGIT, DigitClassifier
 from digitrec.recognition.components import Component
 from digitrec.recognition.ctc import DecodedLine, Text, decode_ctc
 from digitrec.recognition.geometry import Rect
 from digitrec.recognition.layout import even_out_ink
 from digitrec.recognition.page_ink import PageInk
 from digitrec.recognition.preprocess import Plane
-from digitrec.recognition.sequence_recognizer import SequenceRecognizer, add_margin, shear
+from digitrec.recognition.sequence_recognizer import SIGNS, SequenceRecognizer, add_margin, shear
+from digitrec.recognition.signs import SMALL_SIGNS, NumberSymbols, sign_of, split_symbols
 from digitrec.recognition.text_lines import TextNumber
 
 
@@ -87,7 +90,11 @@ class ReadNumber:
     reading: LineReading | None = None
     """None if only the classifier was asked."""
     has_others: bool = False
-    """Non-digits stand among the digits, and were left out."""
+    """Symbols that are no part of a number stand among the digits, and were left out."""
+    signs: tuple[tuple[int, str], ...] = ()
+    """Each sign and the index of the digit that it stands before."""
+    sign_rects: tuple[Rect, ...] = ()
+    """Where signs were read, in pixels of the page ink."""
 
     @property
     def confidence(self) -> float:
@@ -111,8 +118,10 @@ def read_number(
         return ReadNumber(rects, ink, classified, 1.0)
     reading = read_strip(number, page, recognizer)
     text = reading.line.text
-    if len(text) == len(rects):
-        return _combine(rects, ink, classified, reading)
+    for small in SMALL_SIGNS, SIGNS:  # a plus may be as low as a dash
+        characters = [index for index, symbol in enumerate(text) if symbol < CLASSES or sign_of(symbol) not in small]
+        if len(characters) == len(rects):
+            return _combine(rects, ink, classified, reading, characters, number.signs)
     is_separate = all(character.width < p.touching * character.height for character in number.characters)
     own_confidence = float(classified[:, :DIGITS].max(axis=1).prod())
     own_text = classified[:, :DIGITS].argmax(axis=1).tolist()
@@ -131,64 +140,115 @@ def is_mark(number: ReadNumber) -> bool:
     text, no_digit = number.reading.line.text, float(number.scores[:, NO_DIGIT].max(initial=0.0))
     if not text:
         return number.reading.line.probability > PARAMS.bare or no_digit > 0.5
-    return all(symbol == NO_DIGIT for symbol in text) and number.reading.line.probability > 0.5
+    return all(symbol >= NO_DIGIT for symbol in text) and number.reading.line.probability > 0.5
 
 
-def _combine(rects: tuple[Rect, ...], ink: Ink, classified: Scores, reading: LineReading) -> ReadNumber:
-    """Average the scores of both models, which found as many characters."""
+def _combine(
+    rects: tuple[Rect, ...],
+    ink: Ink,
+    classified: Scores,
+    reading: LineReading,
+    characters: Sequence[int],
+    small: Sequence[Component],
+) -> ReadNumber:
+    """Average the scores of both models, which found as many characters; the recognizer alone reads signs.
+
+    Args:
+        rects: of the characters.
+        ink: (n, 28, 28), of the characters.
+        classified: (n, 11), by the classifier.
+        reading: by the recognizer.
+        characters: positions of the characters in its text, (n,).
+        small: components that may be the other symbols of its text.
+    """
     p, line = PARAMS, reading.line
-    scores, confidence = _line_scores(line)
-    scores = p.line_weight * scores + (1 - p.line_weight) * classified
+    line_scores, confidence = _line_scores(line)
     confidence = 1 - p.doubt_after_agreement * (1 - confidence)
-    kept = _digits_of(line.text)
+    symbols = split_symbols(line.text)
+    own = {position: index for index, position in enumerate(characters)}
+    digits = [position for position in symbols.digits if position in own]
+    kept = [own[position] for position in digits]
+    scores = p.line_weight * line_scores[digits] + (1 - p.line_weight) * classified[kept]
+    tall = [rects[own[position]] for position in symbols.sign_positions if position in own]
     return ReadNumber(
         tuple(rects[index] for index in kept),
         ink[kept],
-        scores[kept].astype(np.float32),
-        confidence,
+        scores.astype(np.float32),
+        confidence * _sign_probability(line, symbols),
         reading,
-        has_others=len(kept) < len(rects),
+        symbols.has_others,
+        symbols.signs,
+        (*tall, *_match_signs(symbols, characters, rects, small)),
     )
+
+
+def _match_signs(
+    symbols: NumberSymbols, characters: Sequence[int], rects: Sequence[Rect], small: Sequence[Component]
+) -> list[Rect]:
+    """Return the small components that are signs of the text: those before a character before which it has as many."""
+    matched: list[Rect] = []
+    for index, position in enumerate(characters):
+        before = characters[index - 1] if index else -1
+        count = sum(before < sign < position for sign in symbols.sign_positions)
+        left = rects[index - 1].left if index else -math.inf
+        beside = [to_rect(sign) for sign in small if left <= sign.left < rects[index].left]
+        if count and len(beside) == count:
+            matched += beside
+    return matched
 
 
 def _from_line(reading: LineReading, page: PageInk, factor: float) -> ReadNumber:
     """Take the recognizer's text; its characters may touch."""
-    scores, confidence = _line_scores(reading.line)
-    kept = _digits_of(reading.line.text)
-    symbols = symbol_rects(reading)
-    rects = tuple(symbols[index] for index in kept)
+    line = reading.line
+    scores, confidence = _line_scores(line)
+    symbols, places = split_symbols(line.text), symbol_rects(reading)
+    rects = tuple(places[position] for position in symbols.digits)
     ink = np.stack([_crop_ink(rect, page) for rect in rects])
-    has_others = len(kept) < len(symbols)
-    return ReadNumber(rects, ink, scores[kept].astype(np.float32), factor * confidence, reading, has_others=has_others)
+    return ReadNumber(
+        rects,
+        ink,
+        scores[list(symbols.digits)].astype(np.float32),
+        factor * confidence * _sign_probability(line, symbols),
+        reading,
+        symbols.has_others,
+        symbols.signs,
+        tuple(places[position] for position in symbols.sign_positions),
+    )
+
+
+def _sign_probability(line: DecodedLine, symbols: NumberSymbols) -> float:
+    """Return the probability that all signs of a number are right, given the number of its symbols."""
+    rows = line.alternatives[list(symbols.sign_positions)]
+    own = rows[np.arange(len(rows)), [line.text[position] for position in symbols.sign_positions]]
+    return float(np.prod(own / np.maximum(rows.sum(axis=1), PARAMS.tiny)))
 
 
 def _line_scores(line: DecodedLine) -> tuple[Scores, float]:
-    """Return the scores of each symbol, (n, 11), and the probability that the line has these symbols."""
+    """Return the scores of each symbol, (n, 11), and the probability that the line has as many symbols.
+
+    Signs count as non-digits.
+    """
     probabilities = np.maximum(line.alternatives, PARAMS.tiny)
-    scores = (probabilities / probabilities.sum(axis=1, keepdims=True)).astype(np.float32)
-    own = float(np.prod(scores[np.arange(len(line.text)), line.text], dtype=np.float64))
+    shares = probabilities / probabilities.sum(axis=1, keepdims=True)
+    scores = np.column_stack([shares[:, :DIGITS], shares[:, DIGITS:].sum(axis=1)]).astype(np.float32)
+    own = float(np.prod(shares[np.arange(len(line.text)), line.text]))
     return scores, min(1.0, line.probability / max(own, PARAMS.tiny))
-
-
-def _digits_of(text: Text) -> list[int]:
-    """Return the positions of the digits in a text; of the first symbol if there is none."""
-    return [index for index, symbol in enumerate(text) if symbol != NO_DIGIT] or [0]
 
 
 def read_strip(number: TextNumber, page: PageInk, recognizer: SequenceRecognizer) -> LineReading:
     """Read the strip of a number in several views, if the first is doubtful."""
     p = PARAMS
-    strip, crop = _crop_strip(number, page.gray)
+    strip, crop = crop_strip(number, page.gray)
     frames, step_px = recognizer.read(crop)
     line, views = decode_ctc(frames), [frames]
     if len(line.text) > 1 and line.probability < p.single_view:
         variants = [*(shear(crop, slant) for slant in p.shears), add_margin(crop, p.smaller)]
         if page.rules is not None:
-            variants.append(_crop_strip(number, page.unpainted)[1])
+            variants.append(crop_strip(number, page.unpainted)[1])
         views += [recognizer.read(variant)[0] for variant in variants]
         line = decode_ctc(*views)
     if NO_DIGIT in line.text and len(line.text) > 1:
-        digits = decode_ctc(*views, only=DIGITS)
+        digits = decode_ctc(*views, without=(NO_DIGIT,))
         if _has_inner_non_digit(line.text) or digits.probability > p.digits_only * line.probability:
             line = digits
     return LineReading(strip, step_px * strip.width / crop.shape[1], line)
@@ -196,26 +256,36 @@ def read_strip(number: TextNumber, page: PageInk, recognizer: SequenceRecognizer
 
 def _has_inner_non_digit(text: Text) -> bool:
     """Return True if a non-digit stands between digits; it is assumed to be an unusual form of a digit."""
-    digits = [index for index, symbol in enumerate(text) if symbol != NO_DIGIT]
+    digits = [index for index, symbol in enumerate(text) if symbol < DIGITS]
     return bool(digits) and NO_DIGIT in text[digits[0] : digits[-1]]
 
 
-def _crop_strip(number: TextNumber, gray: Plane) -> tuple[Rect, Plane]:
-    """Crop the strip around a number with some paper around it, turned level if the line slants.
+def crop_strip(
+    number: TextNumber, gray: Plane, margin: float = PARAMS.margin, margin_ends: float = PARAMS.margin_ends
+) -> tuple[Rect, Plane]:
+    """Crop the strip around a number, turned level if the line slants.
 
-    Return the strip in pixels of the page, of which a slanting one may reach beyond the page, and the crop.
+    Args:
+        number: its characters and signs.
+        gray: the page, (h, w), 0..255.
+        margin: paper above and below the number, as a share of its height.
+        margin_ends: paper before and after it.
+
+    Returns:
+        The strip in pixels of the page, of which a slanting one may reach beyond the page, and the crop.
     """
     p, box, (rows, columns) = PARAMS, number.box, gray.shape
     if abs(number.slope) <= p.slant:
         high = max(box.height, 1)
-        left, top = max(0, round(box.left - p.margin_ends * high)), max(0, round(box.top - p.margin * high))
-        right = min(columns, round(box.right + p.margin_ends * high) + 1)
-        bottom = min(rows, round(box.bottom + p.margin * high) + 1)
+        left, top = max(0, round(box.left - margin_ends * high)), max(0, round(box.top - margin * high))
+        right = min(columns, round(box.right + margin_ends * high) + 1)
+        bottom = min(rows, round(box.bottom + margin * high) + 1)
         return Rect(left, top, right, bottom), gray[top:bottom, left:right]
-    tall = max(character.height for character in number.characters) * (1 + 2 * p.margin)
+    tall = max(character.height for character in number.characters) * (1 + 2 * margin)
     run = float(np.hypot(1.0, number.slope))
-    first, last = number.characters[0], number.characters[-1]
-    length = (last.right - first.left) * run + 2 * p.margin_ends * tall
+    components = sorted((*number.characters, *number.signs), key=lambda component: component.left)
+    first, last = components[0], components[-1]
+    length = (last.right - first.left) * run + 2 * margin_ends * tall
     across, down = 1 / run, number.slope / run
     middle_x, middle_y = (first.left + last.right) / 2, (box.top + box.bottom) / 2
     size = (max(1, round(length)), max(1, round(tall)))

@@ -102,6 +102,7 @@ def _make_result(format_name: str, sheet: DecodedPage, trace: PageTrace) -> tupl
         reason=None if numbers else Reason.BLANK,
         scores=np.concatenate([_NO_SCORES, *(number.scores for number in numbers)]),
         numbers=tuple(_spans(trace.layout, numbers, trace.ink)),
+        sign_boxes=tuple(rect_to_box(rect, scale, sheet) for number in numbers for rect in number.sign_rects),
     )
     return result, trace
 
@@ -114,7 +115,7 @@ def _spans(layout: Sequence[TextNumber], numbers: Sequence[ReadNumber], page: Pa
         reason = Reason.OTHER_MARKS if number.has_others else None
         is_doubtful = not place.is_clear or _is_cut(number.rects, page)
         confidence = number.layout_confidence * (_DOUBTFUL_FACTOR if is_doubtful else 1.0)
-        spans.append(NumberSpan(start, stop, place.line, place.column, confidence, reason))
+        spans.append(NumberSpan(start, stop, place.line, place.column, confidence, reason, number.signs))
         start = stop
     return spans
 

@@ -36,6 +36,8 @@ from digitrec.types import Limits
 _FAST_EXIT_CONFIDENCE = 0.99
 """Early exit: a page with one isolated character and at least this confidence needs no other model, and no more
 detail."""
+_SIGN_SHARE = 0.6
+"""Share of a component inside the box of a sign from which it is that sign."""
 _SMALL_PAGE_VALUES = 1_000_000
 """Most pixel values of a page that stays in memory until it is read together with others."""
 
@@ -241,8 +243,9 @@ def _add_unread(trace: RecognitionTrace) -> RecognitionTrace:
         unread = find_unread(decoded.gray, decoded.plane, rects, text)
     else:
         unread = find_writing(decoded.gray)
-    boxes = tuple(to_page_coords(rect, page, decoded.gray) for rect in unread)
-    return replace(trace, unread=boxes)
+    boxes = [to_page_coords(rect, page, decoded.gray) for rect in unread]
+    is_sign = [any(box.share_inside(sign) > _SIGN_SHARE for sign in page.sign_boxes) for box in boxes]
+    return replace(trace, unread=tuple(box for box, is_read in zip(boxes, is_sign, strict=True) if not is_read))
 
 
 def _confidence(page: PageResult) -> float:

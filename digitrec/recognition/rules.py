@@ -92,6 +92,18 @@ class _Runs:
     is_unbroken: Mask
     """(n + 1,)."""
 
+    @property
+    def reach_edge(self) -> Mask:
+        """Tell which thin runs begin or end at an edge of the picture, (n + 1,)."""
+        starts, ends = self.pieces.boxes[:, 1], self.pieces.boxes[:, 3]
+        reaches: Mask = self.is_thin & ((starts <= 1) | (ends >= self.pieces.labels.shape[0] - 1))
+        return reaches
+
+    def check(self, chosen: Mask, height: float) -> None:
+        """Leave out those of the chosen runs, (n + 1,), that are no lines."""
+        for number in np.flatnonzero(self.is_thin & chosen).tolist():
+            self.is_thin[number] = self.is_line(number, height)
+
     def is_line(self, number: int, height: float) -> bool:
         """Tell whether a run has an even thickness and, if it is short, is straight."""
         p = PARAMS
@@ -108,9 +120,10 @@ class _Runs:
         if np.mean(is_usual) < (p.even_across if spans else p.even):
             return False
         middle = (own @ np.arange(right - left))[rows] / thick[rows]
-        slope, start = np.polyfit(rows, middle, 1)
+        along, across = rows - rows.mean(), middle - middle.mean()
+        slope = (along @ across) / (along @ along)  # least squares
         most = p.straight_px + (p.straight if is_short else p.straight_long) * height
-        return bool(np.abs(middle - slope * rows - start).mean() <= most or self.lengths[number] > 15 * height)
+        return bool(np.abs(across - slope * along).mean() <= most or self.lengths[number] > 15 * height)
 
     def mask_of(self, chosen: Mask) -> Mask:
         """Mark the pixels of some runs, chosen by a mask, (n + 1,)."""
@@ -133,9 +146,13 @@ def find_rules(inked: Mask, height: float, *, are_held: bool = False) -> Rules |
         return None
     runs = [_runs(inked, height), _runs(inked.T, height)]  # of columns, then of rows (transposed)
     for direction in runs:
-        for number in np.flatnonzero(direction.is_thin).tolist():
-            direction.is_thin[number] = direction.is_line(number, height)
+        direction.check(direction.lengths >= p.length * height, height)
     is_long = [direction.is_thin & (direction.lengths >= p.length * height) for direction in runs]
+    # A short run is part of a rule only between long ones, or at the picture's edge.
+    if not any(is_rule.any() or direction.reach_edge.any() for is_rule, direction in zip(is_long, runs, strict=True)):
+        return None
+    for direction in runs:
+        direction.check(direction.lengths < p.length * height, height)
     long = [direction.mask_of(is_rule) for is_rule, direction in zip(is_long, runs, strict=True)]
     found = [np.zeros_like(mask) if are_held else mask.copy() for mask in long]
     reach = 2 * max(2, round(p.end * height)) + 1

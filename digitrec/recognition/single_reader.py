@@ -76,7 +76,7 @@ def read_only(
     if not layout:
         is_form = page.rules is not None or bool(classed.background)  # the segmenter may take a frame for a 0
         return None if is_form else _average_predictions(None, [], page, classifier, models)
-    if len(layout) > 1 or len(layout[0].characters) > 1:
+    if len(layout) > 1 or len(layout[0].characters) > 1 or layout[0].signs:
         return None
     (number,) = layout
     (character,) = number.characters

@@ -1,6 +1,7 @@
 """Group the characters of a page into text lines, and the lines into numbers."""
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -12,6 +13,7 @@ from digitrec.recognition.characters import ClassedComponents
 from digitrec.recognition.components import Component
 from digitrec.recognition.preprocess import Mask
 from digitrec.recognition.rules import Rules
+from digitrec.recognition.signs import find_signs, has_sign_between
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +68,12 @@ class TextLineParams:
     """Largest width of a cell of a comb field."""
     comb_even: float = 0.25
     """Largest deviation of the cells' widths from their median, as a share of it."""
-    point_reach: float = 0.35
-    """Distance of a point from the characters' foot up to which it stands between two digits of one number."""
 
 
 PARAMS = TextLineParams()
+
+_SIGN_REACH = 2.0
+"""Distance from a number, in h, within which its signs are searched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +89,15 @@ class TextNumber:
     """Height over width of the text line; positive if it falls to the right."""
     is_clear: bool = True
     """Where the number begins and ends is clear."""
+    signs: tuple[Component, ...] = ()
+    """Points, commas, colons and dashes between its characters, and a dash before them, from the left."""
 
     @property
     def box(self) -> Component:
-        """Return the box around its characters."""
+        """Return the box around its characters and signs."""
         box = self.characters[0]
-        for character in self.characters[1:]:
-            box = box.joined(character)
+        for component in (*self.characters[1:], *self.signs):
+            box = box.joined(component)
         return box
 
 
@@ -100,7 +105,7 @@ def find_numbers(classed: ClassedComponents, rules: Rules | None) -> list[TextNu
     """Find the numbers of a page in reading order."""
     height = classed.height
     if len(classed.characters) == 1:
-        return [TextNumber(classed.characters, 1, 1, 0.0)]
+        return _attach_signs([TextNumber(classed.characters, 1, 1, 0.0)], classed)
     slope = _page_slope(classed.characters, height)
     lines = _group_lines(classed.characters, height, slope)
     wide = _wide_gap(lines, height)
@@ -111,7 +116,26 @@ def find_numbers(classed: ClassedComponents, rules: Rules | None) -> list[TextNu
             TextNumber(tuple(part), line, column, slope, is_clear)
             for column, (part, is_clear) in enumerate(parts, start=1)
         ]
+    numbers = _attach_signs(numbers, classed)
     return numbers if rules is None else _count_cells(numbers, rules)
+
+
+def _attach_signs(numbers: list[TextNumber], classed: ClassedComponents) -> list[TextNumber]:
+    """Add the signs to the numbers they belong to."""
+    if not classed.small:
+        return numbers
+    small = sorted(classed.small, key=lambda component: component.left)
+    lefts = [component.left for component in small]
+    attached: list[TextNumber] = []
+    for number in numbers:
+        box, height = number.box, classed.height
+        near = small[bisect_left(lefts, box.left - _SIGN_REACH * height) : bisect_left(lefts, box.right)]
+        near = [sign for sign in near if sign.bottom > box.top and sign.top < box.bottom + height]
+        previous = attached[-1] if attached and attached[-1].line == number.line else None
+        before = 0.0 if previous is None else float(previous.box.right)
+        signs = find_signs(number.characters, near, height, before) if near else ()
+        attached.append(replace(number, signs=signs) if signs else number)
+    return attached
 
 
 def _count_cells(numbers: list[TextNumber], rules: Rules) -> list[TextNumber]:
@@ -233,7 +257,7 @@ def _split_line(
         border = _frame_border(left, right, classed.background) if rule is None else rule
         is_ruled |= rule is not None
         gap = right.left - left.right
-        is_wide = gap > wide and not _has_point(left, right, small, height)
+        is_wide = gap > wide and not has_sign_between(left, right, small, height)
         if border is not None or is_wide:
             parts.append([right])
             borders.append(border)
@@ -285,20 +309,6 @@ def _has_clear_limits(
     length = (part[-1].left + part[-1].right - part[0].left - part[0].right) / 2
     # A rule between two cells was missed, or the cells are those of a comb field.
     return length < p.clear_cell * pitch and pitch > p.comb_pitch * height
-
-
-def _has_point(left: Component, right: Component, small: Sequence[Component], height: float) -> bool:
-    """Tell whether a point or comma stands between two neighbours, so that they belong to one number."""
-    foot = max(left.bottom, right.bottom)
-    gap = PARAMS.gap * height
-    return any(
-        left.right <= point.left
-        and point.right <= right.left
-        and abs(point.bottom - foot) < PARAMS.point_reach * height
-        and point.left - left.right < gap
-        and right.left - point.right < gap
-        for point in small
-    )
 
 
 def _rule_between(left: Component, right: Component, rules: Rules) -> float | None:

@@ -70,7 +70,8 @@ def turn_back(page: PageResult, quarters: int) -> PageResult:
     width, height = (page.height, page.width) if quarters % 2 else (page.width, page.height)
     boxes = tuple(_turn_box_back(box, quarters, width, height) for box in page.boxes)
     preview = np.ascontiguousarray(np.rot90(page.preview, -quarters))
-    return replace(page, boxes=boxes, width=width, height=height, preview=preview)
+    signs = tuple(_turn_box_back(box, quarters, width, height) for box in page.sign_boxes)
+    return replace(page, boxes=boxes, sign_boxes=signs, width=width, height=height, preview=preview)
 
 
 def _turn_box_back(box: Box, quarters: int, width: int, height: int) -> Box:

@@ -27,14 +27,14 @@ from digitrec.recognition.zoom import zoom
 from digitrec.training.datasets.image_folder import NONE
 from digitrec.training.pipeline_examples import MAX_CLUTTER_RATIO, Examples, to_levels
 from digitrec.training.synthetic import parallel
-from digitrec.training.synthetic.generate import LineExamples, pad_to_stride, quantize
+from digitrec.training.synthetic.generate import LineExamples, quantize
 from digitrec.training.synthetic.parallel import ProgressCallback
-from digitrec.training.synthetic.symbols import NON_DIGIT
+from digitrec.training.synthetic.symbols import NON_DIGIT, symbol_class
 from digitrec.types import Limits
 
-_MAX_LINE_WIDTH_PX = 192
+_MAX_LINE_WIDTH_PX = 384
 """Widest line crop that the sequence recognizer is trained on."""
-_MAX_DIGITS = 7
+_MAX_DIGITS = 12
 """Longest number that the sequence recognizer is trained on."""
 
 
@@ -192,7 +192,7 @@ def _crop_segmented(steps: PageTrace, reader: PageReader, numbers: Sequence[_Num
 
 
 def _label_digits(numbers: Sequence[_NumberCrops], labels: Sequence[str]) -> LabelledCrops:
-    """Label the characters of each number that has as many as its label has digits.
+    """Label the characters of each number that has as many as its label has digits, and its strip.
 
     If the page has another number of numbers than labels, its characters are labelled in order if they are as many as
     all digits.
@@ -206,8 +206,7 @@ def _label_digits(numbers: Sequence[_NumberCrops], labels: Sequence[str]) -> Lab
         digits = tuple(int(character) for character in label if character.isdigit())
         if len(number.inks) == len(digits):
             pairs += zip(number.inks, digits, strict=True)
-        if len(digits) == len(label):  # the sequence recognizer knows no signs
-            lines += _label_lines(number, digits)
+        lines += _label_lines(number, tuple(map(symbol_class, label)))
     return _join_crops(pairs, lines, fits=bool(pairs))
 
 
@@ -253,4 +252,4 @@ def _resize_line(gray: Plane, count: int) -> Picture | None:
         return None
     interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     resized = np.asarray(cv2.resize(gray, (width_px, LINE_HEIGHT_PX), interpolation=interpolation), np.float32)
-    return pad_to_stride(quantize(local_normalize(resized)))
+    return quantize(local_normalize(resized))

@@ -10,11 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
-from numpy.random import Generator
 
-from digitrec.arrays import Picture
 from digitrec.errors import ModelError, describe_error
 from digitrec.models.package import INK_TFLITE, KERAS, LINE_TFLITE, ModelPackage
 from digitrec.recognition.classifier import NO_DIGIT
@@ -39,7 +36,7 @@ from digitrec.training.package_writer import write_model_package
 from digitrec.training.pipeline_examples import Examples, augment_examples, extra_examples, render_and_extract
 from digitrec.training.pretraining import LINE_INPUT_SHAPE, PretrainedModels
 from digitrec.training.synthetic import generate, glyphs
-from digitrec.training.synthetic.generate import LineExamples, dequantize, quantize
+from digitrec.training.synthetic.generate import LineExamples
 from digitrec.training.synthetic.symbols import GlyphSources
 from digitrec.types import PREPROCESSING_VERSION
 
@@ -236,8 +233,8 @@ def _finetune_sequence_recognizer(
 ) -> tuple[Model | None, Mapping[str, Any]]:
     """Return the fine-tuned recognizer, and facts; None without corrected lines, or if it got significantly worse."""
     config, splits, seed = context.config, context.splits, context.seed
-    augmented = augment_lines(corrected, (seed, _AUGMENTED))
-    if not len(augmented):
+    repeated = repeat_lines(corrected, (seed, _AUGMENTED))
+    if not len(repeated):
         return None, {"line": "`line` stayed as it was: the corrections hold no text line to train it on"}
     synthetic = generate.generate_lines(
         context.sources(splits.train), config.lines, (seed, _LINES), on_progress=report_items(context.progress, "lines")
@@ -248,7 +245,7 @@ def _finetune_sequence_recognizer(
     base = _load_network(context.base_model, LINE_KERAS, build_sequence_recognizer, seed)
     weights, base_right = base.get_weights(), sequence_recognizer.find_correct_lines(base, held_out)
     trained = sequence_recognizer.fit_sequence_recognizer(
-        LineExamples([*synthetic.levels, *augmented.levels], [*synthetic.texts, *augmented.texts]),
+        synthetic + repeated,
         held_out,
         epochs=config.line_epochs,
         seed=seed,
@@ -302,31 +299,9 @@ def oversample(spec: ClassifierSpec, corrections: Examples, steps: int) -> Seque
     return [ExtraExamples(corrections.pictures, corrections.classes, max(1, per_batch), augment_examples)]
 
 
-def augment_lines(lines: LineExamples, seed: Sequence[int]) -> LineExamples:
-    """Return several augmented copies of each line crop, as other writing by the same hand; a few thousand at most."""
+def repeat_lines(lines: LineExamples, seed: Sequence[int]) -> LineExamples:
+    """Return several copies of each line crop, a few thousand at most; the training changes each one differently."""
     rng = np.random.default_rng(seed)
     count = min(len(lines) * PARAMS.line_copies, PARAMS.max_lines)
     indices: list[int] = np.resize(rng.permutation(len(lines)), count).tolist() if count else []
-    levels = [_augment_line(lines.levels[index], rng) for index in indices]
-    return LineExamples(levels, [lines.texts[index] for index in indices])
-
-
-def _augment_line(levels: Picture, rng: Generator) -> Picture:
-    """Return a quantized line crop sheared, scaled, moved, blurred and with another contrast."""
-    height, width = levels.shape
-    shear, (scale_x, scale_y) = rng.normal(0.0, 0.1), rng.uniform(0.9, 1.1, 2)
-    matrix = np.array(
-        [
-            [scale_x, -shear, shear * (height - 1) / 2 + (1 - scale_x) * width / 2],
-            [0.0, scale_y, (1 - scale_y) * height / 2 + rng.uniform(-2.0, 2.0)],
-        ]
-    )
-    paper_level = 0.0
-    flat: Any = cv2.warpAffine(
-        dequantize(levels), matrix, (width, height), flags=cv2.INTER_LINEAR, borderValue=paper_level
-    )
-    flat = flat * np.float32(rng.uniform(0.75, 1.2))
-    flat = flat + rng.standard_normal(flat.shape).astype(np.float32) * np.float32(rng.uniform(0.0, 0.2))
-    if rng.random() < 0.3:
-        flat = cv2.GaussianBlur(flat, (0, 0), rng.uniform(0.3, 0.8))
-    return quantize(np.asarray(flat, np.float32))
+    return LineExamples([lines.levels[index] for index in indices], [lines.texts[index] for index in indices])

@@ -18,14 +18,25 @@ from digitrec.training.synthetic import generate, glyphs
 from digitrec.training.synthetic.symbols import GlyphSources
 from digitrec.types import PREPROCESSING_VERSION
 
-VERSION = 7
+VERSION = 8
 """Raise it when the synthetic data or the training changes: older checkpoints are then ignored."""
 
 _INK_INPUT_SHAPE = (1, CROP_PX, CROP_PX)
 LINE_INPUT_SHAPE = (1, LINE_HEIGHT_PX, 192, 1)
 """LiteRT resizes the input for other widths at run time."""
-_CROPS, _CROPS_HELD_OUT, _LINES, _LINES_HELD_OUT, _PAGES, _PAGES_HELD_OUT = range(1, 7)
+_CROPS, _CROPS_HELD_OUT, _LINES, _LINES_HELD_OUT, _PAGES, _PAGES_HELD_OUT, _STRIPS = range(1, 8)
 """Second seed of each kind of synthetic data; the first one is the training's."""
+
+
+@dataclass(frozen=True, slots=True)
+class LineRound:
+    """Examples of one round of the sequence recognizer's training."""
+
+    lines: int
+    """Number of lines that are drawn alone."""
+    epochs: int
+    pages: int = 0
+    """Number of pages whose numbers are cut out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +46,11 @@ class PaperTrainingConfig:
     crops: int = 160_000
     crops_held_out: int = 2_000
     segmenter_epochs: int = 14
-    line_rounds: tuple[tuple[int, int], ...] = ((110_000, 5), (110_000, 6), (240_000, 4), (260_000, 3))
-    """Lines and epochs of each round, with new lines in each; warm restarts from the second on (Loshchilov 2017)."""
+    line_rounds: tuple[LineRound, ...] = (
+        *(LineRound(110_000, 5), LineRound(110_000, 6), LineRound(240_000, 4), LineRound(260_000, 3)),
+        LineRound(100_000, 5, pages=16_000),
+    )
+    """Each with new lines; warm restarts from the second on (Loshchilov 2017)."""
     lines_held_out: int = 3_000
     pages: int = 60_000
     pages_held_out: int = 1_200  # gives as many examples, or half as many again, as there are held-out digits in MNIST
@@ -120,8 +134,12 @@ def pretrain_paper_models(
     ink, ink_facts, is_ink_interrupted = _load_or_train(
         context, segmenter.NAME, build_segmenter, asked, _train_segmenter
     )
-    line_count, epochs = (sum(values) for values in zip(*config.line_rounds, strict=True))
-    asked = {"drawn": line_count, "held_out": config.lines_held_out, "epochs": epochs}
+    asked = {
+        "drawn": sum(part.lines for part in config.line_rounds),
+        "pages": sum(part.pages for part in config.line_rounds),
+        "held_out": config.lines_held_out,
+        "epochs": sum(part.epochs for part in config.line_rounds),
+    }
     line, line_facts, is_line_interrupted = _load_or_train(
         context, sequence_recognizer.NAME, build_sequence_recognizer, asked, _train_sequence_recognizer
     )
@@ -198,17 +216,21 @@ def _train_sequence_recognizer(context: _TrainContext) -> tuple[TrainedModel, fl
     generation_s = time.monotonic() - started_s
     trained: TrainedModel | None = None
     finished = 0
-    for number, (count, epochs) in enumerate(config.line_rounds):
+    for number, part in enumerate(config.line_rounds):
         started_s = time.monotonic()
         round_seed = (number + 1,) if number else ()
         lines = generate.generate_lines(
-            context.train, count, (seed, _LINES, *round_seed), on_progress=report_items(context.progress, "lines")
+            context.train, part.lines, (seed, _LINES, *round_seed), on_progress=report_items(context.progress, "lines")
         )
+        if part.pages:
+            lines += generate.generate_strips(
+                context.train, part.pages, (seed, _STRIPS, number), on_progress=report_items(context.progress, "strips")
+            )
         generation_s += time.monotonic() - started_s
         trained = sequence_recognizer.fit_sequence_recognizer(
             lines,
             held_out,
-            epochs=epochs,
+            epochs=part.epochs,
             seed=seed + number,
             progress=context.progress,
             initial_weights=trained.model.get_weights() if trained else None,

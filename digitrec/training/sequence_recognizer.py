@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
@@ -26,8 +27,14 @@ class SequenceRecognizerParams:
     """Optimizer and batch settings of the sequence recognizer; set by hand (results: docs/accuracy.md)."""
 
     batch: int = 48
-    widths_px: tuple[int, ...] = (64, 96, 128, 160, 192)  # a batch holds lines padded to one of these widths
-    max_symbols: int = 10  # longest text of a line
+    # A batch holds lines padded to one of these widths.
+    widths_px: tuple[int, ...] = (64, 96, 128, 160, 192, 256, 320, 384)
+    max_symbols: int = 16  # longest text of a line
+    shift_px: float = 2.0  # largest shift of a line up or down
+    scale: float = 0.12  # largest change of its height and width
+    shear: float = 0.12  # standard deviation of its slant, pixels per pixel of height
+    noise: float = 0.2  # largest standard deviation of noise, in standard deviations of the line's levels
+    blur: float = 0.15  # probability that a line is blurred
     peak_rate: float = 3e-3  # learning rate at the end of the warm-up, from scratch
     later_peak_rate: float = 2e-3  # the same in later rounds, which start from trained weights
     warmup_steps: int = 500
@@ -40,7 +47,7 @@ class SequenceRecognizerParams:
 PARAMS = SequenceRecognizerParams()
 
 _Batch = tuple[Floats, NDArray[np.int32], NDArray[np.int32]]
-"""Line crops (b, 40, w, 1), their texts (b, 10), and the number of symbols of each text (b,)."""
+"""Line crops (b, 40, w, 1), their texts (b, 16), and the number of symbols of each text (b,)."""
 _Indices = NDArray[np.intp]
 
 
@@ -97,9 +104,9 @@ def find_correct_lines(model: Model, lines: LineExamples) -> NDArray[np.bool_]:
 
 
 def decode_greedily(frames: Floats) -> list[tuple[int, ...]]:
-    """Return the text of each line by greedy CTC decoding of frame probabilities, (b, T, 12).
+    """Return the text of each line by greedy CTC decoding of frame probabilities, (b, T, 18).
 
-    >>> frames = np.eye(12, dtype=np.float32)[[11, 3, 3, 11, 3, 7]]
+    >>> frames = np.eye(18, dtype=np.float32)[[17, 3, 3, 17, 3, 7]]
     >>> decode_greedily(frames[None])
     [(3, 3, 7)]
     """
@@ -143,10 +150,27 @@ def _make_batch(lines: LineExamples, width: int, indices: _Indices, rng: Generat
         levels, text = lines.levels[index], lines.texts[index]
         free_frames = (width - levels.shape[1]) // FRAME_PX
         left = 0 if rng is None else int(rng.integers(0, free_frames + 1)) * FRAME_PX
-        pictures[row, :, left : left + levels.shape[1], 0] = dequantize(levels)
+        picture = dequantize(levels)
+        pictures[row, :, left : left + levels.shape[1], 0] = picture if rng is None else _augment(picture, rng)
         texts[row, : len(text)] = text
         lengths[row] = len(text)
     return pictures, texts, lengths
+
+
+def _augment(picture: Floats, rng: Generator) -> Floats:
+    """Change the position, size and slant of a line crop, (40, w), a little, and its sharpness."""
+    p, (height, width) = PARAMS, picture.shape
+    scale_x, scale_y = rng.uniform(1 - p.scale, 1 + p.scale / 2, 2)  # enlarged, the ends would be cut
+    shift, slant = float(rng.uniform(-p.shift_px, p.shift_px)), float(rng.normal(0, p.shear))
+    middle_x, middle_y = (width - 1) / 2, (height - 1) / 2
+    matrix = np.array(
+        [[scale_x, -slant, (1 - scale_x) * middle_x + slant * middle_y], [0, scale_y, (1 - scale_y) * middle_y + shift]]
+    )
+    moved = cv2.warpAffine(picture, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    if rng.random() < p.blur:
+        moved = cv2.GaussianBlur(moved, (0, 0), float(rng.uniform(0.4, 1.2)))
+    noise = float(rng.uniform(0, p.noise))
+    return np.asarray(moved + rng.normal(0, noise, moved.shape), np.float32)
 
 
 def _make_train_function(model: Any, rate: Any) -> Callable[[_Batch], float]:
@@ -166,7 +190,7 @@ def _make_train_function(model: Any, rate: Any) -> Callable[[_Batch], float]:
     @tf.function(input_signature=signature)  # type: ignore[untyped-decorator]
     def train(pictures: Any, texts: Any, lengths: Any) -> Any:
         with tf.GradientTape() as tape:
-            frames = model(pictures, training=True)[:, 0]  # (b, T, 12)
+            frames = model(pictures, training=True)[:, 0]  # (b, T, 18)
             shape = tf.shape(frames)
             losses = tf.nn.ctc_loss(
                 texts,
@@ -190,7 +214,7 @@ def _make_train_function(model: Any, rate: Any) -> Callable[[_Batch], float]:
 
 
 def _make_predict_function(model: Any) -> Callable[[Floats], Floats]:
-    """Return a function from line crops, (b, 40, w, 1), to frame probabilities, (b, T, 12)."""
+    """Return a function from line crops, (b, 40, w, 1), to frame probabilities, (b, T, 18)."""
     import tensorflow as tf
 
     @tf.function(input_signature=[tf.TensorSpec((None, LINE_HEIGHT_PX, None, 1), tf.float32)])  # type: ignore[untyped-decorator]

@@ -39,9 +39,9 @@ def beyond(entry: Entry) -> Entry:
     return ink
 
 
-def frames_of(*signs: int, sure: float = 0.98) -> Entry:
-    """Return frames of these symbols, 0 to 10 or BLANK, one per step: (T, 12)."""
-    frames = np.full((len(signs), SIGNS + 1), (1 - sure) / SIGNS, np.float32)
+def frames_of(*signs: int, sure: float = 0.98, symbols: int = SIGNS) -> Entry:
+    """Return frames of these symbols, 0 to `symbols` (CTC's blank), one per step: (T, symbols + 1)."""
+    frames = np.full((len(signs), symbols + 1), (1 - sure) / symbols, np.float32)
     frames[np.arange(len(signs)), signs] = sure
     return frames
 
@@ -54,16 +54,24 @@ class Says:
     sure: float = 0.98
     lines: list[Entry] = field(default_factory=list)
     """Inputs so far."""
+    symbols: int = SIGNS
+    """Size of the alphabet without CTC's blank."""
+    rivals: dict[int, int] = field(default_factory=dict)
+    """Symbols that get half of the probability of another one."""
 
     def __call__(self, entry: Entry) -> Entry:
         self.lines.append(entry)
         steps = entry.shape[2] // FRAME_PX
         # The padding is 0: the symbols are placed in the rest.
         filled = max(1, int(np.flatnonzero(entry[0].any(axis=(0, 2))).max(initial=0)) // FRAME_PX)
-        signs = [BLANK] * steps
+        signs = [self.symbols] * steps
         for place, sign in enumerate(self.signs):
             signs[min(steps - 1, round((place + 0.5) / len(self.signs) * filled))] = sign
-        return frames_of(*signs, sure=self.sure)[None, None]
+        frames = frames_of(*signs, sure=self.sure, symbols=self.symbols)
+        for sign, rival in self.rivals.items():
+            frames[np.array(signs) == sign, sign] /= 2
+            frames[np.array(signs) == sign, rival] += self.sure / 2
+        return frames[None, None]
 
 
 @dataclass

@@ -140,18 +140,17 @@ def test_a_network_of_ten_digits_gets_no_non_digits() -> None:
     assert finetune.oversample(CLASSIFIERS["cnn"], Examples(examples.pictures[1:2], examples.classes[1:2]), 10) == []
 
 
-def test_augmented_lines_keep_their_text_and_size(tmp_path: Path, shipped: PageReader) -> None:
+def test_repeated_lines_keep_their_text(tmp_path: Path, shipped: PageReader) -> None:
     lines = correction_examples.line_examples(
         extract([page(tmp_path, write_text("57"), "57"), page(tmp_path, draw(4), "4")], shipped)
     )
 
-    augmented = finetune.augment_lines(lines, (1, 2))
+    repeated = finetune.repeat_lines(lines, (1, 2))
 
-    assert len(augmented) == 8 * len(lines)
-    assert sorted(set(augmented.texts)) == [(4,), (5, 7)]
-    assert {levels.shape[1] % 32 for levels in augmented.levels} == {0}
-    assert len({levels.tobytes() for levels in augmented.levels}) == len(augmented)
-    assert len(finetune.augment_lines(LineExamples([], []), (1, 2))) == 0
+    assert len(repeated) == 8 * len(lines)
+    assert sorted(set(repeated.texts)) == [(4,), (5, 7)]
+    assert len({levels.tobytes() for levels in repeated.levels}) == len(lines)
+    assert len(finetune.repeat_lines(LineExamples([], []), (1, 2))) == 0
 
 
 def test_the_numbers_of_a_page_are_labelled_one_by_one(tmp_path: Path, shipped: PageReader) -> None:

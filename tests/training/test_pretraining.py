@@ -16,7 +16,7 @@ from digitrec.training import train as training
 from digitrec.training.classifier import TrainingState, no_progress, split_dataset
 from digitrec.training.datasets import mnist
 from digitrec.training.datasets.dataset import Dataset
-from digitrec.training.pretraining import PaperTrainingConfig
+from digitrec.training.pretraining import LineRound, PaperTrainingConfig
 from digitrec.training.synthetic_evaluation import EvaluationPages
 from digitrec.types import Limits
 from tests.conftest import draw
@@ -31,7 +31,7 @@ SMALL = PaperTrainingConfig(
     crops_held_out=16,
     segmenter_epochs=1,
     lines_held_out=8,
-    line_rounds=((40, 1), (40, 1)),
+    line_rounds=(LineRound(40, 1), LineRound(30, 1, pages=8)),
     pages=80,
     pages_held_out=10,
     evaluation_pages=12,

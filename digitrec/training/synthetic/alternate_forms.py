@@ -36,7 +36,8 @@ class FormParams:
 PARAMS = FormParams()
 
 _FORMS = """
-# 0: ending in a loop, or in a tail to the next digit
+# 0: slashed; ending in a loop, or in a tail to the next digit
+0: 33,0 4,30 4,70 33,100 60,70 60,30 33,0 / 62,-4 4,104
 0: 35,5 10,20 0,60 20,100 50,85 60,40 40,0 20,12
 0: 40,3 8,20 0,70 30,100 60,70 50,10 35,5 80,0
 # 1: with a long flag; the same with a foot
@@ -51,7 +52,9 @@ _FORMS = """
 # 3: with a flat top; with a loop at the waist
 3: 5,3 55,0 55,0 22,40 22,40 60,55 50,100 0,93
 3: 8,10 40,-5 55,25 30,48 15,46 25,38 60,60 45,105 0,90
-# 4: open above, the stem long or short; like an h; like a 9 with corners
+# 4: round and closed; like a u with a stem; open above, the stem long or short; like an h; like a 9 with corners
+4: 42,2 8,45 12,66 42,64 60,48 56,20 / 54,12 50,102
+4: 6,0 6,36 26,55 52,44 54,2 54,2 50,102
 4: 15,0 2,60 2,60 65,55 / 50,25 42,100
 4: 12,0 3,45 20,58 55,45 58,5 58,5 50,100
 4: 25,0 5,62 5,62 25,45 50,50 42,100
@@ -61,18 +64,22 @@ _FORMS = """
 5: 20,20 15,50 32,52 35,85 0,102 / 28,10 75,-6
 5: 62,0 20,3 20,3 10,45 50,45 50,95 0,95
 5: 75,-2 34,8 34,8 28,50 36,85 0,102
-# 6: nearly a b; with a curl at its top
+# 6: a spiral; nearly a b; with a curl at its top
+6: 56,8 26,4 3,45 10,92 40,100 58,76 40,52 20,66 28,82 42,76
 6: 30,0 8,45 3,85 25,102 50,85 40,55 8,68
 6: 60,12 40,-2 10,35 5,90 35,102 52,70 25,50 8,75
-# 7: crossed: plain, with a serif, with a wave; the wave alone
+# 7: with a loop at its flag; crossed: plain, with a serif, with a wave; the wave alone
+7: 14,24 2,10 14,-2 24,12 8,18 8,4 64,4 64,4 26,100
 7: 0,5 62,2 62,2 22,100 / 10,52 60,47
 7: 0,22 4,2 4,2 65,0 65,0 25,100 / 15,55 70,45
 7: 0,18 12,0 38,12 66,-2 42,45 30,100 / 10,50 65,48
 7: 0,18 12,0 38,12 66,-2 42,45 30,100
 # 8: starting like an S, open at the top
 8: 55,12 30,-2 8,20 50,60 45,100 8,95 10,65 50,30 60,0
-# 9: like a P, in two strokes and in one, or with a ring; with a curled tail; with a long loop;
-#    like an R or a question mark under a ring
+# 9: like an alpha; ending to the right; like a P, in two strokes and in one, or with a ring; with a curled tail;
+#    with a long loop; like an R or a question mark under a ring
+9: 62,2 22,48 2,26 20,2 46,40 58,100
+9: 52,8 22,-2 4,22 22,44 50,28 54,8 50,66 58,96 74,86
 9: 18,5 8,100 / 5,15 35,-5 65,15 50,42 14,50
 9: 10,100 16,10 16,10 50,-5 62,25 40,50 12,42
 9: 50,10 20,-2 3,30 30,48 52,10 50,85 25,105 5,88

@@ -10,15 +10,14 @@ from numpy.typing import NDArray
 from digitrec.arrays import Picture
 from digitrec.recognition.preprocess import Plane, local_normalize, pad_to_square
 from digitrec.recognition.segmenter import CROP_PX
-from digitrec.training.synthetic import parallel, text_lines
+from digitrec.training.synthetic import page_strips, parallel, text_lines
 from digitrec.training.synthetic.crops import generate_crop
 from digitrec.training.synthetic.parallel import ProgressCallback
 from digitrec.training.synthetic.symbols import GlyphSources
+from digitrec.training.synthetic.text_lines import LineExample
 
 _SCALE, _ZERO = 32, 128
 """A quantized level is 128 + 32 times the normalized one, which fits -4.0..4.0."""
-_STRIDE_PX = 32
-"""Line crops are padded to a multiple of this width."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,12 +38,15 @@ class LineExamples:
     """Line crops and their texts, for the sequence recognizer."""
 
     levels: Sequence[Picture]
-    """Each (40, w), quantized, w a multiple of 32."""
+    """Each (40, w), quantized."""
     texts: Sequence[tuple[int, ...]]
-    """Symbols of each line: 0..9 or `symbols.NON_DIGIT`."""
+    """Classes of the symbols of each line; see `symbols.symbol_class`."""
 
     def __len__(self) -> int:
         return len(self.texts)
+
+    def __add__(self, other: "LineExamples") -> "LineExamples":
+        return LineExamples([*self.levels, *other.levels], [*self.texts, *other.texts])
 
 
 def quantize(flat: Plane) -> Picture:
@@ -59,14 +61,6 @@ def quantize(flat: Plane) -> Picture:
 def dequantize(levels: Picture) -> NDArray[np.float32]:
     """Return quantized levels, of any shape, as normalized ones."""
     return (levels.astype(np.float32) - np.float32(_ZERO)) / np.float32(_SCALE)
-
-
-def pad_to_stride(levels: Picture) -> Picture:
-    """Pad a quantized line crop, (40, w), with paper to a width that is a multiple of 32."""
-    height, width = levels.shape
-    padded = np.full((height, -(-width // _STRIDE_PX) * _STRIDE_PX), _ZERO, np.uint8)
-    padded[:, :width] = levels
-    return padded
 
 
 def generate_crops(
@@ -97,6 +91,23 @@ def generate_lines(
     return LineExamples([levels for levels, _ in examples], [text for _, text in examples])
 
 
+def generate_strips(
+    sources: GlyphSources,
+    pages: int,
+    seed: Sequence[int],
+    *,
+    on_progress: ProgressCallback | None = None,
+) -> LineExamples:
+    """Draw pages of numbers, and return the strips of their numbers with their texts; about two a page."""
+    sources = page_strips.add_alternate_forms(sources, np.random.default_rng(seed))
+    examples = [
+        example
+        for page in parallel.generate(_quantized_strips, sources, pages, seed, on_progress=on_progress)
+        for example in page
+    ]
+    return LineExamples([levels for levels, _ in examples], [text for _, text in examples])
+
+
 def _quantized_crop(sources: GlyphSources, rng: Generator) -> tuple[Picture, Picture]:
     example = generate_crop(sources, rng)
     height, width = example.ink.shape
@@ -108,5 +119,12 @@ def _quantized_crop(sources: GlyphSources, rng: Generator) -> tuple[Picture, Pic
 
 
 def _quantized_line(sources: GlyphSources, rng: Generator) -> tuple[Picture, tuple[int, ...]]:
-    example = text_lines.generate_line(sources, rng)
-    return pad_to_stride(quantize(local_normalize(example.picture.astype(np.float32)))), example.text
+    return _quantize_line(text_lines.generate_line(sources, rng))
+
+
+def _quantized_strips(sources: GlyphSources, rng: Generator) -> list[tuple[Picture, tuple[int, ...]]]:
+    return [_quantize_line(example) for example in page_strips.extract_strips(sources, rng)]
+
+
+def _quantize_line(example: LineExample) -> tuple[Picture, tuple[int, ...]]:
+    return quantize(local_normalize(example.picture.astype(np.float32))), example.text

@@ -11,28 +11,40 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from digitrec.arrays import Picture
+from digitrec.recognition.classifier import CLASSES, NO_DIGIT
+from digitrec.recognition.sequence_recognizer import SIGNS
 from digitrec.training.synthetic.augment import add_regional_strokes
 from digitrec.training.synthetic.glyphs import LOOKALIKES, Glyphs
 from digitrec.training.synthetic.strokes import Floats, HandwritingStyle, bounding_box, distance_field
 
-NON_DIGIT = 10
+NON_DIGIT = NO_DIGIT
 """Class of a symbol that is no digit, in the text of a line."""
 
 LETTERS = "".join(sorted(set(string.ascii_letters) - set(LOOKALIKES)))
 """Letters that no digit looks like."""
-OTHER_SYMBOLS = "#$%&?@*+"
+OTHER_SYMBOLS = "#$%&?@*"
 DIGIT_LIKE_LETTERS = "BDGQSZbgqsyz"
 """Letters that resemble a digit, but seldom completely."""
 CORRUPTED, SCRIBBLE = "\N{REPLACEMENT CHARACTER}", "\N{WAVY DASH}"
 """Stand for a corrupted digit (mirrored, cut, written over), and for a scribble."""
-SEPARATORS = ".,"
+
+
+def symbol_class(symbol: str) -> int:
+    """Return the class of a character in the text of a line: 0..9, `NON_DIGIT`, or that of a sign.
+
+    >>> [symbol_class(symbol) for symbol in "7x-:"]
+    [7, 10, 11, 16]
+    """
+    if symbol.isdigit():
+        return int(symbol)
+    return CLASSES + SIGNS.index(symbol) if symbol in SIGNS else NON_DIGIT
 
 
 @dataclass(frozen=True, slots=True)
 class SymbolParams:
     """Frequencies of the shapes of a symbol, and limits of the pen; set by hand (results: docs/accuracy.md)."""
 
-    drawn_separator: float = 0.6  # probability that a point or comma is drawn, and no glyph of a font
+    drawn_sign: float = 0.7  # probability that a sign is drawn with strokes, and no glyph of a font
     font_digit: float = 0.12  # probability that a digit is a glyph of a font
     smooth_scribble: float = 0.7  # probability that a scribble is smoothed
     min_pen: float = 0.9  # thinnest pen, pixels of the canvas, for a glyph with a body of 20 pixels
@@ -69,8 +81,8 @@ def symbol_field(sources: GlyphSources, symbol: str, font: int | None, rng: Gene
         return distance_field(_draw_scribble(rng))
     if symbol.isdigit() and font is None:
         return digit_field(sources, int(symbol), rng)
-    if symbol in SEPARATORS and rng.random() < PARAMS.drawn_separator:
-        return distance_field(_draw_separator(rng, is_comma=symbol == ","))
+    if symbol in SIGNS and rng.random() < PARAMS.drawn_sign:
+        return distance_field(_draw_sign(symbol, rng))
     indices = sources.by_symbol[symbol]
     if font is not None and (sources.fonts.font[indices] == font).any():
         indices = indices[sources.fonts.font[indices] == font]
@@ -151,9 +163,32 @@ def _draw_scribble(rng: Generator) -> Picture:
     return glyph
 
 
-def _draw_separator(rng: Generator, *, is_comma: bool) -> Picture:
-    """Return a handwritten point or comma."""
-    glyph = np.zeros((24, 24), np.uint8)
-    end = (12 + int(rng.normal(-1, 1)), 12 + (int(rng.integers(3, 8)) if is_comma else int(rng.integers(0, 3))))
-    cv2.line(glyph, (12, 12), end, 255, int(rng.integers(2, 5)), cv2.LINE_AA)
+def _draw_sign(sign: str, rng: Generator) -> Picture:
+    """Draw a sign beside digits 36 pixels high, (64, 64)."""
+    glyph = np.zeros((64, 64), np.uint8)
+    pen = int(rng.integers(2, 5))
+
+    def line(start: tuple[float, float], end: tuple[float, float]) -> None:
+        (x0, y0), (x1, y1) = ((round(8 * x), round(8 * y)) for x, y in (start, end))
+        cv2.line(glyph, (x0, y0), (x1, y1), 255, pen, cv2.LINE_AA, 3)
+
+    def tilt(length: float) -> float:
+        return float(rng.normal(0, 0.08 * length))
+
+    half = float(rng.uniform(4, 12))
+    if sign in "-+":
+        line((32 - half, 32 + tilt(half)), (32 + half, 32 + tilt(half)))
+    if sign == "+":
+        upright = half * float(rng.uniform(0.8, 1.3))
+        line((32 + tilt(half), 32 - upright), (32 + tilt(half), 32 + upright))
+    if sign == "/":
+        lean, high = float(rng.uniform(3, 14)), float(rng.uniform(15, 24))
+        line((32 + lean, 32 - high), (32 - lean, 32 + high))
+    if sign == ",":
+        line((32, 32), (32 - float(rng.uniform(-1, 6)), 32 + float(rng.uniform(4, 13))))
+    if sign in ".:":
+        line((32, 32), (32 + float(rng.normal(0, 0.7)), 32 + float(rng.uniform(0, 2))))
+    if sign == ":":
+        above = float(rng.uniform(8, 18))
+        line((32 + tilt(above), 32 - above), (32 + tilt(above), 32 - above + float(rng.uniform(0, 2))))
     return glyph

@@ -10,19 +10,18 @@ import numpy as np
 from numpy.random import Generator
 
 from digitrec.arrays import Picture
-from digitrec.recognition.sequence_recognizer import LINE_HEIGHT_PX
+from digitrec.recognition.sequence_recognizer import LINE_HEIGHT_PX, SIGNS
 from digitrec.training.synthetic import background
 from digitrec.training.synthetic.alternate_forms import alternate_form
 from digitrec.training.synthetic.strokes import Floats, bounding_box, distance_field, random_style, write_glyph
 from digitrec.training.synthetic.symbols import (
     LETTERS,
-    NON_DIGIT,
     OTHER_SYMBOLS,
-    SEPARATORS,
     GlyphSources,
     digit_field,
     glyph_size,
     limit_thinness,
+    symbol_class,
     symbol_field,
 )
 
@@ -36,9 +35,13 @@ class LineParams:
     no_number: float = 0.12  # probability of an empty line or a word
     single: float = 0.2  # probability of a single digit; other numbers have two to seven
     repeated: float = 0.3  # probability that the last digits repeat, as in round sums and years
-    thousands: float = 0.4  # probability of a separator before the last three digits
-    separator: float = 0.1  # probability of a separator elsewhere
-    end_mark: float = 0.25  # probability of a mark after the number
+    decimal: float = 0.12  # probability of a point or comma before the last one to three digits
+    date: float = 0.05
+    time: float = 0.03  # probability of two digits, a colon and two digits
+    joined: float = 0.06  # probability of two numbers with a dash, plus or slash between
+    leading: float = 0.06  # probability of a plus or minus before the number
+    thousands: float = 0.15  # probability of a separator before the last three digits
+    end_mark: float = 0.15  # probability of a mark after the number
     letter: float = 0.04  # probability of a letter or symbol before or after the number
     dirt: float = 0.3
     neighbours: float = 0.3  # probability of parts of other lines and words
@@ -46,6 +49,7 @@ class LineParams:
     size_px: tuple[float, float] = (19, 37)  # height of digits
     foreign: float = 0.5  # probability of a writer with alternate forms
     alternate: float = 0.6  # probability of an alternate form of a digit by such a writer
+    alternate_alone: float = 0.4  # factor for it without neighbours, which make strange forms legible
     joined_zeros: float = 0.4  # probability of a writer who joins zeros
     slanted_ones: float = 0.15  # probability of a hasty writer, whose ones slant more than other digits
     ligature: float = 0.04  # probability of a ligature between other digits
@@ -54,6 +58,8 @@ class LineParams:
 
 
 PARAMS = LineParams()
+_SIGN_RISES = {".": 0.4, ",": 0.42, ":": 0.1, "-": 0.03}
+"""Distance of the middle of a sign below that of the digits, over their height."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,7 +69,7 @@ class LineExample:
     picture: Picture
     """(40, 32..192)."""
     text: tuple[int, ...]
-    """0..9, or `NON_DIGIT`."""
+    """Classes of its symbols, see `symbol_class`."""
 
 
 def generate_line(sources: GlyphSources, rng: Generator) -> LineExample:
@@ -82,31 +88,58 @@ def generate_line(sources: GlyphSources, rng: Generator) -> LineExample:
 
 
 def _random_text(rng: Generator) -> tuple[str, tuple[int, ...]]:
-    """Return the symbols of a line, and its text."""
+    """Return the symbols of a line, and their classes."""
     value = rng.random()
     if value < PARAMS.empty:
-        return "", ()
-    if value < PARAMS.no_number:
-        count = int(rng.integers(1, 6))
-        return "".join(_random_non_digit(rng) for _ in range(count)), (NON_DIGIT,) * count
-    count = 1 if rng.random() < PARAMS.single else int(rng.integers(2, 8))
+        symbols = ""
+    elif value < PARAMS.no_number:
+        symbols = "".join(_random_non_digit(rng) for _ in range(int(rng.integers(1, 6))))
+    else:
+        symbols = _random_number(rng)
+        if rng.random() < PARAMS.end_mark:
+            symbols += str(rng.choice([".", ",", "-", "=", "=", ":"]))
+        if rng.random() < PARAMS.letter:
+            letter = _random_non_digit(rng)
+            symbols = letter + symbols if rng.random() < 0.5 else symbols + letter
+    return symbols, tuple(symbol_class(symbol) for symbol in symbols)
+
+
+def _random_number(rng: Generator) -> str:
+    """Return a number with its signs."""
+    p = PARAMS
+    form = rng.random()
+    if form < p.date:
+        day, month, year = int(rng.integers(1, 32)), int(rng.integers(1, 13)), int(rng.integers(1930, 2031))
+        width = 2 if rng.random() < 0.5 else 1
+        years = f"{year}"[2:] if rng.random() < 0.6 else f"{year}"
+        return str(rng.choice([*"./-"])).join([f"{day:0{width}}", f"{month:0{width}}", years])
+    form -= p.date
+    if form < p.time:
+        return f"{int(rng.integers(0, 24)):02}:{int(rng.integers(0, 60)):02}"
+    form -= p.time
+    if form < p.joined:
+        return (
+            _random_digits(int(rng.integers(1, 4)), rng)
+            + str(rng.choice([*"-+/"]))
+            + _random_digits(int(rng.integers(1, 4)), rng)
+        )
+    count = 1 if rng.random() < p.single else int(rng.integers(2, 8))
+    number = _random_digits(count, rng)
+    if form - p.joined < p.decimal and count > 1:
+        place = int(rng.integers(max(1, count - 3), count))
+        number = number[:place] + str(rng.choice([*".,"])) + number[place:]
+    elif rng.random() < p.thousands and count > 3:
+        number = number[:-3] + str(rng.choice([*".,"])) + number[-3:]
+    return str(rng.choice([*"--+"])) + number if rng.random() < p.leading else number
+
+
+def _random_digits(count: int, rng: Generator) -> str:
+    """Return random digits; the last ones sometimes repeat."""
     digits = [int(digit) for digit in rng.integers(0, 10, count)]
     if rng.random() < PARAMS.repeated and count > 1:
         start = int(rng.integers(1, count))
         digits[start:] = [int(rng.choice([0, 0, 0, 1, digits[start - 1]]))] * (count - start)
-    symbols = [str(digit) for digit in digits]
-    text = tuple(digits)
-    if rng.random() < PARAMS.thousands and count > 3:
-        symbols.insert(count - 3, str(rng.choice([*SEPARATORS])))
-    elif rng.random() < PARAMS.separator and count > 1:
-        symbols.insert(int(rng.integers(1, count)), str(rng.choice([*SEPARATORS])))
-    if rng.random() < PARAMS.end_mark:
-        symbols.append(str(rng.choice([".", ",", "-", "=", "=", ":"])))
-    if rng.random() < PARAMS.letter:
-        position = int(rng.integers(0, 2)) * len(symbols)
-        symbols.insert(position, _random_non_digit(rng))
-        text = (NON_DIGIT, *text) if position == 0 else (*text, NON_DIGIT)
-    return "".join(symbols), text
+    return "".join(map(str, digits))
 
 
 def _random_non_digit(rng: Generator) -> str:
@@ -130,20 +163,19 @@ def _write_line(sources: GlyphSources, symbols: str, rng: Generator) -> Floats:
     x = start = 8.0 + float(rng.uniform(0, 12))
     pen_end: tuple[float, float] | None = None
     for index, symbol in enumerate(symbols):
-        in_number = len(symbols) > 2 and symbol.isdigit() and font is None
-        field = (
-            _number_digit_field(sources, symbol, p_alternate, rng)
-            if in_number
-            else symbol_field(sources, symbol, font, rng)
-        )
+        if symbol.isdigit() and font is None:
+            p_form = p_alternate if len(symbols) > 2 else p_alternate * PARAMS.alternate_alone
+            field = _number_digit_field(sources, symbol, p_form, rng)
+        else:
+            field = symbol_field(sources, symbol, font, rng)
         left, top, right, bottom = bounding_box(field)
         pen = style
         if symbol == "1" and slants_ones:
             pen = replace(style, slant=style.slant + float(rng.uniform(0.2, 0.6)))
         is_zero = index > 0 and symbol == "0" and symbols[index - 1] in "0123456789.,"
-        if symbol in SEPARATORS or symbol in "-=:":
+        if symbol in SIGNS or symbol == "=":
             scale = height / 36
-            rise = 0.36 if symbol in SEPARATORS else float(rng.uniform(-0.1, 0.2))
+            rise = _SIGN_RISES.get(symbol, 0.0) + float(rng.normal(0, 0.06))
         else:
             size = height * float(np.clip(rng.normal(1, 0.08), 0.75, 1.2)) * (zero_scale if is_zero else 1.0)
             scale = min(size / max(bottom - top, 1.0), 1.5 * size / max(right - left, 1.0))
