@@ -64,7 +64,7 @@ class PageResult:
     numbers: tuple[NumberSpan, ...] = ()
     """In reading order; together they hold every digit. Default: all digits form one number."""
     sign_boxes: tuple[Box, ...] = ()
-    """Where signs of the numbers were read."""
+    """Of the signs of all numbers, in reading order; empty if they are unknown."""
 
     def __post_init__(self) -> None:
         # A page without digits cannot be accepted: it needs a reason.

@@ -187,9 +187,9 @@ class Thresholds:
     number: float
     """For every number of any other page."""
 
-    def for_digits(self, count: int) -> float:
-        """Return the threshold of a page on which this number of digits was read."""
-        return self.digit if count == 1 else self.number
+    def for_text(self, text: str) -> float:
+        """Return the threshold of a page on which this text was read."""
+        return self.digit if len(text) <= 1 else self.number
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,7 @@ class _OpenModel:
         is_reduced = trace.took_fast_path and trace.enlarged is None
         if is_reduced and trace.decoded is not None and not isinstance(picture, RejectedImage):
             trace = replace(trace, decoded=replace(trace.decoded, picture=picture))
-        return visualize.draw_trace(trace, reading, self.thresholds.for_digits(len(reading.digits)))
+        return visualize.draw_trace(trace, reading, self.thresholds.for_text(reading.text))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

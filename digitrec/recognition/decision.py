@@ -27,8 +27,9 @@ def decide(page: PageResult, thresholds: Thresholds) -> PageReading:
         return reading(PageStatus.REJECTED, reason=page.reason, detail=page.detail or page.reason.description)
     if page.reason is not None and not page.boxes:
         return reading(PageStatus.REVIEW, reason=page.reason, detail=page.detail or page.reason.description)
-    threshold = thresholds.for_digits(len(page.boxes))
-    numbers = tuple(_decide_number(page, span, threshold) for span in page.numbers)
+    texts = [_compose(page.scores[span.start : span.stop, :DIGITS].argmax(axis=1), span.signs) for span in page.numbers]
+    threshold = thresholds.for_text(" ".join(texts))
+    numbers = tuple(_decide_number(page, span, text, threshold) for span, text in zip(page.numbers, texts, strict=True))
     runner_up, runner_up_confidence = _page_runner_up(numbers)
     reason = page.reason or next((number.reason for number in numbers if number.reason is not None), None)
     return reading(
@@ -43,7 +44,7 @@ def decide(page: PageResult, thresholds: Thresholds) -> PageReading:
     )
 
 
-def _decide_number(page: PageResult, span: NumberSpan, threshold: float) -> Number:
+def _decide_number(page: PageResult, span: NumberSpan, text: str, threshold: float) -> Number:
     """Decide one number of a page; it is accepted from a confidence of `threshold`."""
     own = slice(span.start, span.stop)
     boxes, scores = page.boxes[own], page.scores[own]
@@ -51,13 +52,11 @@ def _decide_number(page: PageResult, span: NumberSpan, threshold: float) -> Numb
     layout_confidence = page.layout_confidence * span.layout_confidence
     reason = page.reason if page.reason in _OF_ALL_NUMBERS else None
     reason = reason or span.reason or _review_reason(scores, layout_confidence, threshold)
-    left, top = min(box.x for box in boxes), min(box.y for box in boxes)
-    right, bottom = max(box.x + box.width for box in boxes), max(box.y + box.height for box in boxes)
     return Number(
         line=span.line,
         column=span.column,
-        box=Box(left, top, right - left, bottom - top),
-        text=_compose([digit.digit for digit in digits], span.signs),
+        box=Box.enclose([*boxes, *_sign_boxes(page, span)]),
+        text=text,
         digits=digits,
         confidence=_clip(layout_confidence * math.prod(digit.confidence for digit in digits)),
         status=PageStatus.ACCEPTED if reason is None else PageStatus.REVIEW,
@@ -65,7 +64,13 @@ def _decide_number(page: PageResult, span: NumberSpan, threshold: float) -> Numb
     )
 
 
-def _compose(digits: Sequence[int], signs: Sequence[tuple[int, str]]) -> str:
+def _sign_boxes(page: PageResult, span: NumberSpan) -> Sequence[Box]:
+    """Return the boxes of the signs of a number."""
+    first = sum(len(other.signs) for other in page.numbers if other.start < span.start)
+    return page.sign_boxes[first : first + len(span.signs)]
+
+
+def _compose(digits: Iterable[int], signs: Sequence[tuple[int, str]]) -> str:
     """Return the text of a number: its digits, and each sign before the digit with its index.
 
     >>> _compose([3, 1, 4], [(0, "-"), (1, ",")])

@@ -94,7 +94,7 @@ class ReadNumber:
     signs: tuple[tuple[int, str], ...] = ()
     """Each sign and the index of the digit that it stands before."""
     sign_rects: tuple[Rect, ...] = ()
-    """Where signs were read, in pixels of the page ink."""
+    """Of each sign, in pixels of the page ink."""
 
     @property
     def confidence(self) -> float:
@@ -169,7 +169,8 @@ def _combine(
     digits = [position for position in symbols.digits if position in own]
     kept = [own[position] for position in digits]
     scores = p.line_weight * line_scores[digits] + (1 - p.line_weight) * classified[kept]
-    tall = [rects[own[position]] for position in symbols.sign_positions if position in own]
+    places = _place_signs(symbols, characters, rects, small) if symbols.signs else {}
+    found = symbol_rects(reading) if len(places) < len(symbols.signs) else []
     return ReadNumber(
         tuple(rects[index] for index in kept),
         ink[kept],
@@ -178,23 +179,26 @@ def _combine(
         reading,
         symbols.has_others,
         symbols.signs,
-        (*tall, *_match_signs(symbols, characters, rects, small)),
+        tuple(places[position] if position in places else found[position] for position in symbols.sign_positions),
     )
 
 
-def _match_signs(
+def _place_signs(
     symbols: NumberSymbols, characters: Sequence[int], rects: Sequence[Rect], small: Sequence[Component]
-) -> list[Rect]:
-    """Return the small components that are signs of the text: those before a character before which it has as many."""
-    matched: list[Rect] = []
+) -> dict[int, Rect]:
+    """Return where the signs of a text stand: as characters, or as the small components before a character.
+
+    Small ones are left out where there are more or fewer than the text has signs.
+    """
+    places = {position: rects[index] for index, position in enumerate(characters) if position in symbols.sign_positions}
     for index, position in enumerate(characters):
         before = characters[index - 1] if index else -1
-        count = sum(before < sign < position for sign in symbols.sign_positions)
+        signs = [sign for sign in symbols.sign_positions if before < sign < position]
         left = rects[index - 1].left if index else -math.inf
         beside = [to_rect(sign) for sign in small if left <= sign.left < rects[index].left]
-        if count and len(beside) == count:
-            matched += beside
-    return matched
+        if len(beside) == len(signs):
+            places |= zip(signs, beside, strict=True)
+    return places
 
 
 def _from_line(reading: LineReading, page: PageInk, factor: float) -> ReadNumber:

@@ -9,6 +9,8 @@ from statistics import median_low
 
 import numpy as np
 
+from digitrec.recognition.cells import PARAMS as CELLS
+from digitrec.recognition.cells import frame_border, is_comb, largest_pitch, rule_between
 from digitrec.recognition.characters import ClassedComponents
 from digitrec.recognition.components import Component
 from digitrec.recognition.preprocess import Mask
@@ -62,12 +64,6 @@ class TextLineParams:
     """The same, in h."""
     clear_cell: float = 0.8
     """Largest distance of its first character from its last, as a share of the width of the line's cells."""
-    ruled: float = 0.7
-    """Share of the height of two neighbours along which a rule between them ends a number, 0..1."""
-    comb_pitch: float = 2.6
-    """Largest width of a cell of a comb field."""
-    comb_even: float = 0.25
-    """Largest deviation of the cells' widths from their median, as a share of it."""
 
 
 PARAMS = TextLineParams()
@@ -147,10 +143,10 @@ def _count_cells(numbers: list[TextNumber], rules: Rules) -> list[TextNumber]:
         middle_y, middle_x = (box.top + box.bottom) // 2, (box.left + box.right) // 2
         reach = max(1, (box.bottom - box.top) // 4)
         band = rules.upright[max(0, middle_y - reach) : min(rows, middle_y + reach), : max(1, box.left)]
-        lefts.append(_count_runs(band.mean(axis=0) > PARAMS.ruled))
+        lefts.append(_count_runs(band.mean(axis=0) > CELLS.ruled))
         width = max(1, (box.right - box.left) // 4)
         band = rules.level[: max(1, middle_y), max(0, middle_x - width) : min(columns, middle_x + width)]
-        tops.append(_count_runs(band.mean(axis=1) > PARAMS.ruled))
+        tops.append(_count_runs(band.mean(axis=1) > CELLS.ruled))
     # A rule that was found above some numbers of a text line only is above all of them, or none.
     by_line: dict[int, list[int]] = {}
     for number, top in zip(numbers, tops, strict=True):
@@ -253,8 +249,8 @@ def _split_line(
     borders: list[float | None] = []
     is_ruled = False
     for left, right in pairwise(characters):
-        rule = None if rules is None else _rule_between(left, right, rules)
-        border = _frame_border(left, right, classed.background) if rule is None else rule
+        rule = None if rules is None else rule_between(left, right, rules)
+        border = frame_border(left, right, classed.background) if rule is None else rule
         is_ruled |= rule is not None
         gap = right.left - left.right
         is_wide = gap > wide and not has_sign_between(left, right, small, height)
@@ -263,9 +259,9 @@ def _split_line(
             borders.append(border)
         else:
             parts[-1].append(right)
-    if _is_comb(parts, borders, height):
+    if is_comb(parts, borders, height):
         joined = [part[0] for part in parts]
-        is_clear = _pitch(joined) <= PARAMS.clear_comb * height
+        is_clear = largest_pitch(joined) <= PARAMS.clear_comb * height
         return [(joined, is_clear)] if is_only or not is_ruled else [(part, False) for part in parts]
     singles = sum(len(part) == 1 for part in parts)
     is_list = is_only and singles >= max(PARAMS.fewest_listed, PARAMS.listed * len(parts))
@@ -305,56 +301,7 @@ def _has_clear_limits(
     known = [border for border in borders if border is not None]
     if len(known) < 2:
         return True
-    pitch = float(np.median(np.diff(known)))
+    width = float(np.median(np.diff(known)))
     length = (part[-1].left + part[-1].right - part[0].left - part[0].right) / 2
     # A rule between two cells was missed, or the cells are those of a comb field.
-    return length < p.clear_cell * pitch and pitch > p.comb_pitch * height
-
-
-def _rule_between(left: Component, right: Component, rules: Rules) -> float | None:
-    """Return the position across of the upright rule between two neighbours; None without one."""
-    top, bottom = max(left.top, right.top), min(left.bottom, right.bottom)
-    if bottom - top < 4:
-        top, bottom = min(left.top, right.top), max(left.bottom, right.bottom)
-    window = rules.upright[top:bottom, left.right - 1 : right.left + 1]
-    if not window.size or np.count_nonzero(window.any(axis=1)) < PARAMS.ruled * window.shape[0]:
-        return None
-    return left.right - 1 + float(np.flatnonzero(window.any(axis=0)).mean())
-
-
-def _frame_border(left: Component, right: Component, frames: Sequence[Component]) -> float | None:
-    """Return the position between the frames of equal size that hold two neighbours; None without such frames."""
-    around = [next((frame for frame in frames if _holds(frame, character)), None) for character in (left, right)]
-    first, second = around
-    if first is None or second is None or first is second:
-        return None
-    is_equal = abs(first.width - second.width) <= PARAMS.comb_even * first.width
-    is_adjoining = second.left - first.right < 0.5 * first.width and abs(first.top - second.top) < 0.5 * first.height
-    return (first.right + second.left) / 2 if is_equal and is_adjoining else None
-
-
-def _holds(frame: Component, character: Component) -> bool:
-    """Tell whether a character is inside the box of a frame."""
-    return (
-        frame.left < character.left
-        and character.right < frame.right
-        and frame.top < character.top
-        and character.bottom < frame.bottom
-    )
-
-
-def _is_comb(parts: Sequence[Sequence[Component]], borders: Sequence[float | None], height: float) -> bool:
-    """Tell whether a line is a comb field: adjoining cells of equal width, each with one character."""
-    p = PARAMS
-    known = [border for border in borders if border is not None]
-    if len(parts) < 2 or len(known) < len(borders) or any(len(part) > 1 for part in parts):
-        return False
-    if _pitch([part[0] for part in parts]) > p.comb_pitch * height:
-        return False
-    widths = np.diff(known)
-    return not len(widths) or bool(np.abs(widths - np.median(widths)).max() <= p.comb_even * np.median(widths))
-
-
-def _pitch(characters: Sequence[Component]) -> float:
-    """Return the largest distance of the middles of two neighbours, pixels."""
-    return max((right.left + right.right - left.left - left.right) / 2 for left, right in pairwise(characters))
+    return length < p.clear_cell * width and width > CELLS.comb_pitch * height

@@ -71,7 +71,7 @@ def _page(reader: PageReader, thresholds: Thresholds, format_name: str, sheet: D
         "height": read.height,
         "text": read.text,
         "confidence": read.confidence,
-        "threshold": thresholds.for_digits(len(read.digits)),
+        "threshold": thresholds.for_text(read.text),
         "is_accepted": read.status is PageStatus.ACCEPTED,
         "why": text.escape(read.detail),
         "runner_up": read.runner_up,
