@@ -25,6 +25,7 @@ from digitrec.training.classifier import ExtraExamples
 from digitrec.training.datasets.dataset import Digits
 from digitrec.training.networks import ClassifierSpec
 from digitrec.training.synthetic import crops, parallel, samples
+from digitrec.training.synthetic.alternate_forms import alternate_form
 from digitrec.training.synthetic.augment import augment, augment_slightly
 from digitrec.training.synthetic.glyphs import Glyphs
 from digitrec.training.synthetic.parallel import ProgressCallback
@@ -44,7 +45,8 @@ class ExampleParams:
     """Mix of a batch, and the matching of characters; set by hand (results: docs/accuracy.md)."""
 
     page_share: float = 15 / 32  # share of a batch that is from pages
-    font_share: float = 1 / 32  # share of a batch that is digits of fonts; letters have the same share
+    font_share: float = 1 / 32  # share of a batch that is digits of fonts; letters and rare forms have the same share
+    forms: int = 400  # pictures of each digit in forms that are rare in MNIST
     sample_share: float = 0.25  # share of the pages that are generated like those of `digitrec samples`
     min_iou: float = 0.5
     """A character that was found is the written one if the intersection over union of their boxes is above this."""
@@ -226,16 +228,23 @@ def to_levels(ink: Plane) -> Picture:
 
 
 def extra_examples(spec: ClassifierSpec, examples: Examples, fonts: Glyphs) -> Sequence[ExtraExamples]:
-    """Return the examples that are mixed into every batch besides the data set: from pages, and from fonts."""
+    """Return the examples mixed into every batch besides the data set: from pages, from fonts, and rare forms."""
     font_count = round(spec.batch * PARAMS.font_share)
     digit_glyphs, digits = fonts.digits()
-    letters = fonts.of(LETTERS)
+    letters, (forms, form_digits) = fonts.of(LETTERS), _draw_rare_forms()
     extra = [
         ExtraExamples(examples.pictures, examples.classes, round(spec.batch * PARAMS.page_share), augment_examples),
         ExtraExamples(_normalize_glyphs(digit_glyphs), digits, font_count, augment),
         ExtraExamples(_normalize_glyphs(letters), np.full(len(letters), NO_DIGIT, np.int64), font_count, augment),
+        ExtraExamples(_normalize_glyphs(forms), form_digits, font_count, augment),
     ]
     return [group for group in extra if len(group.classes)]
+
+
+def _draw_rare_forms() -> tuple[Picture, Digits]:
+    """Draw digits in forms that are rare in MNIST: (n, 28, 28), and the digit of each, (n,)."""
+    rng, digits = np.random.default_rng(0), np.repeat(np.arange(10), PARAMS.forms)
+    return np.stack([alternate_form(int(digit), rng) for digit in digits]), digits
 
 
 def augment_examples(pictures: Picture, _: Digits, rng: Generator) -> Ink:
@@ -244,5 +253,5 @@ def augment_examples(pictures: Picture, _: Digits, rng: Generator) -> Ink:
 
 
 def _normalize_glyphs(glyphs: Picture) -> Picture:
-    """Normalize glyphs, (n, 48, 48) -> (n, 28, 28), as pages are."""
+    """Normalize square glyphs to (n, 28, 28), as pages are."""
     return to_levels(np.stack([normalize_mnist(glyph.astype(np.float32) / np.float32(255)) for glyph in glyphs]))
