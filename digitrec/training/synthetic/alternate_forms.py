@@ -52,8 +52,9 @@ _FORMS = """
 # 3: with a flat top; with a loop at the waist
 3: 5,3 55,0 55,0 22,40 22,40 60,55 50,100 0,93
 3: 8,10 40,-5 55,25 30,48 15,46 25,38 60,60 45,105 0,90
-# 4: round and closed; like a u with a stem; open above, the stem long or short; like an h; like a 9 with corners
-4: 42,2 8,45 12,66 42,64 60,48 56,20 / 54,12 50,102
+# 4: like a y; rounded; like a u with a stem; open above, the stem long or short; like an h; like a 9 with corners
+4: 2,8 8,42 28,50 52,32 58,2 58,2 50,60 42,104
+4: 38,0 8,40 4,60 20,68 66,56 / 50,28 46,102
 4: 6,0 6,36 26,55 52,44 54,2 54,2 50,102
 4: 15,0 2,60 2,60 65,55 / 50,25 42,100
 4: 12,0 3,45 20,58 55,45 58,5 58,5 50,100
@@ -76,8 +77,10 @@ _FORMS = """
 7: 0,18 12,0 38,12 66,-2 42,45 30,100
 # 8: starting like an S, open at the top
 8: 55,12 30,-2 8,20 50,60 45,100 8,95 10,65 50,30 60,0
-# 9: like an alpha; ending to the right; like a P, in two strokes and in one, or with a ring; with a curled tail;
-#    with a long loop; like an R or a question mark under a ring
+# 9: with a bowl that stays open, in one stroke and in two; like an alpha; ending to the right; like a P, in two
+#    strokes and in one, or with a ring; with a curled tail; with a long loop; like an R or a question mark under a ring
+9: 48,12 24,-3 5,16 12,38 36,40 52,24 55,10 50,66 34,96 8,100
+9: 52,8 28,-3 6,10 4,28 20,42 46,36 / 54,4 50,60 42,102
 9: 62,2 22,48 2,26 20,2 46,40 58,100
 9: 52,8 22,-2 4,22 22,44 50,28 54,8 50,66 58,96 74,86
 9: 18,5 8,100 / 5,15 35,-5 65,15 50,42 14,50
