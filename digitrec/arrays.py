@@ -6,7 +6,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from digitrec.types import Box, Reason
+from digitrec.types import Box, Opinion, Reason
 
 Picture: TypeAlias = NDArray[np.uint8]
 """Decoded page: (h, w) gray or (h, w, 3) RGB, 0 = black, 255 = white."""
@@ -34,6 +34,8 @@ class NumberSpan:
     """None, `not_a_digit`, `ambiguous_layout` or `other_marks`."""
     signs: tuple[tuple[int, str], ...] = ()
     """Each sign and the index of the digit of the number that it stands before; `-3,14`: (0, "-"), (1, ",")."""
+    opinion: Opinion | None = None
+    """Of another reader; None if none was asked."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

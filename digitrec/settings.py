@@ -43,6 +43,7 @@ class Settings:
     state_dir: Path | None = _option(None, "Folder of ledgers and trained models, on a local disk. Default: .digitrec/")
     model: str | None = _option(None, "Model: an id or a folder. Default: the promoted one, else the shipped one.")
     max_error: float = _option(0.005, "Target error rate of the accepted answers.", low=0.0001, high=0.5)
+    second_opinion: str = _option("auto", "Other reader to ask in doubt.", choices=("auto", "off", "rapidocr"))
     settle_s: float = _option(2.0, "Time without a change after which a file is complete, seconds.", low=0, high=3600)
     scan_interval_s: float = _option(10.0, "`watch` scans the inbox at least this often, seconds.", low=0.5, high=3600)
     empty_wait_s: float = _option(600.0, "Time an empty file has to be filled, seconds.", low=0, high=86400)

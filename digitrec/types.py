@@ -132,6 +132,24 @@ class Digit:
 
 
 @dataclass(frozen=True, slots=True)
+class Opinion:
+    """What another reader says of a number that was in doubt, and what that is worth."""
+
+    reader: str
+    """Name and version of the other reader."""
+    text: str
+    """The text that it reads."""
+    score: float
+    """Its confidence in that text, 0..1."""
+    agrees: bool
+    """It reads the text of the number."""
+    confidence: float
+    """Calibrated probability that the text of the number is right, with this evidence, 0..1."""
+    threshold: float
+    """Lowest such probability that is accepted; more than 1 accepts nothing."""
+
+
+@dataclass(frozen=True, slots=True)
 class Number:
     """One number of a page; one row of `<batch>.numbers.csv`."""
 
@@ -150,6 +168,8 @@ class Number:
     """Accepted or review."""
     reason: Reason | None = None
     """Why it needs review; None if it is accepted."""
+    opinion: Opinion | None = None
+    """Of another reader; None if none was asked."""
 
 
 @dataclass(frozen=True, slots=True)

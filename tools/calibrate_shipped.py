@@ -3,6 +3,9 @@
 `python -m tools.calibrate_shipped [--model DIR] [--pages N] [--processes 2] [--checkpoint FILE]` generates synthetic
 pages of digits that the model was not trained on, reads them, and writes the calibration tables into model.json and
 MODEL_CARD.md. With a checkpoint, a repeated command goes on where the last one was stopped.
+
+Where the extra `second-opinion` is installed, pages with answers in doubt are read again with the other reader, and its
+agreement is calibrated as well; elsewhere the model gets none, and asks nobody.
 """
 
 import argparse
@@ -17,10 +20,11 @@ from digitrec.errors import DigitrecError
 from digitrec.files import atomic_write
 from digitrec.models.card import ModelCard
 from digitrec.models.package import ModelPackage
+from digitrec.training import second_opinion
 from digitrec.training.classifier import split_dataset
 from digitrec.training.datasets import registry
 from digitrec.training.datasets.dataset import Split
-from digitrec.training.synthetic_evaluation import EvaluationPages, evaluate_synthetic
+from digitrec.training.synthetic_evaluation import EvaluationPages, evaluate_again, evaluate_synthetic
 from digitrec.types import PREPROCESSING_VERSION
 
 _REPORTED_PAGES = 1_000
@@ -46,17 +50,35 @@ def main(arguments: Sequence[str] | None = None) -> None:
         held_out = load_held_out(package, options.data, excluded)
     except DigitrecError as why:
         raise SystemExit(f"{why}. {why.hint}") from None
+    reader, pages = composition.load_page_reader(package), EvaluationPages.of(options.pages)
     result = evaluate_synthetic(
-        composition.load_page_reader(package),
+        reader,
         held_out,
-        pages=EvaluationPages.of(options.pages),
+        pages=pages,
         seed=package.card.seed,
         processes=options.processes,
         checkpoint=options.checkpoint,
         on_progress=_print_progress,
     )
-    card = replace(package.card, recipe=PREPROCESSING_VERSION, calibrations=result.tables)
+    card = replace(package.card, recipe=PREPROCESSING_VERSION, calibrations=result.tables, second_opinion=None)
     print_tables(card, options.max_error)
+    for name in composition.find_installed_readers():
+        limits = second_opinion.find_ask_limits(result.tables)
+        asking = second_opinion.make_asking(name, composition.make_text_reader(name, is_patient=True), limits)
+        asked = evaluate_again(
+            replace(reader, second_opinion=asking),
+            held_out,
+            result,
+            {set_name: limits[kind] for set_name, kind in second_opinion.SETS.items() if kind in limits},
+            pages=pages,
+            seed=package.card.seed,
+            processes=options.processes,
+            checkpoint=options.checkpoint and options.checkpoint.with_name(f"{options.checkpoint.name}.{name}"),
+            on_progress=_print_progress,
+        )
+        calibration = second_opinion.calibrate_agreement(name, asked, result.tables)
+        card = replace(card, second_opinion=calibration)
+        print(*second_opinion.describe(calibration), sep="\n")
     if not options.dry_run:
         for name, text in render_model_texts(package, card).items():
             atomic_write(options.model / name, text)

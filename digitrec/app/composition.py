@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cache, partial
+from importlib import metadata, util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from digitrec import logs
 from digitrec.app.service import RunSummary, Service, ShutdownSignal, WorkerContext, WorkspacePort, time_stages
 from digitrec.errors import EnvironmentFailure, UsageError, note_step, require_packages
 from digitrec.images import threads
+from digitrec.models.calibration import AnswerKind
 from digitrec.models.package import ModelPackage
 from digitrec.models.registry import ModelRegistry
 from digitrec.monitoring.heartbeat import HeartbeatWriter
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from digitrec.pipeline.executor import Executor
     from digitrec.recognition.classifier import DigitClassifier
     from digitrec.recognition.reader import PageReader
+    from digitrec.recognition.second_opinion import SecondOpinion, TextReader
     from digitrec.storage.ledger import Ledger
 
 SHIPPED_MODELS_DIR = Path(__file__).parents[1] / "models" / "shipped"
@@ -61,8 +64,17 @@ def _make_dask(settings: Settings) -> "Executor":
     from digitrec.pipeline.dask_executor import DaskExecutor
 
     return DaskExecutor(
-        settings.scheduler or "", settings.read_timeout_s, "" if settings.source else str(settings.inbox)
+        settings.scheduler or "",
+        settings.read_timeout_s,
+        "" if settings.source else str(settings.inbox),
+        asks_others=settings.second_opinion != "off",
     )
+
+
+def _make_rapidocr(*, is_patient: bool) -> "TextReader":
+    from digitrec.recognition.rapidocr_process import PARAMS, PATIENT, RapidOcr
+
+    return RapidOcr(params=PATIENT if is_patient else PARAMS)
 
 
 CLASSIFIERS: "dict[str, Callable[[ModelPackage], DigitClassifier]]" = {"litert": _load_litert}
@@ -72,6 +84,12 @@ EXECUTORS: "dict[str, Callable[[Settings], Executor]]" = {
     "processes": _make_local,
     "dask": _make_dask,
 }
+
+
+TEXT_READERS: "dict[str, Callable[..., TextReader]]" = {"rapidocr": _make_rapidocr}
+"""Other readers by the name of their package."""
+_RUNTIMES = {"rapidocr": ("rapidocr", "onnxruntime")}
+"""Import names of what each of them needs."""
 
 
 def open_model(settings: Settings) -> ModelPackage:
@@ -84,14 +102,81 @@ def open_model(settings: Settings) -> ModelPackage:
     return ModelPackage.open(registry.find(settings.model) if settings.model else registry.current())
 
 
-def load_page_reader(package: ModelPackage) -> "PageReader":
-    """Load the classifier of a model, and its page models if it has any."""
+def load_page_reader(package: ModelPackage, settings: Settings | None = None) -> "PageReader":
+    """Load the classifier of a model, and its page models if it has any.
+
+    Args:
+        package: the model.
+        settings: name another reader to ask about answers in doubt; None: none is asked.
+    """
     from digitrec.recognition.models import RecognitionModels
     from digitrec.recognition.reader import PageReader
 
     return PageReader(
-        CLASSIFIERS["litert"](package), RecognitionModels.load(package) if package.has_page_models else None
+        CLASSIFIERS["litert"](package),
+        RecognitionModels.load(package) if package.has_page_models else None,
+        None if settings is None else _make_second_opinion(settings, package),
     )
+
+
+def get_answering_id(settings: Settings, package: ModelPackage) -> str:
+    """Return the `model_id` of rows: the model's id, with the other reader that is asked, as `ID+rapidocr-3.10`."""
+    other = find_other_reader(settings, package)
+    return f"{package.card.id}+{other}" if other else package.card.id
+
+
+def find_other_reader(settings: Settings, package: ModelPackage) -> str:
+    """Return name and version of the other reader that is asked about answers in doubt; "" if none is.
+
+    None is asked if it was not calibrated with this model, in this version and for `max_error`.
+
+    Raises:
+        MissingPackage: the settings name a reader that is not installed.
+    """
+    calibration, wanted = package.card.second_opinion, settings.second_opinion
+    if wanted == "off":
+        return ""
+    if wanted != "auto":
+        require_packages(f"second_opinion = {wanted}", *_RUNTIMES[wanted])
+    if calibration is None or calibration.reader not in find_installed_readers():
+        return ""
+    is_calibrated = wanted in {"auto", calibration.reader.rpartition("-")[0]}
+    return calibration.reader if is_calibrated and package.agreement_points(settings.max_error) else ""
+
+
+def find_installed_readers() -> list[str]:
+    """Return the other readers that are installed, with the first two parts of their version: `rapidocr-3.10`."""
+    names = [name for name in TEXT_READERS if all(util.find_spec(module) for module in _RUNTIMES[name])]
+    return [f"{name}-{'.'.join(metadata.version(name).split('.')[:2])}" for name in names]
+
+
+def make_text_reader(name: str, *, is_patient: bool = False) -> "TextReader":
+    """Return another reader by name and version; it loads at its first answer.
+
+    Args:
+        name: such as `rapidocr-3.10`.
+        is_patient: wait for its answers as long as it takes, for calibration.
+    """
+    return TEXT_READERS[name.rpartition("-")[0]](is_patient=is_patient)
+
+
+def _make_second_opinion(settings: Settings, package: ModelPackage) -> "SecondOpinion | None":
+    """Return the other reader with the operating points of its agreement; log a warning if it is named in vain."""
+    from digitrec.recognition.second_opinion import AskRule, SecondOpinion
+
+    name, calibration = find_other_reader(settings, package), package.card.second_opinion
+    if not name or calibration is None:
+        if settings.second_opinion in TEXT_READERS:
+            logs.warning("no second opinion is asked", why=f"{package.card.id} is not calibrated with it")
+        return None
+    thresholds = package.thresholds(settings.max_error)
+    own = {AnswerKind.DIGITS: thresholds.digit, AnswerKind.NUMBERS: thresholds.number}
+    rules = {
+        kind: AskRule(own[kind], point.threshold, model)
+        for kind, point in package.agreement_points(settings.max_error).items()
+        if (model := calibration.model(kind)) is not None
+    }
+    return SecondOpinion(name, make_text_reader(name), rules)
 
 
 def choose_thresholds(settings: Settings, package: ModelPackage) -> Thresholds:
@@ -145,12 +230,13 @@ def open_service(context: WorkerContext, *, thorough: bool) -> Iterator[Service]
     ):
         # An unusable model or labels file is reported before any file is claimed.
         package = open_model(settings)
+        model_id = get_answering_id(settings, package)
         context.load_labels()
         other_ledgers = [ledger for worker, ledger in ledgers.items() if worker != settings.worker]
         claim_alone: list[FileSnapshot] = []
 
         def beat_and_check_stop() -> bool:
-            context.heartbeat.set_reading(package.card.id)
+            context.heartbeat.set_reading(model_id)
             return context.stop()
 
         def is_current() -> bool:
@@ -198,7 +284,7 @@ def _build_pipeline(
     reader = batch_reader.BatchReader(
         executor=executor,
         limited_worker=WorkerProcess(settings.read_timeout_s, worker_limits),
-        read=batch_reader.GuardedReader(settings.limits, load_page_reader(package)),
+        read=batch_reader.GuardedReader(settings.limits, load_page_reader(package, settings)),
         locate=space.inbox.location,
         is_stopped=beat_and_check_stop,
     )
@@ -251,7 +337,8 @@ def make_label_lookup(settings: Settings) -> Callable[[], LabelLookup]:
 
 def make_output_format(settings: Settings, package: ModelPackage, thresholds: Thresholds, now: str) -> OutputFormat:
     """Return the output format of a batch that is recorded now."""
-    return csv_tables.current_format(settings.csv_profile, package.card.id, now, thresholds, settings.max_error)
+    model_id = get_answering_id(settings, package)
+    return csv_tables.current_format(settings.csv_profile, model_id, now, thresholds, settings.max_error)
 
 
 def make_change_source(settings: Settings, stop: ShutdownSignal) -> watcher.ChangeSource:

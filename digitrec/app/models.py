@@ -174,10 +174,11 @@ def evaluate(
     """
     require_packages("evaluate", "matplotlib", "seaborn", "sklearn")
     package = composition.open_model(settings)
-    reader = composition.load_page_reader(package)
+    if keras:  # TensorFlow distributes its own work over the cores
+        settings = replace(settings, engine="serial", second_opinion="off")
+    reader = composition.load_page_reader(package, settings)
     if keras:
         reader = replace(reader, classifier=_load_classifier(package, keras=True))
-        settings = replace(settings, engine="serial")  # TensorFlow distributes its own work over the cores
     pictures = registry.find_dataset_files(data)
     if pictures is not None:
         files = _FileSet(folder_name(data), f"{len(pictures):,} labelled pictures", "", pictures)
@@ -318,12 +319,13 @@ def _evaluate_files(
     coverage = measure_coverage(
         np.array([value for value, _ in judged]), np.array([right for _, right in judged], bool)
     )
-    facts = _facts(settings, package, files.name, files.source, files.digest)
+    model_id = composition.get_answering_id(settings, package)
+    facts = replace(_facts(settings, package, files.name, files.source, files.digest), model_id=model_id)
     page = write_page_evaluation(_report_dir(settings, facts), facts, evaluation)
     batch_report.write_index(settings.reports)
     shares = (evaluation.accuracy, evaluation.accepted, evaluation.accepted_wrong, evaluation.exact)
     left_out = evaluation.left_out
-    return EvaluationResult(package.card.id, files.name, files.source, *shares, left_out, page, coverage, problem)
+    return EvaluationResult(model_id, files.name, files.source, *shares, left_out, page, coverage, problem)
 
 
 def _load_classifier(package: ModelPackage, *, keras: bool) -> DigitClassifier:

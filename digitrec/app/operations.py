@@ -192,6 +192,6 @@ def verify(settings: Settings) -> "integrity.IntegrityReport":
 
 def _check_model(settings: Settings) -> status.ModelStatus:
     try:
-        return status.ModelStatus(composition.open_model(settings).card.id)
+        return status.ModelStatus(composition.get_answering_id(settings, composition.open_model(settings)))
     except ModelError as error:
         return status.ModelStatus(text.escape(settings.model or "current"), text.escape(str(error)))

@@ -140,7 +140,7 @@ class Reader:
         self._settings = settings
         self.model = composition.open_model(settings)
         thresholds = composition.choose_thresholds(settings, self.model)
-        self._open = _OpenModel(composition.load_page_reader(self.model), thresholds, settings.limits)
+        self._open = _OpenModel(composition.load_page_reader(self.model, settings), thresholds, settings.limits)
 
     def read(self, source: Source) -> list[Page]:
         """Read all pages of a picture or document.

@@ -104,7 +104,7 @@ def build_site(settings: Settings, sessions: Sessions, port: int, *, audit: int 
 
     def load_reader() -> LoadedReader:
         package = composition.open_model(settings)
-        return composition.load_page_reader(package), composition.choose_thresholds(settings, package)
+        return composition.load_page_reader(package, settings), composition.choose_thresholds(settings, package)
 
     service = ReviewService(
         outbox=settings.outbox,

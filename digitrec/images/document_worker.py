@@ -297,7 +297,7 @@ def _limit(what: int, most: int) -> None:
     resource.setrlimit(what, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
 
 
-def _end_with_parent(lifeline: int) -> None:
+def end_with_parent(lifeline: int) -> None:
     """Let the kernel kill this process, even if it hangs, when the other end of this pipe is closed.
 
     Unlike PR_SET_PDEATHSIG this does not depend on the thread that started the process.
@@ -310,7 +310,7 @@ def _end_with_parent(lifeline: int) -> None:
 
 
 if __name__ == "__main__":
-    _end_with_parent(int(sys.argv[1]))
+    end_with_parent(int(sys.argv[1]))
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _serve(sys.stdin.buffer, sys.stdout.buffer)

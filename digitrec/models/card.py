@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from digitrec.errors import ModelError
 from digitrec.models.calibration import AnswerKind, CalibrationTable, OperatingPoint, Rule
+from digitrec.models.second_opinion import SecondOpinionCalibration
 
 SCHEMA = 3
 _FIRST_SCHEMA = 1
@@ -70,6 +71,8 @@ class ModelCard:
     training: Mapping[str, Any] = field(default_factory=dict)
     """Data name, source and digest, held-out data, epochs, rates, seconds: for people and reports."""
     versions: Mapping[str, str] = field(default_factory=dict)
+    second_opinion: SecondOpinionCalibration | None = None
+    """None: no other reader was calibrated with it, and none is asked."""
 
     @property
     def weights_id(self) -> str:
@@ -83,7 +86,10 @@ class ModelCard:
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of `model.json`."""
-        return {"schema": SCHEMA, **asdict(self)}
+        values = asdict(self)
+        if self.second_opinion is None:
+            del values["second_opinion"]
+        return {"schema": SCHEMA, **values}
 
     @classmethod
     def from_json(cls, content: object) -> Self:
@@ -122,6 +128,8 @@ class ModelCard:
         values["metrics"] = tuple(Metric(**row) for row in values["metrics"])
         values["history"] = tuple(Epoch(**row) for row in values["history"])
         values["input_shape"] = tuple(values["input_shape"])
+        if "second_opinion" in values:
+            values["second_opinion"] = SecondOpinionCalibration.from_json(values["second_opinion"])
         return cls(**values)
 
 

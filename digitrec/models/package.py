@@ -16,6 +16,7 @@ from digitrec.models.calibration import (
     tables_for,
 )
 from digitrec.models.card import ModelCard
+from digitrec.models.second_opinion import AgreementPoint
 from digitrec.types import PREPROCESSING_VERSION, Thresholds
 
 CARD = "model.json"
@@ -96,6 +97,21 @@ class ModelPackage:
         with an earlier preprocessing version; see `describe_limit`.
         """
         return Thresholds(self._threshold(AnswerKind.DIGITS, max_error), self._threshold(AnswerKind.NUMBERS, max_error))
+
+    def agreement_points(self, max_error: float) -> dict[AnswerKind, AgreementPoint]:
+        """Return for each kind of answers the operating point of the agreement of another reader, where there is one.
+
+        There is none for a kind of which nothing is accepted without it.
+        """
+        card = self.card
+        if card.second_opinion is None:
+            return {}
+        points = {kind: card.second_opinion.point(kind, max_error, card.calibrations) for kind in AnswerKind}
+        return {
+            kind: point
+            for kind, point in points.items()
+            if point is not None and self._threshold(kind, max_error) != ACCEPT_NOTHING
+        }
 
     def describe_limit(self, max_error: float) -> str:
         """Return in one line why pages need review whatever their confidence, and which; "" if none does."""

@@ -63,7 +63,15 @@ R = TypeVar("R")
 class DaskExecutor:
     """Maps over the workers of a cluster; each reads the files itself, from the same path or store."""
 
-    def __init__(self, scheduler: str, timeout_s: float, inbox: str = "", params: DaskParams | None = None) -> None:
+    def __init__(
+        self,
+        scheduler: str,
+        timeout_s: float,
+        inbox: str = "",
+        params: DaskParams | None = None,
+        *,
+        asks_others: bool = False,
+    ) -> None:
         """Connect, and compare every worker with this process.
 
         Args:
@@ -71,6 +79,7 @@ class DaskExecutor:
             timeout_s: longest that one chunk may take on a worker, seconds.
             inbox: the folder of all files, which every worker must have; "" if the files are in a store.
             params: tuned constants; None: `PARAMS`.
+            asks_others: another reader may be asked, which the workers need in the same version.
 
         Raises:
             EnvironmentFailure: the scheduler does not answer in time, or it has no workers.
@@ -81,7 +90,7 @@ class DaskExecutor:
         self._scheduler = scheduler
         self._timeout_s = timeout_s
         self._inbox = inbox
-        self._fingerprint = task_batch.fingerprint(inbox)
+        self._fingerprint = task_batch.fingerprint(inbox, asks_others=asks_others)
         self._serialized: dict[int, tuple[PageReader, SerializedReader]] = {}
         self._readers: dict[str, Future] = {}
         try:

@@ -26,21 +26,27 @@ from digitrec.types import PREPROCESSING_VERSION
 
 LIBRARIES = ("ai-edge-litert", "numpy", "opencv-python-headless", "pillow", "pillow-heif", "pypdfium2", "simplejpeg")
 """Libraries that decode and compute: another version may round differently, which changes answers."""
+OTHER_READERS = ("onnxruntime", "rapidocr")
+"""Libraries of other readers, which are optional."""
 _ABSENT = "not installed"
 
 WorkerFingerprint = Mapping[str, str]
 """Versions of everything that decides on an answer, by name."""
 
 
-def fingerprint(inbox: str = "") -> WorkerFingerprint:
+def fingerprint(inbox: str = "", *, asks_others: bool = True) -> WorkerFingerprint:
     """Return the fingerprint of this process.
 
     Args:
         inbox: the folder it would read from; "" if there is none.
+        asks_others: include other readers that are installed.
     """
     versions = {"digitrec": digitrec.__version__, "recipe": str(PREPROCESSING_VERSION)} | {
         name: _get_version(name) for name in LIBRARIES
     }
+    if asks_others:
+        others = {name: _get_version(name) for name in OTHER_READERS}
+        versions |= {name: version for name, version in others.items() if version != _ABSENT}
     return versions | {inbox: _identify_folder(Path(inbox))} if inbox else versions
 
 

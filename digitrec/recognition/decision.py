@@ -51,16 +51,23 @@ def _decide_number(page: PageResult, span: NumberSpan, text: str, threshold: flo
     digits = tuple(Digit(box, tuple(row)) for box, row in zip(boxes, scores[:, :DIGITS].tolist(), strict=True))
     layout_confidence = page.layout_confidence * span.layout_confidence
     reason = page.reason if page.reason in _OF_ALL_NUMBERS else None
-    reason = reason or span.reason or _review_reason(scores, layout_confidence, threshold)
+    reason = reason or span.reason
+    confidence, opinion = layout_confidence * math.prod(digit.confidence for digit in digits), span.opinion
+    if opinion is None:
+        reason = reason or _review_reason(scores, layout_confidence, threshold)
+    else:
+        confidence = opinion.confidence
+        reason = reason or (None if confidence >= opinion.threshold else Reason.LOW_CONFIDENCE)
     return Number(
         line=span.line,
         column=span.column,
         box=Box.enclose([*boxes, *_sign_boxes(page, span)]),
         text=text,
         digits=digits,
-        confidence=_clip(layout_confidence * math.prod(digit.confidence for digit in digits)),
+        confidence=_clip(confidence),
         status=PageStatus.ACCEPTED if reason is None else PageStatus.REVIEW,
         reason=reason,
+        opinion=opinion,
     )
 
 
@@ -82,7 +89,10 @@ def _compose(digits: Iterable[int], signs: Sequence[tuple[int, str]]) -> str:
 
 
 def acceptance_thresholds(page: PageResult) -> list[float | None]:
-    """Return for each number the highest threshold at which it is accepted, 0..1; None if it is at no threshold."""
+    """Return for each number the highest threshold at which it is accepted, 0..1; None if it is at no threshold.
+
+    The opinions of another reader are not regarded: they have an operating point of their own.
+    """
     if page.reason is not None and page.reason in _OF_ALL_NUMBERS:
         return [None] * len(page.numbers)
     return [
@@ -168,7 +178,10 @@ def _runner_up(number: Number) -> tuple[str, float]:
     weakest = max(range(len(digits)), key=ratios.__getitem__)
     places = [index for index, character in enumerate(number.text) if character.isdigit()]
     text = f"{number.text[: places[weakest]]}{second_digits[weakest]}{number.text[places[weakest] + 1 :]}"
-    return text, (number.confidence or 0.0) * ratios[weakest]
+    confidence = number.confidence or 0.0
+    runner_up = confidence * ratios[weakest]
+    # The digits have the probabilities from before the other reader was asked.
+    return text, runner_up if number.opinion is None else min(runner_up, 1.0 - confidence)
 
 
 def _second_digit(digit: Digit) -> int:

@@ -28,6 +28,7 @@ from digitrec.recognition.geometry import from_page_coords, to_page_coords
 from digitrec.recognition.models import RecognitionModels
 from digitrec.recognition.page import undecoded_page
 from digitrec.recognition.page_path import read_page
+from digitrec.recognition.second_opinion import SecondOpinion
 from digitrec.recognition.trace import PreprocessedPage, RecognitionTrace
 from digitrec.recognition.unread import find_unread
 from digitrec.recognition.zoom import zoom
@@ -66,6 +67,8 @@ class PageReader:
     classifier: DigitClassifier
     models: RecognitionModels | None = None
     """None: the page path with the classifier only."""
+    second_opinion: SecondOpinion | None = None
+    """None: no other reader is asked."""
 
     def read(self, data: bytes, limits: Limits) -> list[PageResult]:
         """Read all pages of a file, decoding one at a time.
@@ -125,6 +128,8 @@ class PageReader:
         """Read several pages, each given with the format of its file; tiny ones are enlarged first."""
         large = [(enlarge(sheet), name, sheet) for name, sheet in sheets]
         traces = self._trace_all([(name, sheet if page is None else page.sheet) for page, name, sheet in large])
+        if self.second_opinion is not None:
+            traces = self.second_opinion.add_all(traces)
         for (page, _, _), trace in zip(large, traces, strict=True):
             yield trace if page is None else replace(trace, enlarged=page)
 

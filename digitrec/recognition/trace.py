@@ -13,7 +13,7 @@ from digitrec.recognition.ensemble import EnsembleResult
 from digitrec.recognition.page_path import PageTrace
 from digitrec.recognition.preprocess import Plane
 from digitrec.recognition.turned import turn_back
-from digitrec.types import Box, Reason
+from digitrec.types import Box, Opinion, Reason
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,13 +49,18 @@ class RecognitionTrace:
     """Ink that could be writing and is not part of the answer, in pixels of `initial`."""
     turns: int = 0
     """Quarter turns counter-clockwise in which the page was read."""
+    opinions: tuple[Opinion | None, ...] = ()
+    """Of another reader, one for each number; empty if it was not asked."""
 
     @property
     def page(self) -> PageResult:
-        """Return the final result, with the reason for unread ink on the page and on the numbers near it."""
+        """Return the final result, with opinions, and the reason for unread ink on the page and on numbers near it."""
         page = self.initial if self.ensemble is None else self.ensemble.page
         if self.unread:
             page = _mark_unread(page, self.unread)
+        if self.opinions:
+            spans = zip(page.numbers, self.opinions, strict=True)
+            page = replace(page, numbers=tuple(replace(span, opinion=opinion) for span, opinion in spans))
         if self.turns:
             page = replace(turn_back(page, self.turns), reason=Reason.TURNED)
         return page if self.enlarged is None else self.enlarged.restore(page)

@@ -1,6 +1,6 @@
 """Measure drift of confidence and digits against training or earlier pages: the population stability index (PSI)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -99,6 +99,11 @@ class Reference:
     """Name of the calibration table that these pages are from."""
     digits: tuple[int, ...] | None
     """Pictures of each digit; None if an older card lacks them."""
+
+
+def find_reference(references: Mapping[str, Reference], model_id: str) -> Reference | None:
+    """Return the reference of the model that answered, also where it asked another reader: `ID+rapidocr-3.10`."""
+    return references.get(model_id.partition("+")[0])
 
 
 def read_reference(card: ModelCard) -> Reference:

@@ -20,7 +20,7 @@ from digitrec.reports.batch import (
     review_error_rate,
     select_labelled,
 )
-from digitrec.reports.drift import DRIFT_THRESHOLD, MIN_COUNT, Reference, measure_drift
+from digitrec.reports.drift import DRIFT_THRESHOLD, MIN_COUNT, Reference, find_reference, measure_drift
 from digitrec.reports.statistics import clopper_pearson, wilson
 from digitrec.types import PageStatus, Reason
 
@@ -205,7 +205,7 @@ def summarize_trend(
         "confidence_edges": list(CONFIDENCE_EDGES),
         "all": _summary(entries),
         "recent": _summary(recent),
-        "models": [_model(name, entries, recent, references.get(name)) for name in _models(entries)],
+        "models": [_model(name, entries, recent, find_reference(references, name)) for name in _models(entries)],
         "periods": _periods(periods, references),
     }
 
@@ -242,7 +242,7 @@ def _periods(periods: Iterable[Period], references: Mapping[str, Reference]) -> 
                 "to": period.batches[-1].processed_at,
                 "model_id": model_id,
                 **_summary(period.batches),
-                "drift": _drift(own, references.get(model_id)),
+                "drift": _drift(own, find_reference(references, model_id)),
                 "drift_before": {
                     "confidence": measure_drift(own.confidence, earlier.confidence).to_json(),
                     "digits": measure_drift(own.digits, earlier.digits).to_json(),

@@ -66,6 +66,8 @@ class JudgedNumber:
     is_right: bool
     written: int | None
     """Index of the written number that it was aligned with; None if it is read where nothing is written."""
+    read: int | None = None
+    """Index of the number on the page; None if it is missing there."""
 
 
 def build_calibration_table(
@@ -207,7 +209,7 @@ def judge_numbers(page: PageResult, written: Sequence[str]) -> list[JudgedNumber
     for kind, first, last, start, stop in SequenceMatcher(None, written, read, autojunk=False).get_opcodes():
         for index in range(start, stop):
             aligned = first + min(index - start, last - first - 1) if last > first else None
-            judged.append(JudgedNumber(confidences[index], kind == "equal", aligned))
+            judged.append(JudgedNumber(confidences[index], kind == "equal", aligned, index))
         missing = range(first + (stop - start), last)
         judged += [JudgedNumber(NEVER if page_confidence is None else page_confidence, False, i) for i in missing]
     return judged

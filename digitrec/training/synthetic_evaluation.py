@@ -4,16 +4,16 @@ The results are the calibration tables of a model with page models: pages of one
 without a digit. They are made in training and by `tools.calibrate_shipped`.
 """
 
-import hashlib
-import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Self
 
 import cv2
 import numpy as np
 
+from digitrec.arrays import NumberSpan
 from digitrec.errors import DataError
 from digitrec.models.calibration import AnswerKind, CalibrationTable, Rule
 from digitrec.pipeline import read_files
@@ -27,6 +27,7 @@ from digitrec.training.synthetic.pages.kinds import draw_page
 from digitrec.training.synthetic.pages.truth import Truth, WrittenNumber
 from digitrec.training.synthetic.parallel import ProgressCallback
 from digitrec.training.synthetic.symbols import NON_DIGIT, GlyphSources
+from digitrec.training.synthetic_answers import Answer, Evidence, resume
 from digitrec.types import Limits
 
 DIGITS, NUMBERS, EMPTY = "synthetic digits", "synthetic numbers", "synthetic pages without a digit"
@@ -35,8 +36,6 @@ _SEED = 50_000_000
 """Far from the seeds of all pages for training, tests and benchmarks."""
 _TRIES = 50
 """Pages of a kind that are drawn until one holds as many digits as its set needs."""
-_CHUNK = 200
-"""Pages between two lines of a checkpoint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,22 +69,20 @@ class EvaluationPages:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """An answer on a synthetic page, or a number that was not read."""
-
-    confidence: float
-    """Highest threshold at which it is accepted, 0..1, or `NEVER`."""
-    is_right: bool
-    clusters: tuple[int, ...]
-    """Indices of the pictures of digits that it was drawn from; below 0 for the page."""
-
-
-@dataclass(frozen=True, slots=True)
 class SyntheticResult:
     """Answers of each set of pages."""
 
-    answers: dict[str, list[Answer]]
-    pages: dict[str, int]
+    answers_by_page: dict[str, list[list[Answer]]]
+
+    @property
+    def pages(self) -> dict[str, int]:
+        """Return the number of pages of each set."""
+        return {name: len(pages) for name, pages in self.answers_by_page.items()}
+
+    @property
+    def answers(self) -> dict[str, list[Answer]]:
+        """Return the answers of each set."""
+        return {name: [*chain.from_iterable(pages)] for name, pages in self.answers_by_page.items()}
 
     @property
     def tables(self) -> tuple[CalibrationTable, ...]:
@@ -160,49 +157,80 @@ def evaluate_synthetic(
             change of the code.
         on_progress: called with the number of finished pages.
     """
+    counts = {DIGITS: pages.digits, NUMBERS: pages.numbers, EMPTY: pages.empty}
+    tasks = [_Task(name, index) for name, count in counts.items() for index in range(count)]
+    answers: dict[str, list[list[Answer]]] = {name: [] for name in counts}
+    context = _make_context(reader, held_out, pages, seed)
+    for task, page_answers in zip(tasks, _evaluate(context, tasks, processes, checkpoint, on_progress), strict=True):
+        answers[task.name].append(page_answers)
+    return SyntheticResult(answers)
+
+
+def evaluate_again(
+    reader: PageReader,
+    held_out: Split,
+    result: SyntheticResult,
+    limits: Mapping[str, float],
+    *,
+    pages: EvaluationPages,
+    seed: int,
+    processes: int = 0,
+    checkpoint: Path | None = None,
+    on_progress: ProgressCallback | None = None,
+) -> SyntheticResult:
+    """Read some pages again, with a reader that asks another one, and return all answers with the evidence.
+
+    Args:
+        reader: the reader of `result`, with a second opinion.
+        held_out: as for `evaluate_synthetic`, and so are the other arguments.
+        result: answers without a second opinion.
+        limits: for the name of a set, the confidence; pages with an answer below it are read again.
+        pages: number and kinds of the pages.
+        seed: of the pages.
+        processes: see `parallel.map_items`.
+        checkpoint: another file than that of `result`.
+        on_progress: called with the number of finished pages.
+    """
+    answers = {name: [*of_pages] for name, of_pages in result.answers_by_page.items()}
+    tasks = [
+        _Task(name, index)
+        for name, of_pages in answers.items()
+        for index, page in enumerate(of_pages)
+        if any(0.0 <= answer.confidence < limits.get(name, 0.0) for answer in page)
+    ]
+    context = _make_context(reader, held_out, pages, seed)
+    for task, page_answers in zip(tasks, _evaluate(context, tasks, processes, checkpoint, on_progress), strict=True):
+        answers[task.name][task.index] = page_answers
+    return SyntheticResult(answers)
+
+
+def _make_context(reader: PageReader, held_out: Split, pages: EvaluationPages, seed: int) -> _EvaluationContext:
     held_out = held_out.take(np.random.default_rng(seed).permutation(len(held_out)))
     sources = GlyphSources.from_digits(held_out.pictures, held_out.digits, glyphs.load_glyphs())
     # The model was trained on the fonts' digits, so that only their other symbols are used.
     symbols = {symbol: indices for symbol, indices in sources.by_symbol.items() if not symbol.isdigit()}
-    context = _EvaluationContext(reader, held_out, replace(sources, by_symbol=symbols), pages, seed)
-    counts = {DIGITS: pages.digits, NUMBERS: pages.numbers, EMPTY: pages.empty}
-    tasks = [_Task(name, index) for name, count in counts.items() for index in range(count)]
-    answers: dict[str, list[Answer]] = {name: [] for name in counts}
+    return _EvaluationContext(reader, held_out, replace(sources, by_symbol=symbols), pages, seed)
+
+
+def _evaluate(
+    context: _EvaluationContext,
+    tasks: Sequence[_Task],
+    processes: int,
+    checkpoint: Path | None,
+    on_progress: ProgressCallback | None,
+) -> Iterable[list[Answer]]:
+    """Generate and read pages; yield the answers of each."""
 
     def read(todo: Sequence[_Task]) -> Iterator[list[Answer]]:
         finished = len(tasks) - len(todo)
         report = None if on_progress is None else lambda done, _: on_progress(finished + done, len(tasks))
         return parallel.map_items(_evaluate_page, context, todo, processes=processes, on_progress=report)
 
-    key = f"{reader.classifier.fingerprint} {seed} {asdict(pages)} {held_out.digits[:100].tolist()}"
-    results = read(tasks) if checkpoint is None else _resume(checkpoint, key, tasks, read)
-    for task, page_answers in zip(tasks, results, strict=True):
-        answers[task.name] += page_answers
-    return SyntheticResult(answers, counts)
-
-
-def _resume(
-    checkpoint: Path, key: str, tasks: Sequence[_Task], read: Callable[[Sequence[_Task]], Iterable[list[Answer]]]
-) -> Iterator[list[Answer]]:
-    """Yield the answers of all pages: those of the checkpoint, then new ones, which are added to it."""
-    digest = hashlib.sha256(key.encode()).hexdigest()
-    lines = checkpoint.read_text(encoding="utf-8").splitlines(keepends=True) if checkpoint.exists() else []
-    lines = [line for line in lines if line.endswith("\n")]  # the last one may be cut off
-    if not lines or json.loads(lines[0]) != digest:
-        lines = [json.dumps(digest) + "\n"]
-    stored = [page for line in lines[1:] for page in json.loads(line)]
-    checkpoint.write_text("".join(lines), encoding="utf-8")
-    yield from ([Answer(value, is_right, tuple(clusters)) for value, is_right, clusters in page] for page in stored)
-    chunk = []
-    with checkpoint.open("a", encoding="utf-8") as file:
-        for page in read(tasks[len(stored) :]):
-            chunk.append([(answer.confidence, answer.is_right, answer.clusters) for answer in page])
-            if len(chunk) == _CHUNK or len(stored) + len(chunk) == len(tasks):
-                file.write(json.dumps(chunk) + "\n")
-                file.flush()
-                stored += chunk
-                chunk = []
-            yield page
+    fingerprint, digits = context.reader.classifier.fingerprint, context.held_out.digits[:100].tolist()
+    key = f"{fingerprint} {context.seed} {asdict(context.pages)} {digits}"
+    if context.reader.second_opinion is not None:
+        key += f" {context.reader.second_opinion.name} {len(tasks)}"
+    return read(tasks) if checkpoint is None else resume(checkpoint, key, tasks, read)
 
 
 def _evaluate_page(context: _EvaluationContext, task: _Task) -> list[Answer]:
@@ -211,7 +239,9 @@ def _evaluate_page(context: _EvaluationContext, task: _Task) -> list[Answer]:
     if task.name != NUMBERS:
         label = page.truth.text or NONE
         (confidence,), (is_right,) = calibrate.judge_pages([(result, label)])
-        return [Answer(float(confidence), bool(is_right), page.sources)]
+        numbers = result.pages[0].numbers if result.pages else ()
+        evidence = _evidence_of(numbers[0]) if len(numbers) == 1 else None
+        return [Answer(float(confidence), bool(is_right), page.sources, evidence)]
     of_page = -1 - task.index
     if not result.pages:
         return [Answer(NEVER, False, (of_page,)) for _ in page.truth.numbers]
@@ -219,9 +249,18 @@ def _evaluate_page(context: _EvaluationContext, task: _Task) -> list[Answer]:
     judged = calibrate.judge_numbers(result.pages[0], page.truth.texts)
     places = [-1 if number.written is None else number.written for number in judged]
     return [
-        Answer(number.confidence, number.is_right, (of_page, *sources[place]))
+        Answer(
+            number.confidence,
+            number.is_right,
+            (of_page, *sources[place]),
+            None if number.read is None else _evidence_of(result.pages[0].numbers[number.read]),
+        )
         for number, place in zip(judged, places, strict=True)
     ]
+
+
+def _evidence_of(span: NumberSpan) -> Evidence | None:
+    return None if span.opinion is None else Evidence(span.opinion.agrees, span.opinion.score)
 
 
 def _split_sources(page: _LabelledPage) -> list[tuple[int, ...]]:

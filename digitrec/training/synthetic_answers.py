@@ -1,0 +1,75 @@
+"""Answers on synthetic pages, and the checkpoint file that holds those of finished pages."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+T = TypeVar("T")
+_CHUNK = 200
+"""Pages between two lines of a checkpoint."""
+
+
+class Evidence(NamedTuple):
+    """What another reader says of an answer."""
+
+    agrees: bool
+    """It reads the same text."""
+    score: float
+    """Its confidence in its own text, 0..1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer on a synthetic page, or a number that was not read."""
+
+    confidence: float
+    """Highest threshold at which it is accepted, 0..1, or `NEVER`."""
+    is_right: bool
+    clusters: tuple[int, ...]
+    """Indices of the pictures of digits that it was drawn from; below 0 for the page."""
+    evidence: Evidence | None = None
+    """What another reader says; None if it was not asked."""
+
+
+def resume(
+    checkpoint: Path, key: str, tasks: Sequence[T], read: Callable[[Sequence[T]], Iterable[list[Answer]]]
+) -> Iterator[list[Answer]]:
+    """Yield the answers of all pages: those of the checkpoint, then new ones, which are added to it.
+
+    Args:
+        checkpoint: file, which is begun anew if its key is another.
+        key: of everything that decides about the answers, except the code.
+        tasks: one for each page.
+        read: reads the pages of some tasks, in order.
+    """
+    digest = hashlib.sha256(key.encode()).hexdigest()
+    lines = checkpoint.read_text(encoding="utf-8").splitlines(keepends=True) if checkpoint.exists() else []
+    lines = [line for line in lines if line.endswith("\n")]  # the last one may be cut off
+    if not lines or json.loads(lines[0]) != digest:
+        lines = [json.dumps(digest) + "\n"]
+    stored = [page for line in lines[1:] for page in json.loads(line)]
+    checkpoint.write_text("".join(lines), encoding="utf-8")
+    for page in stored:
+        yield [
+            Answer(value, is_right, tuple(clusters), *(Evidence(*evidence) for evidence in rest))
+            for value, is_right, clusters, *rest in page
+        ]
+    chunk = []
+    with checkpoint.open("a", encoding="utf-8") as file:
+        for page in read(tasks[len(stored) :]):
+            chunk.append([_to_row(answer) for answer in page])
+            if len(chunk) == _CHUNK or len(stored) + len(chunk) == len(tasks):
+                file.write(json.dumps(chunk) + "\n")
+                file.flush()
+                stored += chunk
+                chunk = []
+            yield page
+
+
+def _to_row(answer: Answer) -> tuple[object, ...]:
+    """Return the fields of an answer for a checkpoint; evidence only where there is some."""
+    row = (answer.confidence, answer.is_right, answer.clusters)
+    return row if answer.evidence is None else (*row, answer.evidence)
