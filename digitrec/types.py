@@ -148,6 +148,17 @@ class Opinion:
     threshold: float
     """Lowest such probability that is accepted; more than 1 accepts nothing."""
 
+    @property
+    def description(self) -> str:
+        """Return what the other reader says in a line of ASCII characters.
+
+        >>> Opinion("rapidocr-3.10", "l2Ⅲ", 0.91, False, 0.2, 0.98).description
+        'rapidocr-3.10 reads l2?, score 0.9100'
+        """
+        text = "".join(character if " " < character < "\x7f" else "?" for character in self.text)
+        said = "agrees" if self.agrees else f"reads {text or 'nothing'}"
+        return f"{self.reader} {said}, score {self.score:.4f}"
+
 
 @dataclass(frozen=True, slots=True)
 class Number:

@@ -144,7 +144,7 @@ def watch(settings: Settings) -> None:
 
 
 @_read(epilog="Example: digitrec predict photo.jpg --json")
-@takes_settings("model", "max_error", "max_bytes", "max_pixels", "max_pages")
+@takes_settings("model", "max_error", "second_opinion", "max_bytes", "max_pixels", "max_pages")
 def predict(
     settings: Settings,
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Pictures to read.", show_default=False)],

@@ -134,7 +134,7 @@ def train(
             typer.echo(line)
 
 
-@takes_settings("model", "max_error", "engine", "threads", "max_bytes", "max_pixels", "max_pages")
+@takes_settings("model", "max_error", "second_opinion", "engine", "threads", "max_bytes", "max_pixels", "max_pages")
 def evaluate(
     settings: Settings,
     data: _Data = "mnist",

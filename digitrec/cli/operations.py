@@ -29,7 +29,7 @@ def register(cli: typer.Typer) -> None:
     command(epilog="Example: digitrec prune --older-than 90d --yes")(prune)
 
 
-@takes_settings("model", "max_wait_s", "max_scan_age_s")
+@takes_settings("model", "second_opinion", "max_wait_s", "max_scan_age_s")
 def status(
     settings: Settings,
     check: Annotated[
@@ -61,7 +61,7 @@ def status(
         _print_status(settings, as_json=as_json)
 
 
-@takes_settings("model", "max_wait_s", "max_scan_age_s")
+@takes_settings("model", "second_opinion", "max_wait_s", "max_scan_age_s")
 def health(settings: Settings, as_json: _Json = False) -> None:
     """Do the same as `status --check`."""
     _check_health(settings, as_json=as_json)
@@ -73,7 +73,7 @@ def metrics(settings: Settings) -> None:
     _print_metrics(settings)
 
 
-@takes_settings("model", "watch_mode")
+@takes_settings("model", "second_opinion", "watch_mode")
 def doctor(settings: Settings, as_json: _Json = False) -> None:
     """Check folders, model and host for problems, with fixes.
 

@@ -35,7 +35,10 @@ debug = False
 
 _ALWAYS = ("workspace", "state_dir", "worker", "log_format")
 _PANELS = {
-    "Common": ("workspace", "worker", "state_dir", "model", "max_error", "csv_profile", "log_format"),
+    "Common": (
+        *("workspace", "worker", "state_dir", "model", "max_error", "second_opinion", "csv_profile"),
+        "log_format",
+    ),
     "Timing": ("settle_s", "scan_interval_s", "empty_wait_s", "grace_s", "run_wait_s", "run_retry_s", "watch_mode"),
     "Limits": ("batch_files", "read_timeout_s", "max_bytes", "max_pixels", "max_pages"),
     "Labels": ("labels", "labels_from_folders"),

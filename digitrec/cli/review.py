@@ -41,7 +41,7 @@ def report(
     typer.echo(text.escape_message(f"{pluralize(count, 'report')} made. {page}"))
 
 
-@takes_settings("model", "max_error", "max_bytes", "max_pixels", "max_pages")
+@takes_settings("model", "max_error", "second_opinion", "max_bytes", "max_pixels", "max_pages")
 def review(
     settings: Settings,
     reviewer: Annotated[

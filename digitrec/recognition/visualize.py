@@ -290,7 +290,10 @@ def _decision_lines(reading: PageReading, threshold: float) -> list[str]:
     if reading.confidence is None:
         return [f"No answer: {reading.status}", reason]
     numbers = reading.numbers
-    least = min((number.confidence or 0.0 for number in numbers), default=0.0)
+    least, threshold = min(
+        ((number.confidence or 0.0, number.opinion.threshold if number.opinion else threshold) for number in numbers),
+        key=lambda pair: pair[0] - pair[1],
+    )
     verdict = "high enough" if least >= threshold else "too low"
     if len(numbers) == 1:
         lines = [f"Answer {reading.text}: {reading.status}"]
@@ -303,12 +306,15 @@ def _decision_lines(reading: PageReading, threshold: float) -> list[str]:
         lines.append(reason)
     if len(numbers) == 1:
         lines.append(f"runner-up {reading.runner_up}, {reading.runner_up_confidence or 0.0:.4f}")
+        if numbers[0].opinion is not None:
+            lines.append(numbers[0].opinion.description)
     return lines
 
 
 def _number_lines(number: Number) -> list[str]:
     """Describe the confidence of a number and why it needs review."""
-    return [f"confidence {number.confidence or 0.0:.4f}", *([f"review: {number.reason}"] if number.reason else [])]
+    lines = [f"confidence {number.confidence or 0.0:.4f}", *([f"review: {number.reason}"] if number.reason else [])]
+    return lines if number.opinion is None else [*lines, number.opinion.description]
 
 
 def _top_digits(scores: Scores) -> list[str]:

@@ -64,6 +64,7 @@ def _page(reader: PageReader, thresholds: Thresholds, format_name: str, sheet: D
         for digit, ink in zip(read.digits, page.ink, strict=True)
     ]
     picture = sheet.full_detail()
+    opinion = read.numbers[0].opinion if len(read.numbers) == 1 else None
     return {
         "page": read.page,
         "format": read.format,
@@ -71,7 +72,7 @@ def _page(reader: PageReader, thresholds: Thresholds, format_name: str, sheet: D
         "height": read.height,
         "text": read.text,
         "confidence": read.confidence,
-        "threshold": thresholds.for_text(read.text),
+        "threshold": thresholds.for_text(read.text) if opinion is None else opinion.threshold,
         "is_accepted": read.status is PageStatus.ACCEPTED,
         "why": text.escape(read.detail),
         "runner_up": read.runner_up,

@@ -13,7 +13,8 @@ from digitrec.training.calibrate import NEVER
 from digitrec.training.classifier import split_dataset
 from digitrec.training.datasets import mnist
 from digitrec.training.datasets.dataset import Split
-from digitrec.training.synthetic_evaluation import DIGITS, EMPTY, NUMBERS, Answer, EvaluationPages, evaluate_synthetic
+from digitrec.training.synthetic_answers import Answer
+from digitrec.training.synthetic_evaluation import DIGITS, EMPTY, NUMBERS, EvaluationPages, evaluate_synthetic
 
 pytestmark = pytest.mark.slow
 
