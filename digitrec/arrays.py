@@ -34,6 +34,8 @@ class NumberSpan:
     """None, `not_a_digit`, `ambiguous_layout` or `other_marks`."""
     signs: tuple[tuple[int, str], ...] = ()
     """Each sign and the index of the digit of the number that it stands before; `-3,14`: (0, "-"), (1, ",")."""
+    is_clear: bool = True
+    """Where the number begins and ends is clear."""
     opinion: Opinion | None = None
     """Of another reader; None if none was asked."""
 

@@ -115,7 +115,9 @@ def _spans(layout: Sequence[TextNumber], numbers: Sequence[ReadNumber], page: Pa
         reason = Reason.OTHER_MARKS if number.has_others else None
         is_doubtful = not place.is_clear or _is_cut(number.rects, page)
         confidence = number.layout_confidence * (_DOUBTFUL_FACTOR if is_doubtful else 1.0)
-        spans.append(NumberSpan(start, stop, place.line, place.column, confidence, reason, number.signs))
+        spans.append(
+            NumberSpan(start, stop, place.line, place.column, confidence, reason, number.signs, not is_doubtful)
+        )
         start = stop
     return spans
 

@@ -1,7 +1,8 @@
 """Ask another reader about the numbers of a page that are in doubt, and weigh its answer.
 
-Two readers that were made independently seldom make the same error. The other reader is asked only about numbers that
-could be accepted: below their operating point, with no unread ink near them and no other reason for a review.
+Two readers that were made independently seldom make the same error in reading a strip. The other reader is asked only
+about numbers that could be accepted: below their operating point, with clear limits, no unread ink near them and no
+other reason for a review. Where a number begins and ends it cannot tell, as it sees the same strip.
 """
 
 from collections.abc import Iterator, Mapping
@@ -80,7 +81,8 @@ class SecondOpinion:
         opinions: list[Opinion | None] = [None] * len(page.numbers)
         asked = 0
         for index, own in enumerate(decision.acceptance_thresholds(page)):
-            if own is None or own >= rule.asked_below or asked == PARAMS.most:
+            is_doubtful = own is not None and own < rule.asked_below
+            if not is_doubtful or not page.numbers[index].is_clear or asked == PARAMS.most:
                 continue
             strip = _crop_number(trace, index)
             if strip.shape[1] > PARAMS.longest * strip.shape[0]:

@@ -1,0 +1,175 @@
+"""What another reader's agreement is worth, counted on labelled answers."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from digitrec.app import composition
+from digitrec.arrays import Picture
+from digitrec.models.calibration import AnswerKind, CalibrationTable, OperatingPoint, Rule
+from digitrec.models.package import ModelPackage
+from digitrec.recognition.second_opinion import ReadText
+from digitrec.training import second_opinion
+from digitrec.training.calibrate import NEVER
+from digitrec.training.classifier import split_dataset
+from digitrec.training.datasets import mnist
+from digitrec.training.second_opinion import calibrate_agreement, fit_agreement
+from digitrec.training.synthetic_answers import Answer, Evidence
+from digitrec.training.synthetic_evaluation import (
+    DIGITS,
+    EMPTY,
+    NUMBERS,
+    EvaluationPages,
+    SyntheticResult,
+    evaluate_again,
+    evaluate_synthetic,
+)
+
+KIND = AnswerKind.NUMBERS
+OWN_THRESHOLD = 0.9
+TABLES = [
+    CalibrationTable(
+        "numbers",
+        "",
+        5000,
+        Rule.OBSERVED,
+        (OperatingPoint(0.0, 5000, 500, 0.2), OperatingPoint(OWN_THRESHOLD, 3000, 6, 0.004)),
+        (KIND,),
+    )
+]
+
+
+def draw_answers(count: int, wrong_agreements: float, seed: int = 0) -> list[list[Answer]]:
+    """Draw pages of one number: sure ones, and doubtful ones that another reader was asked about."""
+    rng = np.random.default_rng(seed)
+    pages = []
+    for index in range(count):
+        if rng.random() < 0.5:
+            pages.append([Answer(0.97, bool(rng.random() < 0.999), (-1 - index,))])
+            continue
+        is_right, own = bool(rng.random() < 0.8), float(rng.uniform(0.3, 0.89))
+        agrees = bool(rng.random() < (0.7 if is_right else wrong_agreements))
+        score = float(rng.uniform(0.8 if agrees else 0.4, 1.0))
+        pages.append([Answer(own, is_right, (-1 - index,), Evidence(agrees, score))])
+    return pages
+
+
+def result_of(pages: list[list[Answer]]) -> SyntheticResult:
+    return SyntheticResult({DIGITS: [], NUMBERS: pages, EMPTY: []})
+
+
+def test_agreement_of_readers_that_err_apart_is_accepted() -> None:
+    result = result_of(draw_answers(6000, wrong_agreements=0.002))
+
+    calibration = calibrate_agreement("other-1.0", result, TABLES)
+
+    (model,) = calibration.models
+    assert model.confidence(0.7, True, 0.95) > 0.98 > 0.6 > model.confidence(0.7, False, 0.95)
+    found = calibration.point(KIND, 0.005, TABLES)
+    assert found is not None
+    assert found.asked_below == OWN_THRESHOLD
+    assert found.accepted > 1000
+    assert found.wrong <= 0.005 * found.accepted
+    assert found.all_wrong <= 0.005 * found.all_accepted
+    combined = [
+        model.confidence(answer.confidence, *answer.evidence)
+        for (answer,) in result.answers_by_page[NUMBERS]
+        if answer.evidence
+    ]
+    assert found.accepted == sum(confidence >= found.threshold for confidence in combined)
+
+
+def test_agreement_of_readers_that_err_alike_is_not_accepted() -> None:
+    result = result_of(draw_answers(6000, wrong_agreements=0.7))
+
+    calibration = calibrate_agreement("other-1.0", result, TABLES)
+
+    assert calibration.point(KIND, 0.005, TABLES) is None
+
+
+def test_too_few_agreements_to_observe_the_error_rate_are_not_accepted() -> None:
+    calibration = calibrate_agreement("other-1.0", result_of(draw_answers(300, 0.0)), TABLES)
+
+    assert calibration.point(KIND, 0.005, TABLES) is None
+    assert calibration.point(KIND, 0.02, TABLES) is not None
+
+
+def test_nothing_is_accepted_where_the_model_itself_guarantees_nothing() -> None:
+    tables = [replace(TABLES[0], bounds=TABLES[0].bounds[:1])]
+
+    assert calibrate_agreement("other-1.0", result_of(draw_answers(2000, 0.0)), tables).points == ()
+
+
+def test_the_model_is_monotone_even_where_the_sample_is_not() -> None:
+    rng = np.random.default_rng(1)
+    answers = [
+        Answer(float(own), bool(rng.random() > own), (), Evidence(bool(rng.random() < 0.5), 0.9))
+        for own in rng.uniform(0.05, 0.95, 400)
+    ]
+
+    assert fit_agreement(KIND, answers).own == 0.0
+
+
+def test_a_number_that_was_not_read_is_an_error_once_its_page_is_accepted() -> None:
+    pages = draw_answers(3000, 0.0)
+    agreed = Evidence(True, 0.99)
+    pages += [[Answer(0.7, True, (-9000 - index,), agreed), Answer(0.7, False, ())] for index in range(100)]
+
+    calibration = calibrate_agreement("other-1.0", result_of(pages), TABLES)
+
+    found = calibration.point(KIND, 0.05, TABLES)
+    if found is not None:
+        assert found.wrong <= 0.05 * found.accepted
+    assert calibration.point(KIND, 0.005, TABLES) is None or found is not None
+
+
+def test_the_cells_count_every_answer_once() -> None:
+    result = result_of(draw_answers(1000, 0.1))
+    asked = [answer for answer in result.answers[NUMBERS] if answer.evidence]
+
+    cells = calibrate_agreement("other-1.0", result, TABLES).cells
+
+    assert sum(cell.answers for cell in cells) == len(asked)
+    assert sum(cell.right for cell in cells) == sum(answer.is_right for answer in asked)
+    assert sum(cell.answers for cell in cells if cell.agrees) == sum(answer.evidence.agrees for answer in asked)
+
+
+def test_the_other_reader_is_asked_below_the_highest_operating_point() -> None:
+    assert second_opinion.find_ask_limits(TABLES) == {KIND: OWN_THRESHOLD}
+    assert second_opinion.find_ask_limits([]) == {}
+
+
+class Sevens:
+    """Another reader that always reads 77."""
+
+    def read(self, strip: Picture) -> ReadText:
+        return ReadText("77", 0.5 + strip.shape[0] % 2 / 4)
+
+
+@pytest.mark.slow
+def test_pages_with_answers_in_doubt_are_read_again_with_the_other_reader(tmp_path: Path) -> None:
+    held_out = split_dataset(mnist.load_mnist_5k(), seed=0).calibration
+    reader = composition.load_page_reader(ModelPackage.open(composition.SHIPPED_MODELS_DIR))
+    pages = EvaluationPages(digits=10, numbers=8, empty=2, number_kinds=("one_number", "two_numbers"))
+    result = evaluate_synthetic(reader, held_out, pages=pages, seed=0)
+    limits = {AnswerKind.DIGITS: 0.9999, KIND: 0.9999}
+    asking = replace(reader, second_opinion=second_opinion.make_asking("other-1.0", Sevens(), limits))
+    checkpoint = tmp_path / "done"
+
+    again = [
+        evaluate_again(
+            asking, held_out, result, {DIGITS: 0.9999, NUMBERS: 0.9999}, pages=pages, seed=0, checkpoint=checkpoint
+        )
+        for _ in range(2)  # the second time, from the checkpoint
+    ]
+
+    assert again[0] == again[1]
+    for name in (DIGITS, NUMBERS, EMPTY):
+        pairs = list(zip(result.answers[name], again[0].answers[name], strict=True))
+        assert all(replace(after, evidence=None) == before for before, after in pairs)
+        asked = [after for _, after in pairs if after.evidence is not None]
+        assert bool(asked) == (name != EMPTY)
+        assert all(0 <= answer.confidence < 0.9999 and answer.evidence.score >= 0.5 for answer in asked)
+    assert all(answer.confidence == NEVER or answer.confidence >= 0 for answer in again[0].answers[NUMBERS])
