@@ -78,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
         calibration = second_opinion.calibrate_agreement(name, asked, result.tables)
         card = replace(card, second_opinion=calibration)
-        print(*second_opinion.describe(calibration), sep="\n")
+        print(*calibration.describe(), sep="\n")
     if not options.dry_run:
         for name, text in render_model_texts(package, card).items():
             atomic_write(options.model / name, text)

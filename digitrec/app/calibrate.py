@@ -100,10 +100,13 @@ def calibrate_model(
     ]
     tables = (*own.values(), *kept)
     digest = hashlib.sha256(json.dumps([asdict(table) for table in tables], sort_keys=True).encode()).hexdigest()
+    second_opinion = package.card.second_opinion
     card = replace(
         package.card,
         id=f"{package.card.weights_id}-c{digest[:8]}",
         calibrations=tables,
+        # What another reader's agreement is worth was not measured on the user's pages.
+        second_opinion=None if second_opinion is None else second_opinion.without(own),
         training={**package.card.training, "calibrated_at": format_utc(time.time())},
     )
     contents = {file: package.read_file(file) for file in card.files}

@@ -261,7 +261,11 @@ def show_model(
         typer.echo(json.dumps(package.card.to_json() | thresholds))
         return
     typer.echo(f"{package.card.id}  {package.folder}")
-    for line in output.format_thresholds(tables, settings.max_error):
+    second_opinion = package.card.second_opinion
+    for line in (
+        *output.format_thresholds(tables, settings.max_error),
+        *(() if second_opinion is None else second_opinion.describe()),
+    ):
         typer.echo(line)
     if card:
         card_text = (package.folder / "MODEL_CARD.md").read_text(encoding="utf-8")

@@ -1,8 +1,8 @@
 """Calibration of a second text reader: what its agreement is worth, and from where it is accepted."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from digitrec.models.calibration import AnswerKind, CalibrationTable, choose_operating_point, tables_for
@@ -123,6 +123,20 @@ class SecondOpinionCalibration:
             return None
         own = choose_operating_point(tables_for(tables, kind), point.max_error)
         return point if own is not None and own.threshold == point.asked_below else None
+
+    def without(self, kinds: Collection[AnswerKind]) -> Self:
+        """Return a copy that accepts no agreement about answers of these kinds."""
+        return replace(self, points=tuple(point for point in self.points if point.kind not in kinds))
+
+    def describe(self) -> Iterator[str]:
+        """Yield the operating points as lines of text."""
+        yield f"With a second opinion, {self.reader}:"
+        yield "at most wrong  asks below  accepts from  of calibration answers asked about"
+        for point in self.points:
+            yield (
+                f"{f'{100 * point.max_error:.4g} %':>13}  {point.asked_below:<10.6f}  {point.threshold:<12.6f}  "
+                f"{point.kind}: {point.accepted:,} of {point.asked:,} accepted, {point.wrong} wrong"
+            )
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Self:

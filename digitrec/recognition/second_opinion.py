@@ -81,8 +81,7 @@ class SecondOpinion:
         opinions: list[Opinion | None] = [None] * len(page.numbers)
         asked = 0
         for index, own in enumerate(decision.acceptance_thresholds(page)):
-            is_doubtful = own is not None and own < rule.asked_below
-            if not is_doubtful or not page.numbers[index].is_clear or asked == PARAMS.most:
+            if own is None or own >= rule.asked_below or not page.numbers[index].is_clear or asked == PARAMS.most:
                 continue
             strip = _crop_number(trace, index)
             if strip.shape[1] > PARAMS.longest * strip.shape[0]:

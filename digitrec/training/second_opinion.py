@@ -211,14 +211,3 @@ def _combine(model: AgreementModel, answer: Answer, asked_below: float) -> float
         is_missing = answer.confidence >= 0.0 and not answer.is_right
         return None if is_missing else calibrate.NEVER
     return model.confidence(answer.confidence, answer.evidence.agrees, answer.evidence.score)
-
-
-def describe(calibration: SecondOpinionCalibration) -> Iterator[str]:
-    """Yield the operating points as lines."""
-    yield f"Second opinion, {calibration.reader}:"
-    for point in calibration.points:
-        yield (
-            f"{100 * point.max_error:.4g} % of {point.kind}: asked about {point.asked:,} below "
-            f"{point.asked_below:.6f}, accepts from {point.threshold:.6f}: {point.accepted:,}, {point.wrong} wrong; "
-            f"of all {point.all_accepted:,}, {point.all_wrong} wrong, at most {100 * point.all_upper:.3f} %"
-        )
