@@ -50,8 +50,8 @@ class AgreementFitParams:
     """Lower ends of the table's cells of own confidence."""
     score_edges: tuple[float, ...] = (0.0, 0.5, 0.8, 0.95)
     """Lower ends of the cells of the other reader's score."""
-    ridge: float = 1e-3
-    """Weight of the squared coefficients, so that they stay finite where the evidence separates right from wrong."""
+    ridge: float = 0.5
+    """Weight of the squared coefficients, so that they stay small where few answers separate right from wrong."""
 
 
 PARAMS = AgreementFitParams()
@@ -112,8 +112,9 @@ def fit_agreement(kind: AnswerKind, answers: Sequence[Answer]) -> AgreementModel
     def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         margin = sign * (evidence @ weights)
         gradient = -(evidence * (sign / (1.0 + np.exp(margin)))[:, None]).sum(axis=0)
-        value = float(np.logaddexp(0.0, -margin).sum() + PARAMS.ridge * np.square(weights).sum())
-        return value, gradient + 2 * PARAMS.ridge * weights
+        shrunk = np.append(0.0, weights[1:])  # not the intercept
+        value = float(np.logaddexp(0.0, -margin).sum() + PARAMS.ridge * np.square(shrunk).sum())
+        return value, gradient + 2 * PARAMS.ridge * shrunk
 
     bounds = [(None, None)] + [(0.0, None)] * (evidence.shape[1] - 1)
     best = minimize(loss, np.zeros(evidence.shape[1]), jac=True, bounds=bounds, method="L-BFGS-B")
