@@ -118,7 +118,7 @@ def test_rows_reports_and_status_name_both_readers(
     (number,) = read_csv(next(harness.outbox.glob("*.numbers.csv")))
     assert (number["status"], number["confidence"]) == ("accepted", row["confidence"])
     assert run_command("verify").code == 0
-    assert run_command("status", "--json", "--model", str(folder)).json["model"] == f"{model_id}+{OTHER}"
+    assert run_command("status", "--json", "--model", str(folder)).json["model"]["name"] == f"{model_id}+{OTHER}"
     batch = json.loads((harness.settings.reports / row["batch_id"] / "report.json").read_text())
     assert batch["model_id"] == f"{model_id}+{OTHER}"
 
