@@ -54,7 +54,7 @@ class AgreementModel:
 
         >>> model = AgreementModel(AnswerKind.NUMBERS, -1.0, 0.5, 4.0, 0.5, 0.5)
         >>> round(model.confidence(0.8, True, 0.95), 3), round(model.confidence(0.8, False, 0.95), 3)
-        (0.994, 0.14)
+        (0.994, 0.144)
         """
         odds = log_odds(score, PARAMS.score)
         evidence = self.agrees + self.score * odds if agrees else -self.other_score * odds
