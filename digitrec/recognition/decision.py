@@ -27,7 +27,7 @@ def decide(page: PageResult, thresholds: Thresholds) -> PageReading:
         return reading(PageStatus.REJECTED, reason=page.reason, detail=page.detail or page.reason.description)
     if page.reason is not None and not page.boxes:
         return reading(PageStatus.REVIEW, reason=page.reason, detail=page.detail or page.reason.description)
-    texts = [_compose(page.scores[span.start : span.stop, :DIGITS].argmax(axis=1), span.signs) for span in page.numbers]
+    texts = [number_text(page, span) for span in page.numbers]
     threshold = thresholds.for_text(" ".join(texts))
     numbers = tuple(_decide_number(page, span, text, threshold) for span, text in zip(page.numbers, texts, strict=True))
     runner_up, runner_up_confidence = _page_runner_up(numbers)
@@ -77,14 +77,11 @@ def _sign_boxes(page: PageResult, span: NumberSpan) -> Sequence[Box]:
     return page.sign_boxes[first : first + len(span.signs)]
 
 
-def _compose(digits: Iterable[int], signs: Sequence[tuple[int, str]]) -> str:
-    """Return the text of a number: its digits, and each sign before the digit with its index.
-
-    >>> _compose([3, 1, 4], [(0, "-"), (1, ",")])
-    '-3,14'
-    """
+def number_text(page: PageResult, span: NumberSpan) -> str:
+    """Return the text of a number: its digits, and each sign before the digit with its index."""
+    digits = page.scores[span.start : span.stop, :DIGITS].argmax(axis=1).tolist()
     return "".join(
-        "".join(sign for place, sign in signs if place == index) + str(digit) for index, digit in enumerate(digits)
+        "".join(sign for place, sign in span.signs if place == index) + str(digit) for index, digit in enumerate(digits)
     )
 
 

@@ -11,11 +11,10 @@ from typing import Protocol
 
 import numpy as np
 
-from digitrec.arrays import NumberSpan, PageResult, Picture
+from digitrec.arrays import Picture
 from digitrec.models.calibration import AnswerKind
 from digitrec.models.second_opinion import AgreementModel
 from digitrec.recognition import decision
-from digitrec.recognition.classifier import DIGITS
 from digitrec.recognition.geometry import bounding_rect, crop_rect, from_page_coords, line_rect_around
 from digitrec.recognition.number_reader import crop_strip
 from digitrec.recognition.preprocess import Plane
@@ -75,7 +74,8 @@ class SecondOpinion:
     def add(self, trace: RecognitionTrace) -> RecognitionTrace:
         """Return the trace of a page with the opinions on its numbers that are in doubt."""
         page = trace.page
-        rule = self.rules.get(AnswerKind.DIGITS if len(page.boxes) == 1 else AnswerKind.NUMBERS)
+        texts = [decision.number_text(page, span) for span in page.numbers]
+        rule = self.rules.get(AnswerKind.DIGITS if len("".join(texts)) == 1 else AnswerKind.NUMBERS)
         if rule is None or trace.decoded is None:
             return trace
         opinions: list[Opinion | None] = [None] * len(page.numbers)
@@ -90,7 +90,7 @@ class SecondOpinion:
             if read is None:  # it would fail again
                 break
             asked += 1
-            agrees = _without_spaces(read.text) == _text_of(page, page.numbers[index])
+            agrees = _without_spaces(read.text) == texts[index]
             confidence = rule.model.confidence(own, agrees, read.score)
             opinions[index] = Opinion(self.name, read.text, read.score, agrees, confidence, rule.threshold)
         return replace(trace, opinions=tuple(opinions)) if any(opinions) else trace
@@ -116,11 +116,6 @@ def _crop_number(trace: RecognitionTrace, index: int) -> Picture:
 
 def _to_picture(strip: Plane) -> Picture:
     return np.clip(np.rint(strip), 0, 255).astype(np.uint8)
-
-
-def _text_of(page: PageResult, span: NumberSpan) -> str:
-    """Return the text of a number."""
-    return "".join(map(str, page.scores[span.start : span.stop, :DIGITS].argmax(axis=1).tolist()))
 
 
 def _without_spaces(text: str) -> str:

@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 
-from digitrec.arrays import Picture
+from digitrec.arrays import NumberSpan, PageResult, Picture
 from digitrec.recognition.classifier import CLASSES, NO_DIGIT
+from digitrec.recognition.decision import decide
 from digitrec.recognition.number_reader import ReadNumber, read_number
 from digitrec.recognition.sequence_recognizer import SIGNS
 from digitrec.recognition.signs import sign_of, split_symbols
 from digitrec.recognition.text_lines import find_numbers
+from digitrec.types import Box, Thresholds
 from tests.recognition.drawn import PEN, fill, lay_out, paper, write
 from tests.recognition.stand_ins import Says, Spells, line_by
 
@@ -144,3 +146,46 @@ def test_a_doubtful_sign_lowers_the_confidence(monkeypatch: pytest.MonkeyPatch) 
     doubtful = read_number(number, found, classed, Spells((5, 8)), line_by(monkeypatch, wavering))
 
     assert doubtful.confidence < 0.6 < sure
+
+
+def test_the_text_of_a_number_has_its_signs_and_so_has_the_runner_up() -> None:
+    scores = np.full((3, CLASSES), 0.001, np.float32)
+    scores[[0, 1, 2], [3, 1, 4]] = (0.99, 0.7, 0.99)
+    scores[1, 7] = 0.29
+    boxes = (Box(10, 5, 8, 20), Box(30, 5, 8, 20), Box(40, 5, 8, 20))
+    page = PageResult(
+        number=1,
+        format="png",
+        width=80,
+        height=40,
+        boxes=boxes,
+        ink=np.zeros((3, 28, 28), np.float32),
+        preview=np.zeros((1, 1), np.uint8),
+        scores=scores,
+        numbers=(NumberSpan(0, 3, signs=((0, "-"), (1, ","))),),
+        sign_boxes=(Box(2, 14, 5, 2), Box(22, 20, 3, 8)),
+    )
+
+    reading = decide(page, Thresholds(0.5, 0.5))
+
+    assert (reading.text, reading.runner_up) == ("-3,14", "-3,74")
+    assert reading.numbers[0].box == Box(2, 5, 46, 23)
+    assert [digit.digit for digit in reading.digits] == [3, 1, 4]
+
+
+@pytest.mark.parametrize(("signs", "status"), [((), "accepted"), (((0, "-"),), "review")])
+def test_a_digit_with_a_sign_has_the_threshold_of_numbers(signs: tuple[tuple[int, str], ...], status: str) -> None:
+    scores = np.eye(CLASSES, dtype=np.float32)[[5]] * 0.9
+    page = PageResult(
+        number=1,
+        format="png",
+        width=40,
+        height=40,
+        boxes=(Box(10, 5, 8, 20),),
+        ink=np.zeros((1, 28, 28), np.float32),
+        preview=np.zeros((1, 1), np.uint8),
+        scores=scores,
+        numbers=(NumberSpan(0, 1, signs=signs),),
+    )
+
+    assert decide(page, Thresholds(digit=0.8, number=0.95)).status == status
