@@ -8,6 +8,7 @@ import numpy as np
 from digitrec.arrays import PageResult, Picture
 from digitrec.errors import RejectedImage
 from digitrec.images.decode import DecodedPage
+from digitrec.recognition.preprocess import Mask
 from digitrec.types import Box
 
 
@@ -25,6 +26,11 @@ class EnlargeParams:
     """Least share of pixels that have the paper's level exactly in a picture that is padded: a clean drawing."""
     touches: float = 0.5
     """Contrast with the paper, as a share of the largest, from which a pixel at the edge is ink."""
+    margin: float = 0.7
+    """Share of the left or right side along which ink is a margin or frame and no character, if it reaches no further
+    than `margin_width`."""
+    margin_width: float = 0.35
+    """Largest width of such a margin, as a share of the picture's."""
 
 
 PARAMS = EnlargeParams()
@@ -98,7 +104,15 @@ def _paper_level(picture: Picture) -> Picture | None:
 
 
 def _touches_edge(picture: Picture, paper: Picture) -> bool:
-    """Tell whether ink touches the edge of a picture whose paper has one level."""
+    """Tell whether the ink of a character touches the edge of a picture whose paper has one level."""
     contrast = np.abs(picture.astype(np.int16).reshape(*picture.shape[:2], -1) - paper.astype(np.int16)).max(axis=2)
-    edge = max(contrast[0].max(), contrast[-1].max(), contrast[:, 0].max(), contrast[:, -1].max())
-    return bool(edge > PARAMS.touches * contrast.max())
+    inked = contrast > PARAMS.touches * contrast.max()
+    if not (inked[0].any() or inked[-1].any() or inked[:, 0].any() or inked[:, -1].any()):
+        return False
+    return not (_is_margin(inked) or _is_margin(inked[:, ::-1]))
+
+
+def _is_margin(inked: Mask) -> bool:
+    """Tell whether all ink of a picture, (h, w), is a band along its left side."""
+    width = np.flatnonzero(inked.any(axis=0))[-1] + 1
+    return bool(inked[:, 0].mean() > PARAMS.margin and width <= PARAMS.margin_width * inked.shape[1])

@@ -148,3 +148,11 @@ def test_two_levels_in_equal_parts_take_the_corners_for_paper() -> None:
     picture = fill(np.full((16, 16), 250, np.uint8), 4, 0, 12, 16, level=10)
 
     assert large(enlarged(picture))[0, 0] == pytest.approx(250, abs=6)
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_a_dark_band_along_a_side_is_no_character(side: str) -> None:
+    picture = fill(np.full((38, 38), 230, np.uint8), *((0, 0, 4, 38) if side == "left" else (34, 0, 38, 38)), 120)
+
+    assert enlarge(sheet(picture)) is None
+    assert enlarge(sheet(fill(picture, 10, 10, 28, 28, 120))) is not None
