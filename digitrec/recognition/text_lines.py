@@ -62,6 +62,12 @@ class TextLineParams:
     """Least gap between two of them, as a share of the gap that ends a number."""
     clear_apart: float = 1.2
     """The same, in h."""
+    clear_apart_alone: float = 1.8
+    """The same on a page's only line, which may be one number with wide gaps."""
+    narrow: float = 0.35
+    """Width over height up to which a character may be the side of a frame, or a mark of a scale."""
+    frame_reach: float = 0.12
+    """Distance of both ends of a narrow character from level rules up to which it may be the side of a frame, in h."""
     clear_cell: float = 0.8
     """Largest distance of its first character from its last, as a share of the width of the line's cells."""
 
@@ -265,10 +271,34 @@ def _split_line(
         return [(joined, is_clear)] if is_only or not is_ruled else [(part, False) for part in parts]
     singles = sum(len(part) == 1 for part in parts)
     is_list = is_only and singles >= max(PARAMS.fewest_listed, PARAMS.listed * len(parts))
-    if is_list and rules is None:  # a number with wide gaps, or a list of digits
+    is_scale = len(parts) >= PARAMS.fewest_listed and all(len(part) == 1 and _is_narrow(part[0]) for part in parts)
+    if is_list or is_scale:  # a number with wide gaps, or a list of digits; marks of a scale, or ones
         return [(part, False) for part in parts]
     close = height * (PARAMS.gap if is_only and rules is None else PARAMS.clear_gap)
-    return [(part, _has_clear_limits(index, parts, borders, height, wide, close)) for index, part in enumerate(parts)]
+    apart = max(PARAMS.clear_between * wide, height * (PARAMS.clear_apart_alone if is_only else PARAMS.clear_apart))
+    return [
+        (
+            part,
+            _has_clear_limits(index, parts, borders, height, wide, close, apart)
+            and not (rules is not None and all(_is_frame_side(character, rules, height) for character in part)),
+        )
+        for index, part in enumerate(parts)
+    ]
+
+
+def _is_narrow(character: Component) -> bool:
+    return character.width <= PARAMS.narrow * character.height
+
+
+def _is_frame_side(character: Component, rules: Rules, height: float) -> bool:
+    """Tell whether a narrow character reaches from one level rule to another: the side of a frame, not a 1."""
+    if not _is_narrow(character):
+        return False
+    reach = max(2, round(PARAMS.frame_reach * height))
+    columns = slice(max(0, character.left - reach), character.right + reach)
+    above = rules.level[max(0, character.top - reach) : character.top + reach, columns]
+    below = rules.level[max(0, character.bottom - reach) : character.bottom + reach, columns]
+    return bool(above.any() and below.any())
 
 
 def _has_clear_limits(
@@ -278,6 +308,7 @@ def _has_clear_limits(
     height: float,
     wide: float,
     close: float,
+    apart: float,
 ) -> bool:
     """Tell whether it is clear where a number begins and ends, by the gaps within it and around it, and the cells.
 
@@ -288,12 +319,12 @@ def _has_clear_limits(
         height: h, pixels.
         wide: gap that ends a number, pixels.
         close: largest gap within a number, pixels.
+        apart: least gap between it and its neighbours, pixels.
     """
     p, part = PARAMS, parts[index]
     within = [right.left - left.right for left, right in pairwise(part)]
     if max(within, default=0.0) > max(p.close * height, min(p.clear_within * wide, close)):
         return False
-    apart = max(p.clear_between * wide, p.clear_apart * height)
     for border, left, right in zip(borders, parts, parts[1:], strict=False):
         is_beside = part is left or part is right
         if is_beside and border is None and right[0].left - left[-1].right < apart:

@@ -58,6 +58,10 @@ class UnreadParams:
     """Length from which a thin component is a rule, whichever way it slants, in h."""
     rule_width: float = 0.25
     """Largest mean thickness of such a rule, in h."""
+    rule_slant: float = 0.09
+    """Slope from which a rule is not found before, and what stands on it is part of its component."""
+    rule_writing: float = 0.4
+    """Extent across such a rule from which writing stands on it, in h."""
     underline_height: float = 0.45
     """Largest height of a rule drawn under a number, in h."""
     underline_length: float = 0.8
@@ -129,7 +133,8 @@ def _compare_with_ink(
     may_be = ~read & ~_is_cut_off(parts, full, raw, high, scale)
     parts = parts.joined(may_be)
     is_dark = parts.peaks(contrast.values) >= p.dot_contrast * contrast.own if len(boxes) > 1 else parts.areas > 0
-    could_be = _is_large(parts, boxes, high, is_dark) & ~_is_printed(parts, raw.strong.shape, high)
+    could_be = _is_large(parts, boxes, high, is_dark)
+    could_be &= ~_is_printed(parts, raw.strong.shape, high) | _holds_writing(parts, high)
     could_be &= ~_is_underline(parts, boxes, high)
     if not could_be.any():
         return unread, spans
@@ -198,6 +203,24 @@ def _is_printed(parts: ComponentTable, shape: tuple[int, ...], height: float) ->
     is_margin = ((left | right) & (high >= p.margin * rows)) | ((top | bottom) & (width >= p.margin * columns))
     printed: Mask = crosses | is_rule | is_margin
     return printed
+
+
+def _holds_writing(parts: ComponentTable, height: float) -> Mask:
+    """Tell which components are slanting rules with writing on them, (n,)."""
+    p, holds = PARAMS, np.zeros(len(parts.areas), np.bool_)
+    shortest = np.minimum(parts.widths, parts.heights)
+    is_slanting = (parts.longest >= p.rule_length * height) & (shortest > p.rule_slant * parts.longest)
+    is_slanting &= parts.areas / parts.longest < p.rule_width * height
+    for number in np.flatnonzero(is_slanting).tolist():
+        pixels = np.argwhere(parts.labels[parts.window(number)] == number).astype(np.float64)
+        pixels -= pixels.mean(axis=0)
+        _, axes = np.linalg.eigh(pixels.T @ pixels)  # the last one is along the component
+        along, across = pixels @ axes[:, 1], pixels @ axes[:, 0]
+        extent = float(np.ptp(np.quantile(across, (0.01, 0.99))))
+        slope = np.abs(axes[:, 1]).min() / np.abs(axes[:, 1]).max()
+        is_line = float(np.ptp(along)) > p.rule_length * extent
+        holds[number] = is_line and slope > p.rule_slant and extent >= p.rule_writing * height
+    return holds
 
 
 def _is_underline(parts: ComponentTable, boxes: Sequence[PixelBox], height: float) -> Mask:

@@ -169,7 +169,9 @@ def _find_points(
         )
         for alone, all_of_them in zip(agreed.bounds, both.bounds, strict=True):
             if _holds(alone, all_of_them, both, rate):
-                asked = sum(answer.evidence is not None and answer.confidence < own.threshold for answer in answers)
+                asked = sum(
+                    answer.evidence is not None and bool(answer.confidence < own.threshold) for answer in answers
+                )
                 yield AgreementPoint(
                     kind=model.kind,
                     max_error=rate,
