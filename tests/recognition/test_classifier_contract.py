@@ -161,10 +161,10 @@ def test_the_fingerprint_is_stable(name: str) -> None:
 
 @pytest.mark.slow
 def test_litert_and_keras_say_the_same(ink: Ink) -> None:
-    """Their weights differ by float16's rounding only."""
+    """The int8 weights of LiteRT are rounded, 8 bits for each."""
     service, reference = (MAKERS[name]().score(ink) for name in ("litert", "keras"))
 
-    np.testing.assert_allclose(service, reference, atol=0.02)
+    np.testing.assert_allclose(service, reference, atol=0.03)
     assert (service.argmax(axis=1) == reference.argmax(axis=1)).mean() > 0.99
 
 

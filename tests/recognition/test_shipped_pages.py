@@ -85,7 +85,6 @@ MARKS: dict[str, Drawer] = {
     "point after it": lambda page: fill(page, 262, 115, 268, 121, PEN),
     "comma after it": lambda page: stroke(page, (264, 116), (259, 128)),
     "colon after it": lambda page: fill(fill(page, 262, 90, 268, 96, PEN), 262, 115, 268, 121, PEN),
-    "dash before it": lambda page: stroke(page, (86, 100), (106, 100)),
     "dash after it": lambda page: stroke(page, (264, 100), (286, 100)),
     "word after it": lambda page: write(page, "kg", 270, 120),
     "line of words": lambda page: write(page, "Hand", 120, 190, high=30),
@@ -104,11 +103,22 @@ def test_other_marks_on_the_page_send_it_to_review(name: str, read: Reads) -> No
     assert reading.reason in {Reason.OTHER_MARKS, Reason.NOT_A_DIGIT}
 
 
-def test_a_point_between_two_digits_is_never_ignored(read: Reads) -> None:
-    page = write(write(paper(200, 400), "3", 120, 120), "14", 162, 120)
-    fill(page, 153, 115, 159, 121, PEN)
+SIGNS: dict[str, tuple[Drawer, str]] = {
+    "minus": (lambda page: stroke(page, (86, 100), (106, 100)), "-314"),
+    "point": (lambda page: fill(page, 153, 115, 159, 121, PEN), "3.14"),
+    "comma": (lambda page: stroke(page, (157, 116), (152, 128)), "3,14"),
+}
 
-    assert read(page).status is PageStatus.REVIEW
+
+@pytest.mark.parametrize("name", SIGNS)
+def test_a_sign_is_part_of_the_number_or_sends_it_to_review(name: str, read: Reads) -> None:
+    page = write(write(paper(200, 400), "3", 120, 120), "14", 162, 120)
+    draw, text = SIGNS[name]
+    draw(page)
+
+    reading = read(page)
+
+    assert reading.text == text or reading.status is PageStatus.REVIEW
 
 
 PRINT: dict[str, Drawer] = {
