@@ -134,7 +134,7 @@ def train(
         epochs=epochs,
         seed=seed,
         out_root=settings.models,
-        now=_now,
+        now=lambda: format_utc(time.time()),
         progress=progress,
         test_splits=test_splits,
         command=command_line(),
@@ -201,7 +201,7 @@ def explore(settings: Settings, data: str) -> Path:
         for split in (dataset.train, dataset.test)
         if split is not None
     ]
-    facts = DatasetFacts(dataset.name, dataset.source, dataset.digest, digitrec.__version__, _now())
+    facts = DatasetFacts(dataset.name, dataset.source, dataset.digest, digitrec.__version__, format_utc(time.time()))
     return write_dataset_report(settings.reports / "explore" / _folder_name(dataset.name), facts, splits)
 
 
@@ -324,8 +324,7 @@ def _evaluate_files(
     page = write_page_evaluation(_report_dir(settings, facts), facts, evaluation)
     batch_report.write_index(settings.reports)
     shares = (evaluation.accuracy, evaluation.accepted, evaluation.accepted_wrong, evaluation.exact)
-    left_out = evaluation.left_out
-    return EvaluationResult(model_id, files.name, files.source, *shares, left_out, page, coverage, problem)
+    return EvaluationResult(model_id, files.name, files.source, *shares, evaluation.left_out, page, coverage, problem)
 
 
 def _load_classifier(package: ModelPackage, *, keras: bool) -> DigitClassifier:
@@ -339,7 +338,8 @@ def _load_classifier(package: ModelPackage, *, keras: bool) -> DigitClassifier:
 
 
 def _facts(settings: Settings, package: ModelPackage, name: str, source: str, digest: str) -> EvaluationFacts:
-    return EvaluationFacts(package.card.id, name, source, digest, digitrec.__version__, _now(), settings.max_error)
+    now = format_utc(time.time())
+    return EvaluationFacts(package.card.id, name, source, digest, digitrec.__version__, now, settings.max_error)
 
 
 def _report_dir(settings: Settings, facts: EvaluationFacts) -> Path:
@@ -348,7 +348,3 @@ def _report_dir(settings: Settings, facts: EvaluationFacts) -> Path:
 
 def _folder_name(name: str) -> str:
     return "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in name).lstrip(".") or "data"
-
-
-def _now() -> str:
-    return format_utc(time.time())

@@ -169,10 +169,10 @@ class Reader:
         Small files are read together, which is a tenth faster. A file that cannot be opened is one page with the status
         rejected and the reason `io_error`; `detail` has the cause.
         """
-        given = list(paths)
-        files = [Path(path) for path in given]
+        sources = list(paths)
+        files = [Path(path) for path in sources]
         results = read_files.iter_results(files, self._open.limits, self._open.reader)
-        for path, file, result in zip(given, files, results, strict=True):
+        for path, file, result in zip(sources, files, results, strict=True):
             if isinstance(result, OSError):
                 why = FileResult(rejected=Reason.IO_ERROR, detail=result.strerror or type(result).__name__)
                 yield path, self._to_pages(why, str(file), file)

@@ -75,10 +75,10 @@ def _format_next_steps(settings: Settings, summary: "RunSummary") -> Iterator[st
 
 def _program() -> list[str]:
     """Return the words that start this program in this terminal."""
-    found = shutil.which("digitrec")
+    program = shutil.which("digitrec")
     # `uvx` puts the programs of its environment on the PATH of this process only.
-    is_own = found is not None and Path(found).parent == Path(sys.prefix) / "bin"
-    if found and (not is_own or os.environ.get("VIRTUAL_ENV") == sys.prefix):
+    is_own = program is not None and Path(program).parent == Path(sys.prefix) / "bin"
+    if program and (not is_own or os.environ.get("VIRTUAL_ENV") == sys.prefix):
         return ["digitrec"]
     script = Path(sys.argv[0])
     return [str(script)] if script.name == "digitrec" else ["python", "-m", "digitrec"]

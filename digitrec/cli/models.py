@@ -1,7 +1,6 @@
 """Commands about models and data: train, evaluate, calibrate, explore, samples, models."""
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,7 +18,7 @@ from digitrec.cli.options import (
     takes_settings,
 )
 from digitrec.errors import ModelError, UsageError
-from digitrec.settings import FILE_NAME, Settings
+from digitrec.settings import Settings
 
 if TYPE_CHECKING:
     from digitrec.app.retrain import RetrainReport
@@ -343,15 +342,4 @@ def calibrate(
     if promote and settings.model is not None:
         typer.echo(f"But the setting `model` names {settings.model}, which takes precedence.")
     if result.run_limit:
-        typer.echo(_explain_run_limit(settings, result.max_error, result.run_max_error, result.run_limit))
-
-
-def _explain_run_limit(settings: Settings, max_error: float, run_max_error: float, limit: str) -> str:
-    """Return the setting that `run` needs if only a flag set an error rate that the model can guarantee."""
-    variable = "DIGITREC_MAX_ERROR"
-    removal = f" and unset {variable}, which takes precedence" if os.environ.get(variable) else ""
-    return (
-        f"\n`digitrec run` asks for a max_error of {run_max_error:g}: {limit}. "
-        f"Set this in {settings.workspace / FILE_NAME}{removal}:\n\n"
-        f"    max_error = {max_error:g}\n"
-    )
+        typer.echo(output.explain_run_limit(settings, result.max_error, result.run_max_error, result.run_limit))

@@ -1,6 +1,7 @@
 """Show progress, and format summaries and tables; rich is imported only to draw bars and tables."""
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -20,7 +21,7 @@ from digitrec.models.calibration import (
     tables_for,
 )
 from digitrec.models.package import ModelPackage
-from digitrec.settings import Settings
+from digitrec.settings import FILE_NAME, Settings
 from digitrec.text import escape_message, pluralize
 
 if TYPE_CHECKING:
@@ -320,3 +321,14 @@ def retrain_to_json(report: "RetrainReport") -> dict[str, object]:
         "suspects": len(comparison.suspected_errors),
         "report": str(report.report),
     }
+
+
+def explain_run_limit(settings: Settings, max_error: float, run_max_error: float, limit: str) -> str:
+    """Return the setting that `run` needs if only a flag set an error rate that the model can guarantee."""
+    variable = "DIGITREC_MAX_ERROR"
+    removal = f" and unset {variable}, which takes precedence" if os.environ.get(variable) else ""
+    return (
+        f"\n`digitrec run` asks for a max_error of {run_max_error:g}: {limit}. "
+        f"Set this in {settings.workspace / FILE_NAME}{removal}:\n\n"
+        f"    max_error = {max_error:g}\n"
+    )

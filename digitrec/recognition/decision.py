@@ -173,8 +173,8 @@ def _runner_up(number: Number) -> tuple[str, float]:
         for digit, second in zip(digits, second_digits, strict=True)
     ]
     weakest = max(range(len(digits)), key=ratios.__getitem__)
-    places = [index for index, character in enumerate(number.text) if character.isdigit()]
-    text = f"{number.text[: places[weakest]]}{second_digits[weakest]}{number.text[places[weakest] + 1 :]}"
+    positions = [index for index, character in enumerate(number.text) if character.isdigit()]
+    text = f"{number.text[: positions[weakest]]}{second_digits[weakest]}{number.text[positions[weakest] + 1 :]}"
     confidence = number.confidence or 0.0
     runner_up = confidence * ratios[weakest]
     # The digits have the probabilities from before the other reader was asked.

@@ -99,8 +99,8 @@ def _paper_level(picture: Picture) -> Picture | None:
     if not is_paper.any():
         return None
     corners = np.concatenate([number[rows, columns].ravel() for rows in _ENDS for columns in _ENDS])
-    found = max(levels[is_paper].tolist(), key=lambda level: np.count_nonzero(corners == level))
-    return np.array([found] if picture.ndim == 2 else [found >> 16, found >> 8 & 255, found & 255], np.uint8)
+    level = max(levels[is_paper].tolist(), key=lambda value: np.count_nonzero(corners == value))
+    return np.array([level] if picture.ndim == 2 else [level >> 16, level >> 8 & 255, level & 255], np.uint8)
 
 
 def _touches_edge(picture: Picture, paper: Picture) -> bool:

@@ -169,8 +169,8 @@ def _combine(
     digits = [position for position in symbols.digits if position in own]
     kept = [own[position] for position in digits]
     scores = p.line_weight * line_scores[digits] + (1 - p.line_weight) * classified[kept]
-    places = _place_signs(symbols, characters, rects, small) if symbols.signs else {}
-    found = symbol_rects(reading) if len(places) < len(symbols.signs) else []
+    sign_places = _place_signs(symbols, characters, rects, small) if symbols.signs else {}
+    symbols_at = symbol_rects(reading) if len(sign_places) < len(symbols.signs) else []
     return ReadNumber(
         tuple(rects[index] for index in kept),
         ink[kept],
@@ -179,7 +179,10 @@ def _combine(
         reading,
         symbols.has_others,
         symbols.signs,
-        tuple(places[position] if position in places else found[position] for position in symbols.sign_positions),
+        tuple(
+            sign_places[position] if position in sign_places else symbols_at[position]
+            for position in symbols.sign_positions
+        ),
     )
 
 
@@ -190,23 +193,25 @@ def _place_signs(
 
     Small ones are left out where there are more or fewer than the text has signs.
     """
-    places = {position: rects[index] for index, position in enumerate(characters) if position in symbols.sign_positions}
+    sign_places = {
+        position: rects[index] for index, position in enumerate(characters) if position in symbols.sign_positions
+    }
     for index, position in enumerate(characters):
         before = characters[index - 1] if index else -1
         signs = [sign for sign in symbols.sign_positions if before < sign < position]
         left = rects[index - 1].left if index else -math.inf
-        beside = [to_rect(sign) for sign in small if left <= sign.left < rects[index].left]
-        if len(beside) == len(signs):
-            places |= zip(signs, beside, strict=True)
-    return places
+        neighbours = [to_rect(sign) for sign in small if left <= sign.left < rects[index].left]
+        if len(neighbours) == len(signs):
+            sign_places |= zip(signs, neighbours, strict=True)
+    return sign_places
 
 
 def _from_line(reading: LineReading, page: PageInk, factor: float) -> ReadNumber:
     """Take the recognizer's text; its characters may touch."""
     line = reading.line
     scores, confidence = _line_scores(line)
-    symbols, places = split_symbols(line.text), symbol_rects(reading)
-    rects = tuple(places[position] for position in symbols.digits)
+    symbols, symbols_at = split_symbols(line.text), symbol_rects(reading)
+    rects = tuple(symbols_at[position] for position in symbols.digits)
     ink = np.stack([_crop_ink(rect, page) for rect in rects])
     return ReadNumber(
         rects,
@@ -216,7 +221,7 @@ def _from_line(reading: LineReading, page: PageInk, factor: float) -> ReadNumber
         reading,
         symbols.has_others,
         symbols.signs,
-        tuple(places[position] for position in symbols.sign_positions),
+        tuple(symbols_at[position] for position in symbols.sign_positions),
     )
 
 

@@ -158,8 +158,8 @@ def _count_cells(numbers: list[TextNumber], rules: Rules) -> list[TextNumber]:
     for number, top in zip(numbers, tops, strict=True):
         by_line.setdefault(number.line, []).append(top)
     tops = [median_low(by_line[number.line]) for number in numbers]
-    places = {(top, left) for top, left in zip(tops, lefts, strict=True)}
-    if len(places) < len(numbers) or len(set(lefts)) < 2 or len(set(tops)) < 2:  # several numbers in one cell: no table
+    cells = {(top, left) for top, left in zip(tops, lefts, strict=True)}
+    if len(cells) < len(numbers) or len(set(lefts)) < 2 or len(set(tops)) < 2:  # several numbers in one cell: no table
         return numbers
     return [
         replace(number, line=top - min(tops) + 1, column=left - min(lefts) + 1)
@@ -191,10 +191,10 @@ def _page_slope(characters: Sequence[Component], height: float) -> float:
     )
     distance = np.where(is_near, across + np.abs(down), np.inf)
     nearest = distance.argmin(axis=1)
-    found = np.flatnonzero(is_near.any(axis=1))
-    if len(found) < 2:
+    measured = np.flatnonzero(is_near.any(axis=1))
+    if len(measured) < 2:
         return 0.0
-    slopes = down[found, nearest[found]] / across[found, nearest[found]]
+    slopes = down[measured, nearest[measured]] / across[measured, nearest[measured]]
     slope = float(np.median(slopes))
     is_even = np.median(np.abs(slopes - slope)) < p.spread
     return slope if abs(slope) > p.slant and is_even else 0.0
