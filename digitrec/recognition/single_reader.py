@@ -95,8 +95,8 @@ def read_only(
     predictions = [Prediction("sequence recognizer", _line_scores(reading, p_one), reading.strip), classified]
     scores = average(predictions)
     if is_lone and p_one is None and scores[0, :DIGITS].max() >= ENSEMBLE_EXIT_CONFIDENCE:
-        number = ReadNumber((to_rect(character),), ink[None], scores, 1.0, reading)
-        return SingleReading(number, tuple(predictions))
+        read = ReadNumber((to_rect(character),), ink[None], scores, 1.0, reading)
+        return SingleReading(read, tuple(predictions))
     return _average_predictions(to_rect(character), predictions, page, classifier, models, p_one)
 
 
