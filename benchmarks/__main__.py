@@ -11,7 +11,6 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
 
 from benchmarks import measuring, tables
@@ -20,6 +19,7 @@ from benchmarks.kinds import DIGITS, KINDS, PHOTOS, SCANS, SHEETS
 from benchmarks.measuring import Bench, say
 from benchmarks.process import ROOT, CommandFailed, cores, processor
 from benchmarks.sets import Store
+from digitrec.training.package_writer import find_version
 
 _GROWTH, _FULL_GROWTH = (1_000, 10_000), (1_000, 10_000, 100_000)
 _LIBRARIES = ("numpy", "opencv-python-headless", "pillow", "ai-edge-litert", "keras", "tensorflow")
@@ -96,7 +96,7 @@ def _about(options: argparse.Namespace, scale: float | None, work: Path) -> dict
         "machine": processor(),
         "cores": cores(),
         "python": platform.python_version(),
-        "libraries": {name: metadata.version(name) for name in _LIBRARIES},
+        "libraries": {name: find_version(name) for name in _LIBRARIES},
         "work_filesystem": _filesystem(work),
         "load_before": os.getloadavg()[0],
         "scale": scale,

@@ -25,7 +25,11 @@ def check_first_use(settings: Settings) -> bool:
     """
     folder = settings.workspace
     signs = [settings.inbox, settings.outbox, settings.state, folder / FILE_NAME]
-    if settings.source or any(os.path.lexists(path) for path in signs if path.is_relative_to(folder)):
+    if (
+        settings.source
+        or settings.outbox_url
+        or any(os.path.lexists(path) for path in signs if path.is_relative_to(folder))
+    ):
         return False
     try:
         if not is_new_workspace(settings):

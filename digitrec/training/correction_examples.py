@@ -22,6 +22,7 @@ from digitrec.recognition.page_path import PageTrace
 from digitrec.recognition.preprocess import Plane, local_normalize
 from digitrec.recognition.reader import PageReader
 from digitrec.recognition.sequence_recognizer import FRAME_PX, LINE_HEIGHT_PX
+from digitrec.recognition.signs import SMALL_SIGNS
 from digitrec.recognition.text_lines import TextNumber
 from digitrec.recognition.zoom import zoom
 from digitrec.training.datasets.image_folder import NONE
@@ -148,6 +149,8 @@ class _NumberCrops:
     """Of `inks`, in pixels of the page ink."""
     strips: tuple[Plane, ...]
     """(h, w) gray; each holds the whole number and nothing else."""
+    signs: int = 0
+    """Number of small components in the strips that may be signs."""
 
 
 def _extract_page(reader: PageReader, name: str, sheet: DecodedPage, text: str) -> LabelledCrops:
@@ -175,7 +178,7 @@ def _crop_number(number: TextNumber, read: ReadNumber, steps: PageTrace, reader:
     if reader.models is not None and abs(number.slope) <= PARAMS.slant:
         strip = read_strip(number, steps.ink, reader.models.recognizer).strip
         strips = (crop_rect(steps.ink.gray, strip),)
-    return _NumberCrops(inks, tuple(map(to_rect, number.characters)), strips)
+    return _NumberCrops(inks, tuple(map(to_rect, number.characters)), strips, len(number.signs))
 
 
 def _crop_segmented(steps: PageTrace, reader: PageReader, numbers: Sequence[_NumberCrops]) -> list[_NumberCrops]:
@@ -192,7 +195,7 @@ def _crop_segmented(steps: PageTrace, reader: PageReader, numbers: Sequence[_Num
 
 
 def _label_digits(numbers: Sequence[_NumberCrops], labels: Sequence[str]) -> LabelledCrops:
-    """Label the characters of each number that has as many as its label has digits, and its strip.
+    """Label the characters of each number that has as many as its label has digits, and its strip if it has its signs.
 
     If the page has another number of numbers than labels, its characters are labelled in order if they are as many as
     all digits.
@@ -206,7 +209,8 @@ def _label_digits(numbers: Sequence[_NumberCrops], labels: Sequence[str]) -> Lab
         digits = tuple(int(character) for character in label if character.isdigit())
         if len(number.inks) == len(digits):
             pairs += zip(number.inks, digits, strict=True)
-        lines += _label_lines(number, tuple(map(symbol_class, label)))
+        if sum(character in SMALL_SIGNS for character in label) == number.signs:
+            lines += _label_lines(number, tuple(map(symbol_class, label)))
     return _join_crops(pairs, lines, fits=bool(pairs))
 
 

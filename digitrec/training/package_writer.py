@@ -115,14 +115,14 @@ def write_model_package(
         versions={
             "digitrec": __version__,
             "python": platform.python_version(),
-            **{library: _find_version(library) for library in _LIBRARIES},
+            **{library: find_version(library) for library in _LIBRARIES},
         },
     )
     texts = {CARD: json.dumps(card.to_json(), indent=1) + "\n", "MODEL_CARD.md": model_card.render_card(card)}
     return install(out_root, model_id, {**contents, **texts})
 
 
-def _find_version(library: str) -> str:
+def find_version(library: str) -> str:
     """Return the version of an installed package; TensorFlow's is that of tensorflow or of tensorflow-cpu."""
     try:
         return importlib.metadata.version(library)

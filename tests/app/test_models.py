@@ -49,7 +49,7 @@ def pictures(tmp_path: Path) -> Path:
 def test_pictures_are_evaluated_with_the_reader_of_the_service(
     tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(composition, "load_page_reader", lambda _: PageReader(Seven()))
+    monkeypatch.setattr(composition, "load_page_reader", lambda *_: PageReader(Seven()))
 
     evaluation = app_models.evaluate(Settings(workspace=tmp_path, engine="serial"), f"folder:{pictures}")
 
@@ -75,7 +75,7 @@ def test_with_keras_only_the_digit_classifier_is_replaced(
     tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     networks, used = RecognitionModels(None, None), []  # type: ignore[arg-type]
-    monkeypatch.setattr(composition, "load_page_reader", lambda _: replace(reader(), models=networks))
+    monkeypatch.setattr(composition, "load_page_reader", lambda *_: replace(reader(), models=networks))
     monkeypatch.setattr(app_models, "_load_classifier", lambda *_, keras: Seven() if keras else None)
     monkeypatch.setattr(app_models, "_evaluate_files", lambda _, __, reader, *___: used.append(reader))
 
@@ -101,7 +101,7 @@ class ModelPromotion:
         registry.promote("first")
         self.compared: list[str] = []
         monkeypatch.setattr(ModelPackage, "has_page_models", property(lambda bundle: bundle.folder.name == paper))
-        monkeypatch.setattr(composition, "load_page_reader", lambda bundle: bundle.folder.name)
+        monkeypatch.setattr(composition, "load_page_reader", lambda bundle, *_: bundle.folder.name)
         monkeypatch.setattr(app_models, "compare_classifiers", self._arrays)
         monkeypatch.setattr(app_models, "compare_page_readers", self._pages)
         self.worse_on = ""

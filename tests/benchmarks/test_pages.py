@@ -170,10 +170,12 @@ def test_the_table_adds_up() -> None:
 
     assert (tally.pages, tally.right, tally.accepted, tally.wrong_pages, tally.lost) == (5, 3, 3, 1, 1)
     cells = {line.split("|")[1].strip(): [cell.strip() for cell in line.split("|")[2:-1]] for line in lines[2:6]}
-    assert cells["rows"] == ["3", "2", "2", "1", "4 of 7", "1 of 4", "1", "12.5 %", "0", "low_confidence 1"]
-    assert cells["single"] == ["2", "1", "1", "0", "1 of 2", "0 of 1", "0", "50.0 %", "1", "blank 1"]
+    assert cells["rows"] == ["3", "2", "2", "2", "1", "4 of 7", "1 of 4", "1", "12.5 %", "0", "low_confidence 1"]
+    assert cells["single"] == ["2", "1", "1", "1", "0", "1 of 2", "0 of 1", "0", "50.0 %", "1", "blank 1"]
     assert cells["all"] == cells["both"]
-    assert cells["all"] == [*("5", "3", "3", "1", "5 of 9", "1 of 5", "1", "20.0 %", "1", "low_confidence 1, blank 1")]
+    assert cells["all"] == [
+        *("5", "3", "3", "3", "1", "5 of 9", "1 of 5", "1", "20.0 %", "1", "low_confidence 1, blank 1")
+    ]
     assert len({len(line) for line in lines[:6]}) == 1
     assert "wrong among accepted, numbers: 1 of 5 = 20.00 % (95 %: 0.51 to 71.64)" in lines
     assert "rejected although something is written: 1" in lines

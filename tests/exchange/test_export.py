@@ -40,7 +40,7 @@ NASTY = [
     "ü 字.png",
     "_x0041_.png",
 ]
-NUMBERS = formats._INTEGER_COLUMNS | formats._FLOAT_COLUMNS
+NUMBERS = formats.INTEGER_COLUMNS | formats.FLOAT_COLUMNS
 
 
 def read_csv(content: bytes) -> list[dict[str, str]]:
@@ -52,10 +52,10 @@ def as_cells(lines: list[dict[str, object]]) -> list[dict[str, str]]:
     for line in lines:
         for column, value in line.items():
             expected_type = (
-                int if column in formats._INTEGER_COLUMNS else (int, float) if column in formats._FLOAT_COLUMNS else str
+                int if column in formats.INTEGER_COLUMNS else (int, float) if column in formats.FLOAT_COLUMNS else str
             )
             assert value is None or isinstance(value, expected_type), (column, value)
-    real = formats._FLOAT_COLUMNS
+    real = formats.FLOAT_COLUMNS
     return [
         {
             column: "" if value is None else f"{value:.6f}" if column in real else str(value)

@@ -66,8 +66,8 @@ def test_the_shipped_model_opens(folder: Path) -> None:
     assert all(0.0 <= threshold <= 1.0 for threshold in astuple(bundle.thresholds(0.01)))
 
 
-def test_the_shipped_model_weighs_less_than_three_megabytes() -> None:
-    assert sum(path.stat().st_size for path in SHIPPED.iterdir()) < 3_000_000
+def test_the_shipped_model_weighs_less_than_six_megabytes() -> None:
+    assert sum(path.stat().st_size for path in SHIPPED.iterdir()) < 6_000_000
 
 
 def test_the_shipped_card_reports_995_of_1000_read_correctly() -> None:

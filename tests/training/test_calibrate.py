@@ -293,7 +293,7 @@ def test_a_number_that_is_never_accepted_is_still_counted() -> None:
 
     first, second = judge_numbers(page, ["1", "0"])
 
-    assert first == JudgedNumber(pytest.approx(0.9), True, 0)  # type: ignore[arg-type]  # pytest compares it
+    assert first == JudgedNumber(pytest.approx(0.9), True, 0, 0)  # type: ignore[arg-type]  # pytest compares it
     assert (second.confidence, second.written) == (NEVER, 1)
 
 

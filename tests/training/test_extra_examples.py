@@ -21,17 +21,18 @@ def extra() -> list[ExtraExamples]:
 
 @pytest.mark.slow
 def test_half_of_a_batch_is_from_the_data_set(extra: list[ExtraExamples]) -> None:
-    assert [group.per_batch for group in extra] == [60, 4, 4]
+    assert [group.per_batch for group in extra] == [60, 4, 4, 4]
     assert PAPER.batch == 128
 
 
 @pytest.mark.slow
 def test_font_letters_are_non_digits_and_font_digits_are_digits(extra: list[ExtraExamples]) -> None:
-    _, digits, letters = extra
+    _, digits, letters, forms = extra
 
     assert sorted(set(digits.classes.tolist())) == list(range(10))
     assert set(letters.classes.tolist()) == {NO_DIGIT}
     assert len(letters.classes) > 1000
+    assert sorted(set(forms.classes.tolist())) == list(range(10))
 
 
 def test_no_training_letter_looks_like_a_digit() -> None:
@@ -52,7 +53,7 @@ def test_glyphs_are_normalized_like_scans(extra: list[ExtraExamples]) -> None:
 def test_empty_page_examples_are_omitted() -> None:
     empty = Examples(np.zeros((0, 28, 28), np.uint8), np.zeros(0, np.int64))
 
-    assert len(pipeline_examples.extra_examples(PAPER, empty, glyphs.load_glyphs())) == 2
+    assert len(pipeline_examples.extra_examples(PAPER, empty, glyphs.load_glyphs())) == 3
 
 
 @pytest.mark.slow

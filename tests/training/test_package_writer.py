@@ -123,6 +123,6 @@ def test_the_version_of_tensorflow_is_that_of_the_package_that_has_it(monkeypatc
 
     monkeypatch.setattr(importlib.metadata, "version", version)
 
-    assert package_writer._find_version("tensorflow") == "2.21.0"
+    assert package_writer.find_version("tensorflow") == "2.21.0"
     with pytest.raises(importlib.metadata.PackageNotFoundError):
-        package_writer._find_version("numpy")
+        package_writer.find_version("numpy")

@@ -8,7 +8,7 @@ import pytest
 from digitrec.app import composition
 from digitrec.models.package import ModelPackage
 from digitrec.recognition.reader import PageReader
-from digitrec.training import synthetic_evaluation
+from digitrec.training import synthetic_answers, synthetic_evaluation
 from digitrec.training.calibrate import NEVER
 from digitrec.training.classifier import split_dataset
 from digitrec.training.datasets import mnist
@@ -82,7 +82,7 @@ def test_a_stopped_evaluation_goes_on_after_its_checkpoint(
         return [Answer(NEVER if task.index % 2 else 0.5, True, (task.index,))]
 
     monkeypatch.setattr(synthetic_evaluation, "_evaluate_page", evaluate_page)
-    monkeypatch.setattr(synthetic_evaluation, "_CHUNK", 4)
+    monkeypatch.setattr(synthetic_answers, "_CHUNK", 4)
     pages, checkpoint = EvaluationPages(digits=20, numbers=0, empty=0), tmp_path / "done.jsonl"
     with pytest.raises(KeyboardInterrupt):
         evaluate_synthetic(shipped, held_out, pages=pages, seed=0, checkpoint=checkpoint)
