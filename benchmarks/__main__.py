@@ -11,6 +11,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from importlib import metadata
 from pathlib import Path
 
 from benchmarks import measuring, tables
@@ -19,10 +20,9 @@ from benchmarks.kinds import DIGITS, KINDS, PHOTOS, SCANS, SHEETS
 from benchmarks.measuring import Bench, say
 from benchmarks.process import ROOT, CommandFailed, cores, processor
 from benchmarks.sets import Store
-from digitrec.training.package_writer import find_version
 
 _GROWTH, _FULL_GROWTH = (1_000, 10_000), (1_000, 10_000, 100_000)
-_LIBRARIES = ("numpy", "opencv-python-headless", "pillow", "ai-edge-litert", "keras", "tensorflow")
+_LIBRARIES = ("numpy", "opencv-python-headless", "pillow", "ai-edge-litert", "keras", "tensorflow", "tensorflow-cpu")
 
 SECTIONS: Mapping[str, Callable[[Bench], None]] = {
     "a": lambda bench: measuring.throughput(bench, DIGITS),
@@ -96,7 +96,7 @@ def _about(options: argparse.Namespace, scale: float | None, work: Path) -> dict
         "machine": processor(),
         "cores": cores(),
         "python": platform.python_version(),
-        "libraries": {name: find_version(name) for name in _LIBRARIES},
+        "libraries": _find_versions(),
         "work_filesystem": _filesystem(work),
         "load_before": os.getloadavg()[0],
         "scale": scale,
@@ -104,6 +104,12 @@ def _about(options: argparse.Namespace, scale: float | None, work: Path) -> dict
         "model": options.model or "shipped",
         "sets": {},
     }
+
+
+def _find_versions() -> dict[str, str]:
+    """Return the versions of the libraries that matter; TensorFlow is tensorflow-cpu on most machines."""
+    installed = {distribution.name: distribution.version for distribution in metadata.distributions()}
+    return {name: installed[name] for name in _LIBRARIES if name in installed}
 
 
 def _warn(bench: Bench) -> None:
