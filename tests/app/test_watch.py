@@ -130,7 +130,7 @@ def test_watch_reads_new_files_while_a_file_always_raises(settings: Settings, mo
         return real(jobs, **kwargs)
 
     monkeypatch.setattr(read_files, "read_chunk", raises)
-    monkeypatch.setattr(composition, "load_page_reader", lambda _: reader())
+    monkeypatch.setattr(composition, "load_page_reader", lambda *_: reader())
     monkeypatch.setattr("digitrec.pipeline.worker_process.WorkerProcess", lambda *_: InlineChild())
     with watching(replace(settings, settle_s=0.3, scan_interval_s=0.5)):
         until_s = time.monotonic() + 20
