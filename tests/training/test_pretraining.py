@@ -31,7 +31,7 @@ SMALL = PaperTrainingConfig(
     crops_held_out=16,
     segmenter_epochs=1,
     lines_held_out=8,
-    line_rounds=(LineRound(40, 1), LineRound(30, 1, pages=8)),
+    line_rounds=(LineRound(40, 1, pages=8),),
     pages=80,
     pages_held_out=10,
     evaluation_pages=12,
@@ -100,11 +100,11 @@ def test_the_card_describes_the_training_of_each_network(trained: Path) -> None:
 
     assert {name: facts["drawn"] for name, facts in card.training["stages"].items()} == {
         "ink": 192,
-        "line": 70,
+        "line": 40,
         "pages": 80,
     }
     assert "`ink` was trained on 192 crops" in card_text
-    assert "`line` was trained on 70 text lines with a number each and the numbers of 8 pages" in card_text
+    assert "`line` was trained on 40 text lines with a number each and the numbers of 8 pages" in card_text
     assert "80 synthetic pages" in card_text
     assert "docs/fonts.md" in card_text
     assert "Excluded from everything: the test split of mnist-5k, mnist-5k again." in card_text
