@@ -193,9 +193,8 @@ def _place_signs(
 
     Small ones are left out where there are more or fewer than the text has signs.
     """
-    sign_places = {
-        position: rects[index] for index, position in enumerate(characters) if position in symbols.sign_positions
-    }
+    tall = set(symbols.sign_positions) & set(characters)
+    sign_places = {position: rects[characters.index(position)] for position in tall}
     for index, position in enumerate(characters):
         before = characters[index - 1] if index else -1
         signs = [sign for sign in symbols.sign_positions if before < sign < position]

@@ -35,8 +35,8 @@ def spaced(*texts: tuple[str, int]) -> Picture:
 
 def signs_of(page: Picture) -> list[list[tuple[int, int]]]:
     """Return the left upper corner of the signs of each number."""
-    found, classed = lay_out(page)
-    return [[(sign.left, sign.top) for sign in number.signs] for number in find_numbers(classed, found.rules)]
+    page_ink, classed = lay_out(page)
+    return [[(sign.left, sign.top) for sign in number.signs] for number in find_numbers(classed, page_ink.rules)]
 
 
 @pytest.mark.parametrize(
@@ -100,10 +100,10 @@ def test_each_symbol_of_the_alphabet_has_its_sign() -> None:
 def read(
     monkeypatch: pytest.MonkeyPatch, page: Picture, text: tuple[int, ...], classified: tuple[int, ...]
 ) -> ReadNumber:
-    found, classed = lay_out(page)
-    (number,) = find_numbers(classed, found.rules)
+    page_ink, classed = lay_out(page)
+    (number,) = find_numbers(classed, page_ink.rules)
     recognizer = line_by(monkeypatch, Says(text, SURE, symbols=CLASSES + len(SIGNS)))
-    return read_number(number, found, classed, Spells(classified), recognizer)
+    return read_number(number, page_ink, classed, Spells(classified), recognizer)
 
 
 def test_a_sign_that_was_found_and_read_is_part_of_the_number(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,11 +139,11 @@ def test_a_sign_as_high_as_a_digit_is_read_by_the_recognizer(monkeypatch: pytest
 def test_a_doubtful_sign_lowers_the_confidence(monkeypatch: pytest.MonkeyPatch) -> None:
     page = point(spaced(("5", 100), ("8", 150)), 138, 80)
     sure = read(monkeypatch, page, (5, POINT, 8), (5, 8)).confidence
-    found, classed = lay_out(page)
-    (number,) = find_numbers(classed, found.rules)
+    page_ink, classed = lay_out(page)
+    (number,) = find_numbers(classed, page_ink.rules)
     wavering = Says((5, POINT, 8), SURE, symbols=CLASSES + len(SIGNS), rivals={POINT: COMMA})
 
-    doubtful = read_number(number, found, classed, Spells((5, 8)), line_by(monkeypatch, wavering))
+    doubtful = read_number(number, page_ink, classed, Spells((5, 8)), line_by(monkeypatch, wavering))
 
     assert doubtful.confidence < 0.6 < sure
 
