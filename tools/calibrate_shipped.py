@@ -1,6 +1,6 @@
 """Recalibrates a model folder with the code of today, without training.
 
-`python -m tools.calibrate_shipped [--model DIR] [--pages N] [--processes 2] [--checkpoint FILE]` generates synthetic
+`python -m tools.calibrate_shipped [--model DIR] [--pages N] [--seed N] [--processes 2] [--checkpoint FILE]` generates synthetic
 pages of digits that the model was not trained on, reads them, and writes the calibration tables into model.json and
 MODEL_CARD.md. With a checkpoint, a repeated command goes on where the last one was stopped.
 
@@ -38,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--pages", type=int, default=EvaluationPages().digits, help="pages of one digit, and of numbers"
     )
     parser.add_argument("--processes", type=int, default=2, help="worker processes")
+    parser.add_argument("--seed", type=int, help="seed of the pages, not of the split. Default: the model's own")
+    parser.add_argument("--no-second-opinion", action="store_true", help="calibrate the own answers alone")
     parser.add_argument("--checkpoint", type=Path, help="finished pages; delete it after a change of the code")
     parser.add_argument("--data", default="mnist", help="what the model was trained on, as `digitrec train --data`")
     parser.add_argument("--exclude", nargs="*", help="as `digitrec train --exclude`. Default: what its card names")
@@ -51,18 +53,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except DigitrecError as why:
         raise SystemExit(f"{why}. {why.hint}") from None
     reader, pages = composition.load_page_reader(package), EvaluationPages.of(options.pages)
+    seed = package.card.seed if options.seed is None else options.seed
     result = evaluate_synthetic(
         reader,
         held_out,
         pages=pages,
-        seed=package.card.seed,
+        seed=seed,
         processes=options.processes,
         checkpoint=options.checkpoint,
         on_progress=_print_progress,
     )
     card = replace(package.card, recipe=PREPROCESSING_VERSION, calibrations=result.tables, second_opinion=None)
     print_tables(card, options.max_error)
-    for name in composition.find_installed_readers():
+    for name in () if options.no_second_opinion else composition.find_installed_readers():
         limits = second_opinion.find_ask_limits(result.tables)
         asking = second_opinion.make_asking(name, composition.make_text_reader(name, is_patient=True), limits)
         asked = evaluate_again(
@@ -71,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             result,
             {set_name: limits[kind] for set_name, kind in second_opinion.SETS.items() if kind in limits},
             pages=pages,
-            seed=package.card.seed,
+            seed=seed,
             processes=options.processes,
             checkpoint=options.checkpoint and options.checkpoint.with_name(f"{options.checkpoint.name}.{name}"),
             on_progress=_print_progress,
