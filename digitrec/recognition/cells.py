@@ -71,4 +71,9 @@ def is_comb(parts: Sequence[Sequence[Component]], borders: Sequence[float | None
 
 def largest_pitch(characters: Sequence[Component]) -> float:
     """Return the largest distance of the middles of two neighbours, pixels."""
-    return max((right.left + right.right - left.left - left.right) / 2 for left, right in pairwise(characters))
+    return max(pitch(left, right) for left, right in pairwise(characters))
+
+
+def pitch(left: Component, right: Component) -> float:
+    """Return the distance of the middles of two characters, pixels."""
+    return (right.left + right.right - left.left - left.right) / 2

@@ -82,7 +82,7 @@ def read_only(
     (character,) = number.characters
     ink = crop_character(character, page, classed)
     classified = Prediction("classifier on the page path's crop", classifier.score(ink[None])[0], ink)
-    is_lone = _is_lone(character, page)
+    is_lone = len(character.labels) == 1 and _is_lone(character, page)  # two components may be two digits
     if is_lone and classified.scores[:DIGITS].max() >= PARAMS.sure:
         return SingleReading(ReadNumber((to_rect(character),), ink[None], classified.scores[None], 1.0), (classified,))
     reading = read_strip(number, page, models.recognizer)

@@ -10,7 +10,7 @@ from statistics import median_low
 import numpy as np
 
 from digitrec.recognition.cells import PARAMS as CELLS
-from digitrec.recognition.cells import frame_border, is_comb, largest_pitch, rule_between
+from digitrec.recognition.cells import frame_border, is_comb, largest_pitch, pitch, rule_between
 from digitrec.recognition.characters import ClassedComponents
 from digitrec.recognition.components import Component
 from digitrec.recognition.preprocess import Mask
@@ -29,7 +29,9 @@ class TextLineParams:
     overlap: float = 1.2
     """Largest overlap across of two neighbours on a line."""
     slant: float = 0.1
-    """Slope, height over width, from which the lines of a page slant."""
+    """Slope, height over width, from which the strips of a page's numbers are cut out slanting."""
+    drift: float = 0.02
+    """Slope from which the lines are followed by it."""
     most_slant: float = 0.75
     """Largest slope: 37 degrees."""
     most_measured: int = 300
@@ -58,6 +60,8 @@ class TextLineParams:
     """Number of single characters on a page's only line from which they may be a list of digits."""
     listed: float = 0.6
     """Least share of single characters on such a line."""
+    clear_pitch: float = 1.4
+    """Least distance of two characters on both sides of a rule, as a share of the distances within their numbers."""
     clear_between: float = 1.3
     """Least gap between two of them, as a share of the gap that ends a number."""
     clear_apart: float = 1.2
@@ -109,13 +113,14 @@ def find_numbers(classed: ClassedComponents, rules: Rules | None) -> list[TextNu
     if len(classed.characters) == 1:
         return _attach_signs([TextNumber(classed.characters, 1, 1, 0.0)], classed)
     slope = _page_slope(classed.characters, height)
+    strip_slope = slope if abs(slope) > PARAMS.slant else 0.0
     lines = _group_lines(classed.characters, height, slope)
     wide = _wide_gap(lines, height)
     split = [_split_line(characters, classed, rules, wide, is_only=len(lines) == 1) for characters in lines]
     numbers = []
     for line, parts in enumerate(split, start=1):
         numbers += [
-            TextNumber(tuple(part), line, column, slope, is_clear)
+            TextNumber(tuple(part), line, column, strip_slope, is_clear)
             for column, (part, is_clear) in enumerate(parts, start=1)
         ]
     numbers = _attach_signs(numbers, classed)
@@ -197,7 +202,7 @@ def _page_slope(characters: Sequence[Component], height: float) -> float:
     slopes = down[measured, nearest[measured]] / across[measured, nearest[measured]]
     slope = float(np.median(slopes))
     is_even = np.median(np.abs(slopes - slope)) < p.spread
-    return slope if abs(slope) > p.slant and is_even else 0.0
+    return slope if abs(slope) > p.drift and is_even else 0.0
 
 
 def _group_lines(characters: Sequence[Component], height: float, slope: float) -> list[list[Component]]:
@@ -326,13 +331,17 @@ def _has_clear_limits(
     if max(within, default=0.0) > max(p.close * height, min(p.clear_within * wide, close)):
         return False
     for border, left, right in zip(borders, parts, parts[1:], strict=False):
-        is_beside = part is left or part is right
-        if is_beside and border is None and right[0].left - left[-1].right < apart:
+        if part is not left and part is not right:
+            continue
+        if border is None and right[0].left - left[-1].right < apart:
+            return False
+        # Squared paper has rules between the digits of a number; so has a comb field of which some rules were missed.
+        inner = [pitch(*pair) for pair in (*pairwise(left), *pairwise(right))]
+        if border is not None and inner and pitch(left[-1], right[0]) < p.clear_pitch * max(inner):
             return False
     known = [border for border in borders if border is not None]
     if len(known) < 2:
         return True
     width = float(np.median(np.diff(known)))
-    length = (part[-1].left + part[-1].right - part[0].left - part[0].right) / 2
     # A rule between two cells was missed, or the cells are those of a comb field.
-    return length < p.clear_cell * width and width > CELLS.comb_pitch * height
+    return pitch(part[0], part[-1]) < p.clear_cell * width and width > CELLS.comb_pitch * height

@@ -42,7 +42,7 @@ def test_confirmed_answers_train_a_promoted_model_that_can_be_rolled_back(tmp_pa
             ledger, judgements, reviewer="ann", method=ReviewMethod.ONE, reviewed_at=format_utc(time.time())
         )
 
-    result = retrain(settings, "mnist-5k", no_progress, replace(SMALL, evaluation_pages=200))
+    result = retrain(settings, "mnist-5k", no_progress, replace(SMALL, evaluation_pages=30))
 
     trained, held_out = len(result.pages.train), len(result.pages.held_out)
     assert (trained + held_out, result.pages.missing) == (20, 0)
