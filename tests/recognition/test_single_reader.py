@@ -43,6 +43,15 @@ def test_a_sure_classifier_decides_alone_about_a_lone_character(monkeypatch: pyt
     assert reading.number.layout_confidence == 1
 
 
+def test_a_character_of_two_components_is_shown_to_the_recognizer(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = stroke(stroke(paper(160, 160), (60, 50), (60, 78)), (62, 88), (62, 110))
+
+    reading = read(page, Sorter(1, 0.999), models(monkeypatch, Says((1,), SURE)))
+
+    assert reading is not None
+    assert sources(reading)[0] == "sequence recognizer"
+
+
 def test_two_sure_models_that_agree_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     both = RecognitionModels(ink_by(monkeypatch, unused), line_by(monkeypatch, Says((7,), SURE)))
 

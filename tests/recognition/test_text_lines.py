@@ -133,6 +133,30 @@ def test_slanting_lines_are_read_along_their_slope(angle: float) -> None:
     assert all(number.slope for number in numbers) == (abs(angle) > 10)
 
 
+def test_digits_far_apart_on_lines_that_rise_a_little_keep_their_order() -> None:
+    page = paper(420, 1100)
+    for row in range(3):
+        for column in range(6):
+            write(page, str(row + 1), 40 + 180 * column, 180 + 110 * row - 16 * column)
+
+    assert counts(page) == [[1] * 6] * 3
+    assert {number.slope for number in numbers_of(page)} == {0.0}
+
+
+def test_where_rules_stand_between_evenly_spaced_digits_the_limits_are_in_doubt() -> None:
+    squared = paper(160, 700)
+    for left in (184, 620):
+        rule(squared, (left, 0), (left, 160))
+    write(write(write(squared, "8", 110, 100), "5", 148, 100), "2", 192, 100)
+    write(squared, "6", 230, 100)
+    cells = write(rule(paper(160, 700), (200, 0), (200, 160)), "85", 110, 100)
+    write(cells, "26", 290, 100)
+
+    assert counts(squared) == counts(cells) == [[2, 2]]
+    assert [number.is_clear for number in numbers_of(squared)] == [False, False]
+    assert [number.is_clear for number in numbers_of(cells)] == [True, True]
+
+
 def test_digits_of_different_height_share_a_line() -> None:
     page = write(paper(160, 400), "85", 60, 100)
     write(page, "0", 138, 100, high=28)
