@@ -72,7 +72,7 @@ lock: ## pin the packages in requirements/*.lock, after a change of dependencies
 	uv pip compile $(COMPILE) --no-annotate -c requirements/complete.lock pyproject.toml -o requirements/base.lock
 	printf 'editables\nhatchling\n' | uv pip compile $(COMPILE) --no-annotate -c requirements/complete.lock - -o requirements/build.lock
 
-licences: $(READY) ## list the licence of every locked package in docs/licences.md; fails where one is in doubt
+licences: $(READY) ## list the licence of every locked package in docs/dev/licences.md; fails where one is in doubt
 	$(BIN)/python -m tools.licences
 
 docs: $(READY) ## write docs/reference anew from the code, and build the site into site/; open site/index.html

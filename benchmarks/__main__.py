@@ -1,7 +1,7 @@
-"""How fast `digitrec run` is, against reading the files and against what others do with them (docs/performance.md).
+"""How fast `digitrec run` is, against reading the files and against what others do with them (docs/dev/performance.md).
 
 `python -m benchmarks` prints tables and writes JSON; `--scale 0.02 --pairs 1` is a first look, `--full` the real thing;
-`--markdown JSON --into docs/performance.md` puts what was measured into the documentation.
+`--markdown JSON --into docs/dev/performance.md` puts what was measured into the documentation.
 """
 
 import argparse

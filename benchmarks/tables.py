@@ -1,4 +1,4 @@
-"""Figures as tables: for the terminal, and as Markdown for docs/performance.md."""
+"""Figures as tables: for the terminal, and as Markdown for docs/dev/performance.md."""
 
 import statistics
 from collections.abc import Iterator, Sequence

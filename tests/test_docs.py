@@ -62,7 +62,7 @@ def test_the_changelog_groups_changes_by_kind() -> None:
 
 
 def test_every_guarantee_names_tests_that_exist() -> None:
-    text = (ROOT / "docs" / "promises.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "dev" / "guarantees.md").read_text(encoding="utf-8")
     named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", text)
 
     assert len(named) > 30

@@ -11,14 +11,20 @@ from digitrec.monitoring.hooks import Hooks
 from digitrec.settings import Settings
 from tests.examples import ROOT, blocks, commands, matches_output, pages, require_parses, run_line, setup_of
 
-MEASURED = ("docs/accuracy.md", "docs/performance.md", "docs/soak.md", "docs/fonts.md", "docs/cluster.md")
+MEASURED = (
+    "docs/dev/accuracy.md",
+    "docs/dev/performance.md",
+    "docs/dev/soak.md",
+    "docs/dev/fonts.md",
+    "docs/machines.md",
+)
 """Pages whose commands take minutes or need other machines: checked, not run."""
 NOT_RUN = {
     "README.md": 2,
     "docs/container.md": 3,
-    "docs/howto/cron.md": 1,
+    "docs/running.md": 1,
     "docs/howto/data.md": 2,
-    "docs/howto/model.md": 1,
+    "docs/training.md": 1,
     "docs/howto/share.md": 1,
     "docs/howto/systemd.md": 2,
     "docs/learning.md": 1,

@@ -1,4 +1,4 @@
-"""`python -m tools.licences`: the licence of every locked package, from its own metadata, into docs/licences.md.
+"""`python -m tools.licences`: the licence of every locked package, from its own metadata, into docs/dev/licences.md.
 
 Ends with 1 where one is unknown, or would bind what is distributed under MIT and only depends on it.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "licences.md"
+PAGE = ROOT / "docs" / "dev" / "licences.md"
 PERMISSIVE = {"0BSD", "Apache-2.0", "BSD", "BSD-2-Clause", "BSD-3-Clause", "CC0-1.0", "ISC", "MIT", "MIT-0", "MIT-CMU"}
 WEAK = {"MPL-2.0", "LGPL-2.1-or-later", "LGPL-3.0-or-later"}
 """These bind changes to the package itself, not what uses it unchanged."""
@@ -152,7 +152,7 @@ def require_free(name: str, licence: str) -> None:
 
 
 def page(packages: Iterable[Licensed]) -> str:
-    """docs/licences.md."""
+    """docs/dev/licences.md."""
     rows = [
         f"| {package.name} | {', '.join(package.versions)} | {package.licence} | {package.where} |"
         for package in packages

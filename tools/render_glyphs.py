@@ -1,6 +1,6 @@
 """Render digits, letters and signs of freely licensed fonts into `digitrec/training/synthetic/glyphs.npz`.
 
-`tools/fonts.csv` names the fonts; docs/fonts.md says where they come from and how to install them.
+`tools/fonts.csv` names the fonts; docs/dev/fonts.md says where they come from and how to install them.
 """
 
 import argparse

@@ -18,7 +18,7 @@ from digitrec.settings import Settings
 from tests.review import browser
 from tools.container import ROOT
 
-DOCS = ROOT / "docs"
+PICTURES = ROOT / "docs" / "pictures"
 _DESKTOP, _PHONE = {"width": 1180, "height": 760}, {"width": 360, "height": 720}
 _GAP = 24
 _MOST_BYTES = 150_000
@@ -35,7 +35,7 @@ def main() -> None:
             tab.goto(address)
             root = address.partition("/enter")[0]
             for name, picture in _photographs(tab, root).items():
-                _write(DOCS / f"{name}.png", picture)
+                _write(PICTURES / f"{name}.png", picture)
 
 
 def _read_samples(settings: Settings) -> None:

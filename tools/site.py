@@ -19,7 +19,7 @@ CARRIED = {
     "digitrec/models/shipped/MODEL_CARD.md": "model-card.md",
 }
 """Pages from elsewhere in the repository, and what they are called on the site."""
-DECISIONS = "decisions.md"
+DECISIONS = "dev/decisions/index.md"
 _LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)#:\s]+)(#[^)\s]*)?\)")
 
 
@@ -43,8 +43,8 @@ def relinked(markdown: str, name: str) -> str:
         markdown: a page, with links as they lead in the repository.
         name: of the page, on the site.
 
-    >>> relinked("[Jobs](../jobs/README.md#logs), [why](decisions/002-litert.md), [MIT](../LICENSE)", "install.md")
-    '[Jobs](jobs.md#logs), [why](decisions/002-litert.md), MIT'
+    >>> relinked("[Jobs](../jobs/README.md#logs), [why](dev/decisions/002-litert.md), [MIT](../LICENSE)", "install.md")
+    '[Jobs](jobs.md#logs), [why](dev/decisions/002-litert.md), MIT'
     >>> relinked("[install](../docs/install.md)", "jobs.md")
     '[install](install.md)'
     """
@@ -69,6 +69,6 @@ def decisions() -> str:
 
 
 def _titles() -> Iterator[str]:
-    for path in sorted((ROOT / "docs" / "decisions").glob("*.md")):
+    for path in sorted((ROOT / "docs" / "dev" / "decisions").glob("*.md")):
         title = path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
-        yield f"- [{title}](decisions/{path.name})"
+        yield f"- [{title}]({path.name})"

@@ -1,8 +1,8 @@
 """Run `digitrec watch` for an hour with arrivals of every kind and kill it every few minutes; then reconcile.
 
-`python -m benchmarks.soak --minutes 60 --out soak.json --into docs/soak.md`. It is not killed during the last
-`--calm-minutes`, so that one process lives long enough to show a leak. `--markdown soak.json --into docs/soak.md` only
-writes what was measured.
+`python -m benchmarks.soak --minutes 60 --out soak.json --into docs/dev/soak.md`. It is not killed during the last
+`--calm-minutes`, so that one process lives long enough to show a leak. `--markdown soak.json --into docs/dev/soak.md`
+only writes what was measured.
 """
 
 import argparse

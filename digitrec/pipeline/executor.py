@@ -120,7 +120,7 @@ class LocalExecutor:
     """Execute chunks on this machine: the engines `threads` and, with `has_workers`, `processes`.
 
     One thread reads; slow chunks get a thread per core, as decoding and waiting release Python's lock. For small
-    pictures a second thread would only cost a third more CPU (docs/performance.md): there, with `has_workers`, the
+    pictures a second thread would only cost a third more CPU (docs/dev/performance.md): there, with `has_workers`, the
     other cores read in worker processes, if there are enough chunks; a worker process stays for the next chunks.
     """
 

@@ -1,4 +1,4 @@
-"""Digit classifiers without Keras: LiteRT, used by the service (docs/decisions/002-litert.md), and nearest mean."""
+"""Digit classifiers without Keras: LiteRT, used by the service (docs/dev/decisions/002-litert.md), and nearest mean."""
 
 import hashlib
 from collections.abc import Callable

@@ -47,7 +47,7 @@ _PAGES, _PAGES_HELD_OUT, _LINES, _LINES_HELD_OUT, _AUGMENTED = range(11, 16)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FinetuneConfig:
-    """Amounts of synthetic data and training steps; docs/decisions/009-learning-from-corrections.md has the source."""
+    """Amounts of synthetic data and training steps; docs/dev/decisions/009 has the source."""
 
     epochs: int = 1
     steps: int = 600  # batches per epoch of the digit classifier; its learning rate falls to zero over them
@@ -63,7 +63,7 @@ class FinetuneConfig:
 
 @dataclass(frozen=True, slots=True)
 class CorrectionParams:
-    """Weight of corrections among the training data; docs/decisions/009-learning-from-corrections.md has the source."""
+    """Weight of corrections among the training data; docs/dev/decisions/009 has the source."""
 
     held_out_of_new_data: float = 0.5
     """Share held out of a data set that is new to the model: it is small, and an error guarantee takes many digits."""

@@ -42,7 +42,7 @@ _Corners = tuple[float, float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class ExampleParams:
-    """Mix of a batch, and the matching of characters; set by hand (results: docs/accuracy.md)."""
+    """Mix of a batch, and the matching of characters; set by hand (results: docs/dev/accuracy.md)."""
 
     page_share: float = 15 / 32  # share of a batch that is from pages
     font_share: float = 1 / 32  # share of a batch that is digits of fonts; letters and rare forms have the same share

@@ -41,7 +41,7 @@ class LineRound:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaperTrainingConfig:
-    """Amounts of synthetic data, and epochs; docs/accuracy.md has the gain of each round of lines."""
+    """Amounts of synthetic data, and epochs; docs/dev/accuracy.md has the gain of each round of lines."""
 
     crops: int = 160_000
     crops_held_out: int = 2_000

@@ -17,7 +17,7 @@ NAME = "ink"
 
 @dataclass(frozen=True, slots=True)
 class SegmenterParams:
-    """Optimizer settings of the segmentation network; set by hand (results: docs/accuracy.md)."""
+    """Optimizer settings of the segmentation network; set by hand (results: docs/dev/accuracy.md)."""
 
     batch: int = 64
     peak_rate: float = 4e-3  # learning rate at the end of the warm-up

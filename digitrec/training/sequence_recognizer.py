@@ -24,7 +24,7 @@ BLANK = LINE_CLASSES - 1
 
 @dataclass(frozen=True, slots=True)
 class SequenceRecognizerParams:
-    """Optimizer and batch settings of the sequence recognizer; set by hand (results: docs/accuracy.md)."""
+    """Optimizer and batch settings of the sequence recognizer; set by hand (results: docs/dev/accuracy.md)."""
 
     batch: int = 48
     # A batch holds lines padded to one of these widths.

@@ -111,7 +111,7 @@ def test_the_card_describes_the_training_of_each_network(trained: Path) -> None:
     assert "`ink` was trained on 192 crops" in card_text
     assert "`line` was trained on 40 text lines with a number each and the numbers of 8 pages" in card_text
     assert "80 synthetic pages" in card_text
-    assert "docs/fonts.md" in card_text
+    assert "docs/dev/fonts.md" in card_text
     assert "Excluded from everything: the test split of mnist-5k, mnist-5k again." in card_text
     assert "It always names a digit" not in card_text
 

@@ -24,7 +24,7 @@ SIDE = 28
 
 @dataclass(frozen=True, slots=True)
 class FormParams:
-    """Pen and variation of alternate forms; set by hand (results: docs/accuracy.md)."""
+    """Pen and variation of alternate forms; set by hand (results: docs/dev/accuracy.md)."""
 
     margin_px: int = 4
     pen_px: int = 2

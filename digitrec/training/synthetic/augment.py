@@ -21,7 +21,7 @@ _GRID_Y, _GRID_X = np.mgrid[0:SIDE, 0:SIDE].astype(np.float32)
 
 @dataclass(frozen=True, slots=True)
 class AugmentParams:
-    """Strength and frequency of the augmentations; set by hand (results: docs/accuracy.md)."""
+    """Strength and frequency of the augmentations; set by hand (results: docs/dev/accuracy.md)."""
 
     neighbour: float = 0.06  # probability that a part of the next digit reaches in
     pen: float = 0.4  # probability of another pen

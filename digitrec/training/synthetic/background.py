@@ -12,7 +12,7 @@ from digitrec.training.synthetic.strokes import Floats
 
 @dataclass(frozen=True, slots=True)
 class BackgroundParams:
-    """Frequency and strength of backgrounds and of camera effects; set by hand (results: docs/accuracy.md)."""
+    """Frequency and strength of backgrounds and of camera effects; set by hand (results: docs/dev/accuracy.md)."""
 
     prints: tuple[tuple[str, float], ...] = (
         ("bare", 0.32),

@@ -30,7 +30,7 @@ from digitrec.training.synthetic.symbols import (
 
 @dataclass(frozen=True, slots=True)
 class CropParams:
-    """Contents and sizes of crops and pages; set by hand (results: docs/accuracy.md)."""
+    """Contents and sizes of crops and pages; set by hand (results: docs/dev/accuracy.md)."""
 
     full_page: float = 0.35
     """Share of the crops that show a full page: its symbol may be small, and the page is seldom square."""

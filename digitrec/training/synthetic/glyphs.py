@@ -1,7 +1,7 @@
 """Glyphs of freely licensed fonts, rendered once into `glyphs.npz`.
 
 Their digits are training examples of print and handwriting scripts, their other symbols of non-digits.
-`tools/render_glyphs.py` renders the file; docs/fonts.md lists the fonts and their licences.
+`tools/render_glyphs.py` renders the file; docs/dev/fonts.md lists the fonts and their licences.
 """
 
 import functools

@@ -23,7 +23,7 @@ _OUTSIDE = -6.0
 
 @dataclass(frozen=True, slots=True)
 class HandwritingParams:
-    """Distributions of handwriting styles, and limits of the pen; set by hand (results: docs/accuracy.md)."""
+    """Distributions of handwriting styles, and limits of the pen; set by hand (results: docs/dev/accuracy.md)."""
 
     slant: tuple[float, float] = (0.08, 0.28)  # mean and standard deviation
     slant_limits: tuple[float, float] = (-0.6, 0.85)

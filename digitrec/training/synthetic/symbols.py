@@ -42,7 +42,7 @@ def symbol_class(symbol: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class SymbolParams:
-    """Frequencies of the shapes of a symbol, and limits of the pen; set by hand (results: docs/accuracy.md)."""
+    """Frequencies of the shapes of a symbol, and limits of the pen; set by hand (results: docs/dev/accuracy.md)."""
 
     drawn_sign: float = 0.7  # probability that a sign is drawn with strokes, and no glyph of a font
     font_digit: float = 0.12  # probability that a digit is a glyph of a font

@@ -28,7 +28,7 @@ from digitrec.training.synthetic.symbols import (
 
 @dataclass(frozen=True, slots=True)
 class LineParams:
-    """Contents and handwriting of text lines; set by hand (results: docs/accuracy.md)."""
+    """Contents and handwriting of text lines; set by hand (results: docs/dev/accuracy.md)."""
 
     width_px: tuple[int, int] = (32, 192)
     empty: float = 0.05  # probability of an empty line
