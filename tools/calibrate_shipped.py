@@ -1,7 +1,7 @@
 """Recalibrates a model folder with the code of today, without training.
 
-`python -m tools.calibrate_shipped [--pages N] [--seed N] [--processes 2] [--checkpoint FILE]` generates synthetic pages of
-digits that the model was not trained on, reads them, and writes the calibration tables into model.json and
+`python -m tools.calibrate_shipped [--pages N] [--seed N] [--processes 2] [--checkpoint FILE]` generates synthetic pages
+of digits that the model was not trained on, reads them, and writes the calibration tables into model.json and
 MODEL_CARD.md. With a checkpoint, a repeated command goes on where the last one was stopped. Take another seed than the
 one whose errors were looked at.
 
