@@ -227,6 +227,9 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith("DIGITREC_") and name not in {"DIGITREC_REAL", "DIGITREC_GOLDEN"}:
             monkeypatch.delenv(name)
+    # Another reader may be installed, whose process starts for seconds: only tests that name it ask it.
+    monkeypatch.setenv("DIGITREC_SECOND_OPINION", "off")
+    monkeypatch.setitem(Settings.__init__.__kwdefaults__, "second_opinion", "off")
 
 
 def in_folder(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:

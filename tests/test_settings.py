@@ -12,6 +12,11 @@ from digitrec.errors import SettingsError
 from digitrec.settings import Settings, setting_fields
 
 
+@pytest.fixture(autouse=True)
+def _no_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DIGITREC_SECOND_OPINION")
+
+
 def test_a_flag_beats_a_variable_beats_the_file_beats_the_default(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -91,6 +91,12 @@ def absent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(composition, "find_installed_readers", list)
 
 
+@pytest.fixture(autouse=True)
+def _plain_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DIGITREC_SECOND_OPINION")
+    monkeypatch.setitem(Settings.__init__.__kwdefaults__, "second_opinion", "auto")
+
+
 def settings_of(folder: Path, **values: Any) -> Settings:
     return Settings(workspace=folder.parent, model=str(folder), engine="serial", **values)
 
