@@ -33,7 +33,7 @@ from digitrec.recognition.sequence_recognizer import SequenceRecognizer
 from digitrec.recognition.zoom import ZoomResult
 
 _LONG_PAGE_RATIO = 2.0
-"""Width over height from which a page may be a line of writing, which is too small in a square thumbnail."""
+"""Longer over shorter side from which a page may be a line or column of writing, too small in a square thumbnail."""
 _MIN_SYMBOL_PX = 12
 """Least length of an isolated character, in pixels of the 64."""
 _ISOLATED_NEIGHBOUR_INK = 0.1
@@ -95,7 +95,8 @@ def run_fast_path(pictures: Sequence[Picture | RejectedImage], segmenter: Segmen
 
 def _suits_fast_path(picture: Picture) -> bool:
     height, width = picture.shape[:2]
-    return bool(max(height, width) > CROP_PX and width < _LONG_PAGE_RATIO * height)
+    is_long = max(height, width) >= _LONG_PAGE_RATIO * min(height, width)
+    return bool(max(height, width) > CROP_PX and not is_long)
 
 
 def _single_symbol(

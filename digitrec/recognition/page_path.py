@@ -16,7 +16,7 @@ from digitrec.recognition import normalize
 from digitrec.recognition.characters import ClassedComponents, class_components
 from digitrec.recognition.classifier import CLASSES, DigitClassifier
 from digitrec.recognition.ensemble import Prediction
-from digitrec.recognition.geometry import Rect, rect_to_box
+from digitrec.recognition.geometry import Rect, bounding_rect, rect_to_box
 from digitrec.recognition.models import RecognitionModels
 from digitrec.recognition.number_reader import ReadNumber, is_mark, read_number
 from digitrec.recognition.page_ink import PageInk, find_page_ink
@@ -29,6 +29,8 @@ _DOUBTFUL_FACTOR = 0.7
 """Factor for the confidence of a number whose limits are not clear, or that the edge of the picture may cut."""
 _CROP_SHARE = 0.5
 """Height of a character, as a share of the picture's, from which it is a crop: it touches the edge, but is whole."""
+_SHARED = 0.5
+"""Part of a number's box that another number's covers from which both are in doubt."""
 _NO_INK = np.zeros((0, normalize.SIDE, normalize.SIDE), np.float32)
 _NO_SCORES = np.zeros((0, CLASSES), np.float32)
 
@@ -110,16 +112,31 @@ def _make_result(format_name: str, sheet: DecodedPage, trace: PageTrace) -> tupl
 def _spans(layout: Sequence[TextNumber], numbers: Sequence[ReadNumber], page: PageInk) -> list[NumberSpan]:
     """Return the spans of the numbers, one after the other, each with its place and layout confidence."""
     spans, start = [], 0
-    for place, number in zip(layout, numbers, strict=True):
+    overlaps = _find_overlaps([bounding_rect(number.rects) for number in numbers])
+    for place, number, is_overlapped in zip(layout, numbers, overlaps, strict=True):
         stop = start + len(number.rects)
         reason = Reason.OTHER_MARKS if number.has_others else None
-        is_doubtful = not place.is_clear or _is_cut(number.rects, page)
+        is_doubtful = not place.is_clear or is_overlapped or _is_cut(number.rects, page)
         confidence = number.layout_confidence * (_DOUBTFUL_FACTOR if is_doubtful else 1.0)
         spans.append(
             NumberSpan(start, stop, place.line, place.column, confidence, reason, number.signs, not is_doubtful)
         )
         start = stop
     return spans
+
+
+def _find_overlaps(boxes: Sequence[Rect]) -> list[bool]:
+    """Tell which numbers share half of their own or another's box: a frame was joined with writing, or read as it."""
+    if len(boxes) < 2:
+        return [False] * len(boxes)
+    left, top, right, bottom = np.array([(b.left, b.top, b.right, b.bottom) for b in boxes], np.float32).T
+    width = np.minimum(right[:, None], right) - np.maximum(left[:, None], left)
+    height = np.minimum(bottom[:, None], bottom) - np.maximum(top[:, None], top)
+    shared = np.maximum(width, 0) * np.maximum(height, 0)  # (n, n)
+    np.fill_diagonal(shared, 0)
+    area = np.diag(width) * np.diag(height)
+    overlapped: list[bool] = (shared > _SHARED * np.minimum(area[:, None], area)).any(axis=1).tolist()
+    return overlapped
 
 
 def _is_cut(rects: Sequence[Rect], page: PageInk) -> bool:

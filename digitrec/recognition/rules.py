@@ -24,7 +24,7 @@ class RuleParams:
     hangs: float = 1.8
     """Length from which a run is a rule if one end is at the edge of the picture or at a longer rule.
 
-    With both ends there, any length will do.
+    With both ends there, any length will do if it is unbroken.
     """
     family: float = 1.3
     """Length from which a run with one such end is a rule if another begins and ends at the same height."""
@@ -172,7 +172,9 @@ def find_rules(inked: Mask, height: float, *, are_held: bool = False) -> Rules |
             ends = bool(part[-end:].any()) or bottom >= labels.shape[0] - 1
             is_long_enough = direction.lengths[number] >= p.hangs * height
             is_held = (begins or ends) and is_long_enough and bool(direction.is_unbroken[number])
-            accepted[number] = (begins and ends) or is_held
+            # A 1 between two rules that it nearly touches is a broken run.
+            is_between = begins and ends and (is_long_enough or bool(direction.is_unbroken[number]))
+            accepted[number] = is_between or is_held
             if (begins or ends) and direction.is_unbroken[number] and direction.lengths[number] >= p.family * height:
                 hung.append(number)
         for number in hung:

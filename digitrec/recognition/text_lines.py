@@ -285,7 +285,7 @@ def _split_line(
         (
             part,
             _has_clear_limits(index, parts, borders, height, wide, close, apart)
-            and not (rules is not None and all(_is_frame_side(character, rules, height) for character in part)),
+            and not (rules is not None and any(_is_frame_side(end, rules, height) for end in (part[0], part[-1]))),
         )
         for index, part in enumerate(parts)
     ]
