@@ -249,6 +249,8 @@ def _add_unread(trace: RecognitionTrace) -> RecognitionTrace:
     else:
         unread = find_writing(decoded.gray)
     boxes = [to_page_coords(rect, page, decoded.gray) for rect in unread]
+    if not boxes:
+        return trace
     is_sign = [any(box.share_inside(sign) > _SIGN_SHARE for sign in page.sign_boxes) for box in boxes]
     return replace(trace, unread=tuple(box for box, is_read in zip(boxes, is_sign, strict=True) if not is_read))
 
