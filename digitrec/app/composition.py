@@ -266,7 +266,7 @@ def _build_pipeline(
     # Before numpy and OpenCV start their own threads: the executor distributes the cores.
     threads.import_opencv()
     from digitrec.app import reports
-    from digitrec.pipeline import batch_reader, rebuild
+    from digitrec.pipeline import batch_reader
     from digitrec.pipeline.batch import BatchPipeline
     from digitrec.pipeline.claiming import Claimer
     from digitrec.pipeline.outcomes import OutcomeBuilder
@@ -281,6 +281,11 @@ def _build_pipeline(
         context.summary.batches.append(batch_id)
         context.summary.numbers += ledger.count_numbers(batch_id)
         context.hooks.add_batch(batch_id)
+
+    def restore_batch(batch_id: str) -> bool:
+        from digitrec.pipeline import rebuild
+
+        return rebuild.restore_batch(ledger, batch_id, settings.outbox, settings.inbox)
 
     executor = EXECUTORS[settings.engine](settings)
     stack.callback(executor.close)
@@ -304,7 +309,7 @@ def _build_pipeline(
         outcome_builder=outcome_builder,
         load_labels=context.load_labels,
         make_output_format=lambda: make_output_format(settings, package, thresholds, format_utc(time.time())),
-        restore_batch=lambda batch_id: rebuild.restore_batch(ledger, batch_id, settings.outbox, settings.inbox),
+        restore_batch=restore_batch,
         check_folders=space.check_folders,
         on_published=context.on_published,
         write_report=write_report,
