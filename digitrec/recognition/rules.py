@@ -186,15 +186,16 @@ def find_rules(inked: Mask, height: float, *, are_held: bool = False) -> Rules |
 
 def paint_rules(ink: Plane, rules: Rules) -> Plane:
     """Erase rules from ink or contrast, (h, w), and repair the strokes that crossed them; return a copy."""
-    bare = np.where(_widened(rules.upright, across=True) | _widened(rules.level, across=False), np.float32(0), ink)
+    bare = ink.copy()
+    bare[_widened(rules.upright, across=True) | _widened(rules.level, across=False)] = 0
     painted = bare.copy()
     if rules.level.any():
-        painted = np.maximum(painted, _mend(ink, bare, rules.level))
+        np.maximum(painted, _mend(ink, bare, rules.level), out=painted)
     if rules.upright.any():
         uprights = np.ascontiguousarray(rules.upright.T)
         columns = _mend(np.ascontiguousarray(ink.T), np.ascontiguousarray(bare.T), uprights)
-        painted = np.maximum(painted, columns.T)
-    return np.asarray(painted, np.float32)
+        np.maximum(painted, columns.T, out=painted)
+    return painted
 
 
 def _mend(ink: Plane, bare: Plane, rules: Mask) -> Plane:
@@ -207,12 +208,17 @@ def _mend(ink: Plane, bare: Plane, rules: Mask) -> Plane:
     """
     on = _widened(rules, across=False)
     reach = round(_thickness(on)) + 4
-    bridges = (np.ones((reach, 1), np.uint8), np.eye(reach, dtype=np.uint8), np.eye(reach, dtype=np.uint8)[::-1].copy())
-    mended = np.maximum.reduce([cv2.morphologyEx(bare, cv2.MORPH_CLOSE, bridge) for bridge in bridges])
+    # In place as far as possible: of a large page, each copy takes 10 MB.
+    mended = np.zeros_like(ink)
+    for bridge in (np.ones((reach, 1), np.uint8), np.eye(reach, dtype=np.uint8), np.eye(reach, dtype=np.uint8)[::-1]):
+        closed = cv2.morphologyEx(bare, cv2.MORPH_CLOSE, np.ascontiguousarray(bridge))
+        np.maximum(mended, closed, out=mended)
     darkest = np.where(rules, ink, 0).max(axis=0)
     level = float(np.median(darkest[darkest > 0])) if darkest.any() else 0.0
-    mended = np.maximum(mended, np.where(ink > PARAMS.darker * level, ink, 0))
-    return np.asarray(np.where(on, np.minimum(mended, ink), 0), np.float32)
+    np.maximum(mended, ink, out=mended, where=ink > PARAMS.darker * level)
+    np.minimum(mended, ink, out=mended)
+    mended[~on] = 0
+    return mended
 
 
 def _widened(mask: Mask, *, across: bool) -> Mask:
