@@ -31,6 +31,8 @@ SECTIONS: Mapping[str, Callable[[Bench], None]] = {
     "d": lambda bench: measuring.throughput(bench, PHOTOS),
     "cores": measuring.cores,
     "cold": measuring.cold,
+    "numbers": measuring.numbers,
+    "mixed": measuring.mixed,
     "growth": measuring.growth,
     "idle": measuring.idle,
 }

@@ -8,18 +8,23 @@ import argparse
 import csv
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.random import Generator
 
-from benchmarks.kinds import DIGITS, PHOTOS, SCANS, SHEETS
+from benchmarks.kinds import DIGITS, PHOTOS, SCANS, SHEETS, STRIPS, TABLES
 from digitrec.arrays import Picture
 from digitrec.training.datasets import registry
 from digitrec.training.datasets.dataset import Split
 from digitrec.training.synthetic import background, samples, strokes
+from digitrec.training.synthetic.glyphs import load_glyphs
+from digitrec.training.synthetic.pages import demo_table, layouts, paper
+from digitrec.training.synthetic.pages.drawing import Parameters
 from digitrec.training.synthetic.strokes import Floats, HandwritingStyle
+from digitrec.training.synthetic.symbols import GlyphSources
 
 _SEED = 2_800
 _A4_PX = (3508, 2480)
@@ -117,6 +122,21 @@ def _photo(digits: Split, _: int, rng: Generator) -> Drawn:
     return _jpeg(_exposed(page, 1.0, rng), text, rng)
 
 
+def _table(digits: Split, _: int, rng: Generator, *, rows: int, columns: int) -> Drawn:
+    """A printed grid with a number of one to three digits in each cell, all by one hand."""
+    sources, draws = GlyphSources.from_digits(digits.pictures, digits.digits, load_glyphs()), Parameters(rng)
+    params, sheet = demo_table.PARAMS, demo_table.print_grid(rows, columns)
+    writer = layouts.draw_writer(draws, params.digit_px, pen=(0.08, 0.12), gap=(0.2, 0.3))
+    texts = [layouts.number(draws, 1, 3) for _ in range(rows * columns)]
+    for index, text in enumerate(texts):
+        line = writer.lay_out(text, sources, draws)
+        left = params.margin_px + (index % columns + 0.5) * params.column_px - line.width * writer.height / 2
+        middle = params.margin_px + (index // columns + 0.5) * params.row_px
+        layouts.write_near(sheet, line, left, middle, writer.height, rng)
+    page = paper.colour(sheet, draws, {"black": paper.PRINTS["black"]})
+    return _jpeg(np.clip(np.rint(page), 0, 255).astype(np.uint8), " ".join(texts), rng)
+
+
 def _written(ink: Floats, digits: Split, count: int, high: float, rng: Generator) -> str:
     """Write a row of digits, about `high` pixels high, somewhere on the sheet; gives what it says."""
     hand = HandwritingStyle(
@@ -168,6 +188,8 @@ DRAWERS: Mapping[str, Callable[[Split, int, Generator], Drawn]] = {
     SCANS: _scan,
     SHEETS: _sheet,
     PHOTOS: _photo,
+    TABLES: partial(_table, rows=16, columns=7),
+    STRIPS: partial(_table, rows=1, columns=9),
 }
 
 

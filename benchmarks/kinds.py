@@ -25,11 +25,13 @@ class Kind:
         return self.usual if scale is None else max(2, round(self.files * scale))
 
 
-DIGITS, SCANS, SHEETS, PHOTOS = "digits", "scans", "sheets", "photos"
+DIGITS, SCANS, SHEETS, PHOTOS, TABLES, STRIPS = "digits", "scans", "sheets", "photos", "tables", "strips"
 
 KINDS: Mapping[str, Kind] = {
     DIGITS: Kind("28 x 28 PNG", "a", 10_000, 5_000),
     SCANS: Kind("paper scans, 60 to 400 px, JPEG", "b", 2_000, 1_000),
     SHEETS: Kind("A4 pages, 300 dpi, JPEG", "c", 40, 40),
     PHOTOS: Kind("phone photos, 12 MP, JPEG", "d", 200, 60),
+    TABLES: Kind("tables of 112 numbers, JPEG", "e", 10, 4),
+    STRIPS: Kind("table rows of 9 numbers, JPEG", "f", 100, 30),
 }

@@ -9,27 +9,38 @@ from pathlib import Path
 
 from benchmarks import process, sets
 from benchmarks.figures import Figure, Results, Taken, ratios
-from benchmarks.kinds import DIGITS, KINDS, PHOTOS, SCANS, SHEETS
+from benchmarks.kinds import DIGITS, KINDS, PHOTOS, SCANS, SHEETS, STRIPS, TABLES
 from benchmarks.process import Cost, python
 from benchmarks.sets import PictureSet, Store
 
-RUN, DECODE, MOVES, TUTORIAL, BATCHES = "run", "decode", "moves", "tutorial", "batches"
+RUN, DECODE, MOVES, TUTORIAL, BATCHES, PARTS = "run", "decode", "moves", "tutorial", "batches", "parts"
 NAMES = {
     RUN: "digitrec run",
     DECODE: "cv2.imread",
     MOVES: "cv2.imread, two renames",
     TUTORIAL: "Keras, a predict a file",
     BATCHES: "Keras in batches",
+    PARTS: "decoding and the networks' calls",
 }
 RIVALS: Mapping[str, Sequence[str]] = {
     DIGITS: (MOVES, DECODE, TUTORIAL, BATCHES),
-    SCANS: (DECODE, TUTORIAL, BATCHES),
+    SCANS: (DECODE, PARTS, TUTORIAL, BATCHES),
     SHEETS: (DECODE,),
     PHOTOS: (DECODE,),
 }
 _SAMPLE = 100
 """The tutorial program is measured on so many files; what a file takes does not depend on their number."""
 _WARM_S, _WINDOW_S = 8.0, 10.0
+_LIBRARIES = "import numpy, cv2"
+"""A program that only loads the libraries; the start of a run is held against it."""
+_MIX: Mapping[str, tuple[int, int]] = {
+    DIGITS: (4_000, 4_000),
+    SCANS: (1_600, 1_600),
+    SHEETS: (200, 10),
+    PHOTOS: (100, 10),
+    TABLES: (100, 10),
+}
+"""Files of each kind in the mix of 6,000, and how many of them are drawn: these come again under other names."""
 _SHORT_FILES, _SHORT_RUNS = 1_000, 5
 """Runs on no more files than this are measured so often in each round, where they are compared with long ones."""
 
@@ -121,6 +132,8 @@ def throughput(bench: Bench, kind: str) -> None:
     if kind == SCANS:
         per_1000 = (1000 * cpu_s / pictures.count for cpu_s in ours)
         bench.figure("scans_cpu", f"({letter}) CPU seconds for 1000 scans, all included", "s", per_1000)
+        parts = ratios(ours, [run.work_cpu_s for run in runs[PARTS]])
+        bench.figure("scans_parts", f"({letter}) CPU of run over {NAMES[PARTS]}", "x", parts)
     for rival in [run for run in (TUTORIAL, BATCHES) if run in runs]:
         theirs = [_extrapolate_cpu_s(run, pictures.count) for run in runs[rival]]
         bench.figure(f"{kind}_{rival}", f"({letter}) CPU of {NAMES[rival]} over run", "x", ratios(theirs, ours))
@@ -143,11 +156,58 @@ def cold(bench: Bench) -> None:
     pictures = bench.pictures(SCANS)
     counts = [0, 1, min(100, pictures.count)]
     say(f"Cold start: {', '.join(map(str, counts))} files")
-    runs = in_turn([*map(str, counts)], bench.pairs, lambda count: _cold(bench, pictures, int(count)))
+
+    def cold_run(count: int) -> Once:
+        return _cold(bench, pictures, count)
+
+    programs = [_LIBRARIES, *map(str, counts)]
+    runs = in_turn(programs, bench.pairs, lambda who: _libraries() if who == _LIBRARIES else cold_run(int(who)))
+    libraries = [run.total.cpu_s for run in runs[_LIBRARIES]]
     for count, words in zip(counts, ("an empty inbox", "one picture", f"{counts[-1]} pictures"), strict=True):
         all_of_it = runs[str(count)]
-        bench.figure(f"cold_{count}", f"run on {words}", "CPU s", (run.total.cpu_s for run in all_of_it))
+        cpu_s = [run.total.cpu_s for run in all_of_it]
+        bench.figure(f"cold_{count}", f"run on {words}", "CPU s", cpu_s)
+        bench.figure(f"start_{count}", f"run on {words}, CPU over `{_LIBRARIES}`", "x", ratios(cpu_s, libraries))
         bench.results.taken += _taken(SCANS, RUN, count, all_of_it)
+
+
+def numbers(bench: Bench) -> None:
+    """A page of many numbers, and a row of some, over what it takes to load the libraries; the start is left out."""
+    for kind in (TABLES, STRIPS):
+        pictures = bench.pictures(kind)
+        say(f"{KINDS[kind].name}: {pictures.count:,} files")
+        programs = [_LIBRARIES, "1", str(pictures.count)]
+
+        def measure(who: str, pictures: PictureSet = pictures) -> Once:
+            return _libraries() if who == _LIBRARIES else _cold(bench, pictures, int(who))
+
+        runs = in_turn(programs, bench.pairs, measure)
+        libraries, one, many = ([run.total.cpu_s for run in runs[who]] for who in programs)
+        per_file = [(all_s - one_s) / (pictures.count - 1) for all_s, one_s in zip(many, one, strict=True)]
+        label = f"({KINDS[kind].letter}) CPU of a file, start left out, over `{_LIBRARIES}`"
+        bench.figure(f"{kind}_file", label, "x", ratios(per_file, libraries))
+        bench.results.taken += _taken(kind, RUN, pictures.count, runs[programs[2]])
+
+
+def mixed(bench: Bench) -> None:
+    """Peak memory of a run on files of all kinds and sizes."""
+    share = min(1.0, bench.scale or 0.1)
+    files: dict[str, Path] = {}
+    for kind, (most, drawn) in _MIX.items():
+        count = max(1, round(share * most))
+        pictures = bench.store.get(kind, min(count, drawn)).files
+        files |= {f"{kind}-{index:05}{pictures[0].suffix}": pictures[index % len(pictures)] for index in range(count)}
+    say(f"Mixed: {len(files):,} files")
+
+    def measure() -> float:
+        with bench.store.workspace() as workspace:
+            for name, path in files.items():
+                (workspace / "inbox" / name).hardlink_to(path)
+            return process.run(bench.command("run", workspace))[0].peak_mb
+
+    bench.figure(
+        "mixed_peak", f"peak memory, {len(files):,} mixed files", "MB", (measure() for _ in range(bench.pairs))
+    )
 
 
 def growth(bench: Bench) -> None:
@@ -224,6 +284,11 @@ def _cold(bench: Bench, pictures: PictureSet, count: int) -> Once:
         cost, _ = process.run(bench.command("run", workspace))
         sets.answers(workspace, subset)
     return Once(cost, cost.cpu_s, cost.wall_s, count)
+
+
+def _libraries() -> Once:
+    cost, _ = process.run(python("-c", _LIBRARIES))
+    return Once(cost, cost.cpu_s, cost.wall_s, 0)
 
 
 def _typical(bench: Bench, pictures: PictureSet, count: int) -> Once:

@@ -4,6 +4,7 @@ decode    `cv2.imread` of every file: the floor
 moves     the same, and two renames a file, as a claim and a filing away are: the floor of small files
 tutorial  the program of many tutorials: read, invert, resize, and Keras' `predict`, one file after the other
 batches   the same with all files of a batch in one `predict`
+parts     reads the files as the product does; what counts is decoding them, and each network's calls in a row
 network   trains nothing: writes the tutorial's network to FOLDER/tutorial.keras
 
 FOLDER holds the pictures; `moves` takes a workspace whose inbox does.
@@ -98,6 +99,33 @@ def _batches(folder: Path, network: Path, most: int) -> Mapping[str, float]:
     return watch.read(len(names))
 
 
+def _parts(folder: Path, _: Path, most: int) -> Mapping[str, float]:
+    from digitrec import Reader
+    from digitrec.images import decode
+    from digitrec.recognition.runtime import InterpreterPool
+    from digitrec.types import Limits
+
+    names = _names(folder, most)
+    calls: dict[InterpreterPool, list[Any]] = {}
+    run = InterpreterPool.__call__
+
+    def note(pool: InterpreterPool, entry: Any) -> Any:
+        calls.setdefault(pool, []).append(entry)
+        return run(pool, entry)
+
+    InterpreterPool.__call__ = note  # type: ignore[method-assign, assignment]
+    list(Reader("shipped").read_many(names))
+    InterpreterPool.__call__ = run  # type: ignore[method-assign]
+    contents = [Path(name).read_bytes() for name in names]
+    watch = _Watch()
+    for content in contents:
+        list(decode.decode_pages(content, Limits())[1])
+    for pool, entries in calls.items():
+        for entry in sorted(entries, key=lambda entry: entry.shape):
+            pool(entry)
+    return watch.read(len(contents))
+
+
 def _seen(name: str) -> Any:
     """(28, 28) float32, 0.0 = paper, 1.0 = ink."""
     import cv2
@@ -129,6 +157,7 @@ RIVALS: Mapping[str, Callable[[Path, Path, int], Mapping[str, float]]] = {
     "moves": _moves,
     "tutorial": _tutorial,
     "batches": _batches,
+    "parts": _parts,
 }
 
 

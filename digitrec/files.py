@@ -7,13 +7,12 @@ import ctypes
 import errno
 import hashlib
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePath
 from typing import IO, Protocol
 
-from digitrec import logs
+from digitrec import logs, text
 
 PATH_MAX = 4096
 """Longest path on Linux, bytes, with its final NUL."""
@@ -245,7 +244,7 @@ def _report_target(path: Path, temp: Path) -> Iterator[None]:
 def _temp_file(path: Path) -> Path:
     """Return the path of a temporary file: beside the file, or in a parent where that path is too long."""
     # The leading dot and `.part` hide it from the scanner and from shell globs.
-    name, folder = f".{secrets.token_hex(8)}.part", path.parent
+    name, folder = f".{text.random_hex(8)}.part", path.parent
     while len(os.fsencode(folder / name)) >= PATH_MAX:
         folder = folder.parent
     return folder / name

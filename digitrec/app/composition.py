@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cache, partial
-from importlib import metadata, util
+from importlib import util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -147,6 +147,10 @@ def find_other_reader(settings: Settings, package: ModelPackage) -> str:
 def find_installed_readers() -> list[str]:
     """Return the other readers that are installed, with the first two parts of their version: `rapidocr-3.10`."""
     names = [name for name in TEXT_READERS if all(util.find_spec(module) for module in _RUNTIMES[name])]
+    if not names:
+        return []
+    from importlib import metadata  # takes a tenth of the start of a run
+
     return [f"{name}-{'.'.join(metadata.version(name).split('.')[:2])}" for name in names]
 
 
@@ -262,7 +266,7 @@ def _build_pipeline(
     # Before numpy and OpenCV start their own threads: the executor distributes the cores.
     threads.import_opencv()
     from digitrec.app import reports
-    from digitrec.pipeline import batch_reader, rebuild
+    from digitrec.pipeline import batch_reader
     from digitrec.pipeline.batch import BatchPipeline
     from digitrec.pipeline.claiming import Claimer
     from digitrec.pipeline.outcomes import OutcomeBuilder
@@ -277,6 +281,11 @@ def _build_pipeline(
         context.summary.batches.append(batch_id)
         context.summary.numbers += ledger.count_numbers(batch_id)
         context.hooks.add_batch(batch_id)
+
+    def restore_batch(batch_id: str) -> bool:
+        from digitrec.pipeline import rebuild
+
+        return rebuild.restore_batch(ledger, batch_id, settings.outbox, settings.inbox)
 
     executor = EXECUTORS[settings.engine](settings)
     stack.callback(executor.close)
@@ -300,7 +309,7 @@ def _build_pipeline(
         outcome_builder=outcome_builder,
         load_labels=context.load_labels,
         make_output_format=lambda: make_output_format(settings, package, thresholds, format_utc(time.time())),
-        restore_batch=lambda batch_id: rebuild.restore_batch(ledger, batch_id, settings.outbox, settings.inbox),
+        restore_batch=restore_batch,
         check_folders=space.check_folders,
         on_published=context.on_published,
         write_report=write_report,

@@ -295,6 +295,7 @@ def complete_files(settings: Settings, incomplete: str) -> Iterable[str]:
                 yield text.escape(os.fsdecode(path))
 
 
+@functools.cache
 def _option(setting: Field[Any]) -> inspect.Parameter:
     default, choices = setting.default, setting.metadata["choices"]
     parts = [setting.metadata["help"]]

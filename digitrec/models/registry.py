@@ -5,7 +5,6 @@
 """
 
 import os
-import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from digitrec.errors import ModelError, describe_error
 from digitrec.files import atomic_write, fsync_folder, make_dir
 from digitrec.models.card import ModelCard
 from digitrec.models.package import CARD, ModelPackage
+from digitrec.text import random_hex
 
 SHIPPED = "shipped"
 _CURRENT = "current"
@@ -149,7 +149,7 @@ def install(root: Path, name: str, files: Mapping[str, str | bytes]) -> Path:
     """
     make_dir(root)
     target = root / name
-    draft = root / f".draft-{secrets.token_hex(8)}"
+    draft = root / f".draft-{random_hex(8)}"
     draft.mkdir()
     try:
         for file, content in files.items():

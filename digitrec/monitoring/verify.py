@@ -12,12 +12,12 @@ from digitrec import files
 from digitrec.pipeline.inbox import CLAIMED
 from digitrec.pipeline.labels import LABELS_FILE
 from digitrec.pipeline.ledgers import order_by_trust
-from digitrec.pipeline.rebuild import REBUILT_AT
 from digitrec.storage import corrected_tables, csv_tables, folder_id, removals
 from digitrec.storage.claims import Claim, FileOutcome, OutcomeCounts, RemovalKind, RemovedOriginal
 from digitrec.storage.corrections import is_review_finished
 from digitrec.storage.ledger import Ledger
 from digitrec.storage.object_client import ObjectStore
+from digitrec.storage.schema import REBUILT_AT
 from digitrec.storage.temp_files import is_temp_name
 from digitrec.text import BATCH_ID, escape, pluralize
 from digitrec.types import Batch, BatchStage

@@ -1,7 +1,6 @@
 """Find, open and rebuild the ledger files of the workers."""
 
 import os
-import secrets
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
@@ -10,12 +9,12 @@ from pathlib import Path
 
 from digitrec import files, logs
 from digitrec.errors import EnvironmentFailure
-from digitrec.pipeline import rebuild
 from digitrec.pipeline.inbox import Inbox
 from digitrec.settings import Settings
 from digitrec.storage.csv_tables import find_published
 from digitrec.storage.ledger import Ledger
-from digitrec.text import format_utc
+from digitrec.storage.schema import REBUILT_AT
+from digitrec.text import format_utc, random_hex
 
 
 def find_ledgers(settings: Settings) -> dict[str, Path]:
@@ -118,6 +117,8 @@ def _rebuild(settings: Settings) -> Ledger:
     lost = [batch_id for batch_id in find_published(settings.outbox) if batch_id not in skip]
     if not lost:
         return Ledger.open(path)
+    from digitrec.pipeline import rebuild
+
     logs.warning("no usable ledger, rebuilding it from the outbox", ledger=path, batches=len(lost))
     temp_path = path.with_name("rebuilding.sqlite3")
     for leftover in _list_files(temp_path):
@@ -136,7 +137,7 @@ def _rebuild(settings: Settings) -> Ledger:
 
 def is_same_ledger(ledger: Ledger, path: Path) -> bool:
     """Return whether the open ledger is the file at `path`; some filesystems change inode numbers."""
-    token = secrets.token_hex(8)
+    token = random_hex(8)
     try:
         ledger.set_meta("in_place", token)
         with closing(Ledger.open_readonly(path)) as other:
@@ -164,4 +165,4 @@ def _list_files(path: Path) -> list[Path]:
 
 def order_by_trust(ledgers: Mapping[str, Ledger]) -> dict[str, Ledger]:
     """Return the ledgers by worker, rebuilt ones last: of a batch in two ledgers, the original entry counts."""
-    return dict(sorted(ledgers.items(), key=lambda item: (item[1].get_meta(rebuild.REBUILT_AT) is not None, item[0])))
+    return dict(sorted(ledgers.items(), key=lambda item: (item[1].get_meta(REBUILT_AT) is not None, item[0])))

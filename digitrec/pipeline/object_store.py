@@ -4,7 +4,6 @@ Objects are never moved, changed or deleted: only the ledger has their state (do
 """
 
 import os
-import secrets
 import shutil
 import sqlite3
 import time
@@ -24,6 +23,7 @@ from digitrec.storage.claims import Claim, FileSnapshot
 from digitrec.storage.folder_id import MARKER
 from digitrec.storage.ledger import Ledger
 from digitrec.storage.object_client import FetchRequest, ObjectRef, ObjectStore
+from digitrec.text import random_hex
 from digitrec.types import OutputFormat, TableRow
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ class ObjectStoreWorkspace:
         if marker is not None and marker.decode(errors="replace").strip() != stored_id:
             raise EnvironmentFailure(f"{self.store.url} is the outbox of another ledger", hint=_OTHER_OUTBOX_HINT)
         if marker is None:
-            stored_id = stored_id or secrets.token_hex(16)
+            stored_id = stored_id or random_hex(16)
             self.ledger.set_meta(
                 _STORE_ID, stored_id
             )  # first: a marker that is not in the ledger belongs to another one

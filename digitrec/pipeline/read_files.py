@@ -5,7 +5,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path
 from typing import TypeVar
@@ -171,7 +171,9 @@ def _read_pages(
         elif isinstance(pages, RejectedImage):
             results.append(FileResult(file.sha256, rejected=pages.reason, detail=pages.detail, size=len(file.data)))
         else:
-            results.append(FileResult(file.sha256, tuple(pages), size=len(file.data)))
+            # The ink of the digits served recognition only: 1 MB on a page of 300.
+            light = tuple(replace(page, ink=page.ink[:0].copy()) for page in pages)
+            results.append(FileResult(file.sha256, light, size=len(file.data)))
     return results
 
 

@@ -20,6 +20,7 @@ from digitrec.storage import corrected_tables, csv_tables, removals
 from digitrec.storage.claims import Claim, FileOutcome
 from digitrec.storage.ledger import Ledger
 from digitrec.storage.object_client import ObjectStore
+from digitrec.storage.schema import REBUILT_AT
 from digitrec.storage.table_reader import read_batch_tables
 from digitrec.types import Batch, BatchStage, TableRow
 
@@ -27,7 +28,6 @@ _MAX_NAME_NUMBER = 100
 _MAX_REASON_BYTES = 1 << 20
 _REFUSED_NAME_ERRORS = {errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ}
 """Errors for names that the filesystem does not allow, so that no such file was ever written."""
-REBUILT_AT = "rebuilt_at"
 
 
 def rebuild_ledger(ledger: Ledger, outbox: Path, inbox: Path, *, skip: Collection[str], now: str) -> int:

@@ -329,7 +329,9 @@ def crop_character(character: Component, page: PageInk, classed: ClassedComponen
     is_inked = part > PARAMS.faint
     count, parts = cv2.connectedComponents(is_inked.view(np.uint8), connectivity=8)
     if count > 2 or len(classed.pieces.boxes) > 2:  # else all of it belongs to the character
-        own = np.isin(near, character.labels)
+        own = near == character.labels[0]
+        for label in character.labels[1:]:
+            own |= near == label
         is_touched = np.zeros(count, np.bool_)
         is_touched[parts[own]] = True
         is_inked &= is_touched[parts]

@@ -164,16 +164,19 @@ def _contrast_of(page: GrayPage, guess: float | None) -> _Contrast:
     sigma = min(p.blur_px, p.blur_px * side / 450) if side > p.sharp_px else 0.0
     blurred = _blur(values, sigma)
     levels = find_thresholds(blurred)
-    pieces = None if levels is None else label_components(blurred > levels.at(p.inked))
-    if max(gray.shape) >= p.uneven_px and (pieces is None or _has_shadow(pieces)):
+    boxes, has_shadow = None, True
+    if levels is not None:
+        pieces = label_components(blurred > levels.at(p.inked))
+        boxes, has_shadow = pieces.boxes[1:], _has_shadow(pieces)
+        del pieces  # of a large page it takes 20 MB
+    if max(gray.shape) >= p.uneven_px and has_shadow:
         guess = max(gray.shape) / p.most_lines if guess is None else guess
         fine, inverse = (_fine_contrast(levels_of, guess, sigma) for levels_of in (gray, 255 - gray))
         found = inverse if inverse.alike > p.rarer * fine.alike else fine
         if found.alike >= p.many and found.levels is not None and found.levels.ink >= p.least_ink:
             return found
-    if levels is None or pieces is None:
+    if levels is None or boxes is None:
         return _Contrast(gray, paper, blurred, None, 0.0)
-    boxes = pieces.boxes[1:]
     height = text_height(boxes, gray.shape)
     # A bare digit keeps the contrast from which the crops of training were made.
     if _count_alike(boxes, height, 2.0) < p.fewest:
@@ -257,20 +260,26 @@ def _pale_rule_channel(picture: Picture, inked: Mask, rules: Mask) -> Plane | No
         inked: ink of the page in another size, (h, w).
         rules: its rules, (h, w).
     """
-    written = inked & ~rules
-    printed = inked & rules
-    if not written.any() or not printed.any():
+    written, printed, bare = inked & ~rules, inked & rules, ~(inked | rules)
+    if not (written.any() and printed.any() and bare.any()):
         return None
     rows, columns = inked.shape
-    levels = np.asarray(cv2.resize(picture, (columns, rows), interpolation=cv2.INTER_AREA), np.float32)
-    bare = ~(inked | rules)
-    paper = np.median(levels[bare], axis=0)
-    drop = np.stack([paper - np.median(levels[mask], axis=0) for mask in (printed, written)])  # (2, 3)
+    levels = np.asarray(cv2.resize(picture, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
+    paper = _median_levels(levels, bare)
+    drop = np.stack([paper - _median_levels(levels, mask) for mask in (printed, written)])  # (2, 3)
     ratios = np.where(drop[1] > 0.3 * np.abs(drop[1]).max(), drop[0] / np.maximum(drop[1], 1e-6), np.inf)
     best = int(np.argmin(ratios))
     if ratios[best] > PARAMS.pale or ratios[best] > PARAMS.paler * float(np.median(ratios)):
         return None
     return np.eye(3, dtype=np.float32)[best : best + 1]
+
+
+def _median_levels(levels: Picture, mask: Mask) -> NDArray[np.float32]:
+    """Return the median of each color channel, (3,), in the pixels of a mask; levels: (h, w, 3)."""
+    spots = mask.view(np.uint8)
+    counts = [cv2.calcHist([levels], [channel], spots, [256], [0, 256]).cumsum() for channel in range(3)]
+    middle = [(np.count_nonzero(mask) - 1) // 2, np.count_nonzero(mask) // 2]  # the same one of an odd number
+    return np.array([np.searchsorted(no_lighter, middle, side="right").mean() for no_lighter in counts], np.float32)
 
 
 def _local_paper(gray: Plane, height: float) -> Plane:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -27,12 +27,13 @@ from digitrec.recognition.fast_path import (
 from digitrec.recognition.geometry import from_page_coords, to_page_coords
 from digitrec.recognition.models import RecognitionModels
 from digitrec.recognition.page import undecoded_page
-from digitrec.recognition.page_path import read_page
-from digitrec.recognition.second_opinion import SecondOpinion
 from digitrec.recognition.trace import PreprocessedPage, RecognitionTrace
 from digitrec.recognition.unread import find_unread
 from digitrec.recognition.zoom import zoom
 from digitrec.types import Limits
+
+if TYPE_CHECKING:
+    from digitrec.recognition.second_opinion import SecondOpinion
 
 _FAST_EXIT_CONFIDENCE = 0.99
 """Early exit: a page with one isolated character and at least this confidence needs no other model, and no more
@@ -67,7 +68,7 @@ class PageReader:
     classifier: DigitClassifier
     models: RecognitionModels | None = None
     """None: the page path with the classifier only."""
-    second_opinion: SecondOpinion | None = None
+    second_opinion: "SecondOpinion | None" = None
     """None: no other reader is asked."""
 
     def read(self, data: bytes, limits: Limits) -> list[PageResult]:
@@ -176,6 +177,8 @@ class PageReader:
 
     def _read_page(self, format_name: str, sheet: DecodedPage, picture: Picture) -> RecognitionTrace:
         """Read one page by the page path in one turn; RejectedImage if it cannot be decoded in a larger size."""
+        from digitrec.recognition.page_path import read_page  # takes 15 ms, and most files do not need it
+
         page, trace = read_page(format_name, sheet, picture, self.classifier, self.models)
         decoded = PreprocessedPage(picture, trace.ink.unpainted, trace.ink.ink)
         return _add_unread(RecognitionTrace(page, decoded, page_path=trace))
@@ -249,6 +252,8 @@ def _add_unread(trace: RecognitionTrace) -> RecognitionTrace:
     else:
         unread = find_writing(decoded.gray)
     boxes = [to_page_coords(rect, page, decoded.gray) for rect in unread]
+    if not boxes:
+        return trace
     is_sign = [any(box.share_inside(sign) > _SIGN_SHARE for sign in page.sign_boxes) for box in boxes]
     return replace(trace, unread=tuple(box for box, is_read in zip(boxes, is_sign, strict=True) if not is_read))
 

@@ -1,6 +1,7 @@
 """Find rules, frames and table lines in the ink of a page, and paint them out of it."""
 
 from dataclasses import dataclass
+from statistics import median
 
 import cv2
 import numpy as np
@@ -113,13 +114,14 @@ class _Runs:
         rows = np.flatnonzero(thick)
         if len(rows) < 2:  # a page one pixel high
             return False
-        usual = float(np.median(thick[rows]))
+        thick = thick[rows]
+        usual = float(median(thick.tolist()))  # of a few numbers faster than np.median
         is_short = self.lengths[number] < p.short * height
         spans = top <= 1 and bottom >= len(self.pieces.labels) - 1 and self.lengths[number] >= p.length * height
-        is_usual = np.abs(thick[rows] - usual) <= max(1.0, (p.uneven if is_short else 1.0) * usual)
-        if np.mean(is_usual) < (p.even_across if spans else p.even):
+        is_usual = np.abs(thick - usual) <= max(1.0, (p.uneven if is_short else 1.0) * usual)
+        if np.count_nonzero(is_usual) / len(rows) < (p.even_across if spans else p.even):
             return False
-        middle = (own @ np.arange(right - left))[rows] / thick[rows]
+        middle = (own @ np.arange(right - left))[rows] / thick
         along, across = rows - rows.mean(), middle - middle.mean()
         slope = (along @ across) / (along @ along)  # least squares
         most = p.straight_px + (p.straight if is_short else p.straight_long) * height
@@ -162,8 +164,7 @@ def find_rules(inked: Mask, height: float, *, are_held: bool = False) -> Rules |
             continue
         labels, boxes = direction.pieces.labels, direction.pieces.boxes
         near = cv2.dilate(np.ascontiguousarray(others).view(np.uint8), np.ones((reach, reach), np.uint8)) > 0
-        accepted = is_rule & (not are_held)
-        hung: list[int] = []
+        accepted, is_hung = is_rule & (not are_held), np.zeros(len(boxes), np.bool_)
         for number in candidates.tolist():
             left, top, right, bottom = boxes[number]
             part = near[top:bottom, left:right] & (labels[top:bottom, left:right] == number)
@@ -175,11 +176,11 @@ def find_rules(inked: Mask, height: float, *, are_held: bool = False) -> Rules |
             # A 1 between two rules that it nearly touches is a broken run.
             is_between = begins and ends and (is_long_enough or bool(direction.is_unbroken[number]))
             accepted[number] = is_between or is_held
-            if (begins or ends) and direction.is_unbroken[number] and direction.lengths[number] >= p.family * height:
-                hung.append(number)
-        for number in hung:
+            is_family = direction.is_unbroken[number] and direction.lengths[number] >= p.family * height
+            is_hung[number] = (begins or ends) and is_family
+        for number in np.flatnonzero(is_hung).tolist():
             alike = np.abs(boxes[:, 1::2] - boxes[number, 1::2]).max(axis=1) <= p.alike * height
-            accepted[number] |= np.count_nonzero(alike & (accepted | np.isin(np.arange(len(boxes)), hung))) > 1
+            accepted[number] |= np.count_nonzero(alike & (accepted | is_hung)) > 1
         found[index] |= direction.mask_of(accepted)
     rules = Rules(found[0], np.ascontiguousarray(found[1].T))
     return rules if rules.upright.any() or rules.level.any() else None
@@ -187,15 +188,16 @@ def find_rules(inked: Mask, height: float, *, are_held: bool = False) -> Rules |
 
 def paint_rules(ink: Plane, rules: Rules) -> Plane:
     """Erase rules from ink or contrast, (h, w), and repair the strokes that crossed them; return a copy."""
-    bare = np.where(_widened(rules.upright, across=True) | _widened(rules.level, across=False), np.float32(0), ink)
+    bare = ink.copy()
+    bare[_widened(rules.upright, across=True) | _widened(rules.level, across=False)] = 0
     painted = bare.copy()
     if rules.level.any():
-        painted = np.maximum(painted, _mend(ink, bare, rules.level))
+        np.maximum(painted, _mend(ink, bare, rules.level), out=painted)
     if rules.upright.any():
         uprights = np.ascontiguousarray(rules.upright.T)
         columns = _mend(np.ascontiguousarray(ink.T), np.ascontiguousarray(bare.T), uprights)
-        painted = np.maximum(painted, columns.T)
-    return np.asarray(painted, np.float32)
+        np.maximum(painted, columns.T, out=painted)
+    return painted
 
 
 def _mend(ink: Plane, bare: Plane, rules: Mask) -> Plane:
@@ -208,12 +210,17 @@ def _mend(ink: Plane, bare: Plane, rules: Mask) -> Plane:
     """
     on = _widened(rules, across=False)
     reach = round(_thickness(on)) + 4
-    bridges = (np.ones((reach, 1), np.uint8), np.eye(reach, dtype=np.uint8), np.eye(reach, dtype=np.uint8)[::-1].copy())
-    mended = np.maximum.reduce([cv2.morphologyEx(bare, cv2.MORPH_CLOSE, bridge) for bridge in bridges])
+    # In place as far as possible: of a large page, each copy takes 10 MB.
+    mended = np.zeros_like(ink)
+    for bridge in (np.ones((reach, 1), np.uint8), np.eye(reach, dtype=np.uint8), np.eye(reach, dtype=np.uint8)[::-1]):
+        closed = cv2.morphologyEx(bare, cv2.MORPH_CLOSE, np.ascontiguousarray(bridge))
+        np.maximum(mended, closed, out=mended)
     darkest = np.where(rules, ink, 0).max(axis=0)
     level = float(np.median(darkest[darkest > 0])) if darkest.any() else 0.0
-    mended = np.maximum(mended, np.where(ink > PARAMS.darker * level, ink, 0))
-    return np.asarray(np.where(on, np.minimum(mended, ink), 0), np.float32)
+    np.maximum(mended, ink, out=mended, where=ink > PARAMS.darker * level)
+    np.minimum(mended, ink, out=mended)
+    mended[~on] = 0
+    return mended
 
 
 def _widened(mask: Mask, *, across: bool) -> Mask:

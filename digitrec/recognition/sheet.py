@@ -89,7 +89,7 @@ def _largest_sheet(light: Picture) -> Picture | None:
     count, labels, stats, _ = cv2.connectedComponentsWithStats(light, connectivity=4)
     largest = 1 + int(np.argmax(stats[1:count, cv2.CC_STAT_AREA]))
     area = int(stats[largest, cv2.CC_STAT_AREA])
-    hull = cv2.convexHull(_points(np.asarray(labels == largest, np.uint8)))
+    hull = cv2.convexHull(_row_ends(labels == largest))
     sheet = np.asarray(cv2.fillConvexPoly(np.zeros(light.shape, np.uint8), hull, 1), np.uint8)
     covered = cv2.countNonZero(sheet)
     is_sheet = area >= p.least_sheet * light.size and area >= p.solidity * covered
@@ -127,6 +127,13 @@ def _has_room(sheet: Picture, bare: Mask) -> bool:
     room = np.asarray(bare & (sheet > 0), np.uint8)
     inner = cv2.erode(room, np.ones((side, side), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0)
     return cv2.countNonZero(inner) > 0
+
+
+def _row_ends(mask: Mask) -> NDArray[np.int32]:
+    """Return the first and the last pixel of each row of a mask as OpenCV's points: they have the same convex hull."""
+    rows = np.flatnonzero(mask.any(axis=1))
+    first, last = mask[rows].argmax(axis=1), mask.shape[1] - 1 - mask[rows, ::-1].argmax(axis=1)
+    return np.stack([np.concatenate([first, last]), np.concatenate([rows, rows])], axis=1).astype(np.int32)[:, None]
 
 
 def _points(mask: Picture) -> NDArray[np.int32]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import median
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,10 +11,12 @@ from numpy.typing import NDArray
 from digitrec.arrays import PageResult, Picture
 from digitrec.recognition.enlarge import EnlargedPage
 from digitrec.recognition.ensemble import EnsembleResult
-from digitrec.recognition.page_path import PageTrace
 from digitrec.recognition.preprocess import Plane
 from digitrec.recognition.turned import turn_back
 from digitrec.types import Box, Opinion, Reason
+
+if TYPE_CHECKING:
+    from digitrec.recognition.page_path import PageTrace
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,7 +44,7 @@ class RecognitionTrace:
     took_fast_path: bool = False
     """The page was read from its 64 x 64 thumbnail, if necessary with the zoom and the sequence recognizer."""
 
-    page_path: PageTrace | None = None
+    page_path: "PageTrace | None" = None
     """Steps of the page path; None if the fast path was enough."""
     enlarged: EnlargedPage | None = None
     """The small page was enlarged, and is restored in the result."""

@@ -3,12 +3,11 @@
 import errno
 import os
 import re
-import secrets
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from digitrec import files, logs
+from digitrec import files, logs, text
 from digitrec.errors import EnvironmentFailure
 
 MOUNT_TABLE = Path("/proc/self/mountinfo")
@@ -88,7 +87,7 @@ def verify_folder(
     """
     if expected_id is None and is_first_use:
         files.make_dir(folder)
-        return read_id(folder) or _write_id(folder, secrets.token_hex(16))
+        return read_id(folder) or _write_id(folder, text.random_hex(16))
     if not folder.is_dir():
         raise EnvironmentFailure(f"{folder} is missing", hint=_mount_hint(folder))
     actual_id = read_id(folder)
@@ -104,13 +103,13 @@ def verify_folder(
             f"{folder} has no marker and lies on another device than before", hint=_mount_hint(folder)
         )
     logs.warning("folder had lost its marker, got it again", folder=folder)
-    return _write_id(folder, expected_id or secrets.token_hex(16))
+    return _write_id(folder, expected_id or text.random_hex(16))
 
 
 def accept_folder(folder: Path, expected_id: str | None) -> str:
     """Accept a new or emptied folder (`digitrec init`); return the id in its marker, else the known one."""
     files.make_dir(folder)
-    return read_id(folder) or _write_id(folder, expected_id or secrets.token_hex(16))
+    return read_id(folder) or _write_id(folder, expected_id or text.random_hex(16))
 
 
 def read_id(folder: Path) -> str | None:

@@ -60,6 +60,8 @@ SELECT_OLD_DIGITS = f"SELECT {', '.join(('row', '0', *_BOX, *_PROBABILITIES))} F
 """Digits in a ledger of schema 4 or earlier, which has no numbers."""
 SELECT_DEFERRED = f"SELECT {', '.join(_DEFERRED)} FROM returned"
 SELECT_REMOVALS = f"SELECT {', '.join(_REMOVAL)} FROM departures"
+REBUILT_AT = "rebuilt_at"
+"""Metadata of a ledger that was rebuilt: when, ISO 8601."""
 
 
 def decode_batch(batch_id: str, opened_at: str, stage: str, rendering: str | None) -> Batch:

@@ -40,7 +40,7 @@ def draw_demo_table(digits: Split) -> tuple[bytes, str]:
     draws = Parameters(np.random.default_rng(PARAMS.seed))
     sources = GlyphSources.from_digits(digits.pictures, digits.digits, load_glyphs())
     writer = draw_writer(draws, PARAMS.digit_px, pen=(0.08, 0.1), gap=(0.2, 0.3))
-    sheet = _print_grid(len(TEXTS), len(TEXTS[0]))
+    sheet = print_grid(len(TEXTS), len(TEXTS[0]))
     for row, texts in enumerate(TEXTS):
         for column, text in enumerate(texts):
             x, y = PARAMS.margin_px + (column + 0.5) * PARAMS.column_px, PARAMS.margin_px + (row + 0.5) * PARAMS.row_px
@@ -60,7 +60,7 @@ def draw_demo_table(digits: Split) -> tuple[bytes, str]:
     return content, " ".join(text for texts in TEXTS for text in texts)
 
 
-def _print_grid(rows: int, columns: int) -> Sheet:
+def print_grid(rows: int, columns: int) -> Sheet:
     """Return a sheet with the rules of a table on it."""
     margin, right, foot = PARAMS.margin_px, columns * PARAMS.column_px, rows * PARAMS.row_px
     sheet = Sheet.blank(foot + 2 * margin, right + 2 * margin)
