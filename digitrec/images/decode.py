@@ -128,6 +128,19 @@ def _decode_still(plugin: str, kind: FileFormat, data: bytes, limits: Limits) ->
     yield DecodedPage(1, *_upright_size(image.size, turn), picture)
 
 
+def _decode_bmp(kind: FileFormat, data: bytes, limits: Limits) -> Iterator[DecodedPage]:
+    """Decode a BMP.
+
+    Where a palette is just black and white, Pillow takes every bit for a pixel, also if a pixel has 4 or 8 bits. Any
+    other black keeps it from that.
+    """
+    palette = 14 + int.from_bytes(data[14:18], "little")
+    has_large_pixels = data[28:30] in {b"\x04\x00", b"\x08\x00"}
+    if has_large_pixels and data[46:50] == b"\x02\0\0\0" and data[palette : palette + 3] == bytes(3):
+        data = data[:palette] + b"\x01" + data[palette + 1 :]
+    return _decode_still("BMP", kind, data, limits)
+
+
 def _decode_png(kind: FileFormat, data: bytes, limits: Limits) -> Iterator[DecodedPage]:
     """Decode a PNG: a plain one with OpenCV, ten times as fast for small files; others with Pillow."""
     chunks = integrity.check_png(data)
@@ -249,6 +262,7 @@ def _decode_tiff_page(kind: FileFormat, image: Image.Image, page: tiff.TiffDirec
     with pillow.strict_pillow(kind.words):
         image.seek(page.index)
         _check_pixels(*image.size, limits)
+        pillow.check_planes(image)
         image.load()  # turns the page as its orientation tag says
         return to_picture(image)
 
@@ -280,7 +294,7 @@ DECODERS: dict[str, Decoder] = {
     "png": _decode_png,
     "jpeg": _decode_jpeg,
     "tiff": _decode_tiff,
-    "bmp": partial(_decode_still, "BMP"),
+    "bmp": _decode_bmp,
     "gif": partial(_decode_measured, "GIF", integrity.gif_canvas),
     "webp": partial(_decode_measured, "WEBP", integrity.webp_canvas),
     "pbm": partial(_decode_still, "PPM"),

@@ -18,7 +18,7 @@ from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageFile
+from PIL import ExifTags, Image, ImageFile, TiffImagePlugin
 
 from digitrec.arrays import Picture
 from digitrec.errors import RejectedImage
@@ -28,6 +28,10 @@ _DEEP = {"I;16", "I;16L", "I;16B", "I;16N", "I", "F"}
 _WITH_ALPHA = {"LA", "La", "PA", "RGBA", "RGBa"}
 _BITS_PER_SAMPLE = 258
 """The TIFF tag; scanners keep 12 bits in words of 16."""
+_PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0
+_PLANES, _SEPARATE = 284, 2
+_UNKNOWN_PIXELS = "unknown pixel mode"
+"""What Pillow says of a TIFF whose pixels it cannot read, such as floats of 16 bits."""
 
 _MIN_VISIBLE_ALPHA = 128
 """Least alpha of a visible pixel."""
@@ -69,15 +73,17 @@ def apply_orientation(picture: Picture, orientation: int) -> Picture:
 def _to_8_bit(image: Image.Image) -> Picture:
     """Scale more than eight bits to 0..255: from the declared range, or from the extremes if it is not declared."""
     values = np.asarray(image).astype(np.float32)  # (h, w)
+    tags = getattr(image, "tag_v2", {})
     finite = np.isfinite(values)
     if not finite.all():
         values = np.where(finite, values, values[finite].min(initial=0))
     if image.mode != "F" and values.min() >= 0 and values.max() <= 65535:
-        tags = getattr(image, "tag_v2", {})
         low, high = 0.0, float(2 ** min(16, int(tags.get(_BITS_PER_SAMPLE, (16,))[0])) - 1)
     else:
         low, high = float(values.min()), float(values.max())
     scaled = (values - low) * (255 / max(high - low, 1e-9))
+    if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:  # Pillow inverts fewer bits itself
+        scaled = 255 - scaled
     picture: Picture = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
     return picture
 
@@ -164,6 +170,8 @@ def strict_pillow(what: str) -> Iterator[None]:
     try:
         yield
     except DAMAGE as trouble:
+        if _UNKNOWN_PIXELS in str(trouble):
+            raise RejectedImage(Reason.UNSUPPORTED_FORMAT, f"{what} with pixels of this kind is not read") from trouble
         raise RejectedImage(Reason.TRUNCATED, f"this {what} is cut off or damaged") from trouble
     finally:
         _PillowSettings.leave()
@@ -173,7 +181,15 @@ def open_image(data: bytes, plugin: str) -> Image.Image:
     """Read the header with one of Pillow's plugins only; call inside `strict_pillow`."""
     if plugin == "TIFF":
         _silence_libtiff()
+        return TiffImagePlugin.TiffImageFile(BytesIO(data))  # `Image.open` hides why it cannot be opened
     return Image.open(BytesIO(data), formats=[plugin])
+
+
+def check_planes(image: Image.Image) -> None:
+    """Raise RejectedImage for a TIFF of 16 bits in separate planes, of which Pillow reads every second byte."""
+    tags = getattr(image, "tag_v2", {})
+    if tags.get(_PLANES) == _SEPARATE and 16 in tags.get(_BITS_PER_SAMPLE, ()):
+        raise RejectedImage(Reason.UNSUPPORTED_FORMAT, "TIFF of 16 bits in separate planes is not read")
 
 
 @cache

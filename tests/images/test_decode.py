@@ -1,4 +1,5 @@
 import io
+import struct
 import tracemalloc
 import warnings
 from collections.abc import Callable
@@ -31,6 +32,23 @@ def rgba(rgb: int, alpha: np.ndarray) -> Image.Image:
     return Image.merge("RGBA", [*(Image.new("L", GREY.size, rgb) for _ in range(3)), Image.fromarray(alpha)])
 
 
+def two_colors(colors: bytes, bits: int) -> bytes:
+    """Return a BMP of 4 or 8 bits a pixel, whose palette has two colors: the first is ink."""
+    pixels = PAGE // 255
+    rows = pixels if bits == 8 else pixels[:, ::2] << 4 | pixels[:, 1::2]
+    body = b"".join(row.tobytes() + bytes(-len(row) % 4) for row in rows[::-1])
+    height, width = PAGE.shape
+    header = struct.pack("<IiiHHIIiiII", 40, width, height, 1, bits, 0, len(body), 2835, 2835, 2, 0) + colors
+    return b"BM" + struct.pack("<IHHI", 14 + len(header) + len(body), 0, 0, 14 + len(header)) + header + body
+
+
+def retagged(tiff: bytes, tag: int, value: int) -> bytes:
+    """Return a TIFF whose first directory has another value for a tag of two bytes."""
+    at = tiff.index(struct.pack("<HHI", tag, 3, 1)) + 8
+    return tiff[:at] + struct.pack("<H", value) + tiff[at + 2 :]
+
+
+BLACK_WHITE = bytes((0, 0, 0, 0, 255, 255, 255, 0))
 EXACT: dict[str, Callable[[], bytes]] = {
     "png 1 bit": lambda: saved(BINARY),
     "png 2 bit palette": lambda: saved(GREY.quantize(4), bits=2),
@@ -56,6 +74,8 @@ EXACT: dict[str, Callable[[], bytes]] = {
     "bigtiff": lambda: saved(GREY, "TIFF", big_tiff=True),
     "bmp": lambda: saved(GREY, "BMP"),
     "bmp 1 bit": lambda: saved(BINARY, "BMP"),
+    "bmp 4 bit of black and white": lambda: two_colors(BLACK_WHITE, 4),
+    "bmp 8 bit of black and white": lambda: two_colors(BLACK_WHITE, 8),
     "gif": lambda: saved(GREY, "GIF"),
     "webp": lambda: saved(GREY, "WEBP", lossless=True),
     "webp with alpha": lambda: saved(rgba(0, 255 - PAGE), "WEBP", lossless=True),
@@ -99,6 +119,14 @@ def test_twelve_bits_in_words_of_sixteen_fill_the_range() -> None:
     written = saved(Image.fromarray(PAGE.astype(np.uint16) * 16 + PAGE // 16), "TIFF", tiffinfo=tags)
 
     assert unlike(ink_of(PAGE), ink_of(written)) < 0.02
+
+
+def test_a_tiff_of_16_bits_may_have_0_for_white() -> None:
+    inverse = saved(Image.fromarray(65535 - PAGE.astype(np.uint16) * 257), "TIFF")
+
+    _, (page,) = decode.decode_pages(retagged(inverse, 262, 0), LIMITS)
+
+    np.testing.assert_array_equal(page.picture, PAGE)
 
 
 INVERSE = {
@@ -295,6 +323,10 @@ DETECTED = {
     "dicom": bytes(128) + b"DICM",
     "tiff with a rare compression": EXACT["tiff lzw"]().replace(
         b"\x03\x01\x03\x00\x01\x00\x00\x00\x05", b"\x03\x01\x03\x00\x01\x00\x00\x00\x22"
+    ),
+    "tiff of 16 bit floats": retagged(saved(DEEP, "TIFF", tiffinfo={339: 1}), 339, 3),
+    "tiff of 16 bits in separate planes": retagged(
+        cv2.imencode(".tif", np.dstack([PAGE.astype(np.uint16)] * 3))[1].tobytes(), 284, 2
     ),
 }
 
