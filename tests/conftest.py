@@ -1,6 +1,7 @@
 """Fixtures: a temporary workspace with drawn pictures, a small classifier and its own clock."""
 
 import csv
+import ctypes
 import functools
 import json
 import logging
@@ -232,11 +233,28 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(Settings.__init__.__kwdefaults__, "second_opinion", "off")
 
 
-def in_folder(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run the program in a folder, in its own process."""
+def in_folder(folder: Path, *words: str, can_read_all: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run the program in a folder, in its own process.
+
+    Args:
+        folder: the current folder.
+        words: the arguments.
+        can_read_all: False for a process that the permissions of files hold for, although the user is root.
+    """
     return subprocess.run(
-        [sys.executable, "-m", "digitrec", *words], cwd=folder, capture_output=True, text=True, check=False, timeout=300
+        [sys.executable, "-m", "digitrec", *words],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+        preexec_fn=None if can_read_all else _drop_root_rights,
     )
+
+
+def _drop_root_rights() -> None:
+    for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+        ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP; no other user has them
 
 
 class CommandResult(NamedTuple):

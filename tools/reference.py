@@ -148,7 +148,7 @@ def codes() -> Iterator[str]:
         rows = ((f"`{item}`", item.description, words.FIXES[item]) for item in Reason if item.is_rejection is rejects)
         yield from _table(("code", "meaning", "fix"), rows)
     yield from ("", "## Exit codes", "")
-    yield "If several apply: 130 and 143 before 75, 78, 74, 3, 0."
+    yield "If several apply: 130 and 143 before 75, 78, 74, 3, 1, 0."
     yield ""
     classes: dict[int, list[type[DigitrecError]]] = {}
     for error in _ERRORS:

@@ -167,7 +167,9 @@ def watch(settings: Settings) -> None:
 @takes_settings("model", "max_error", "second_opinion", "max_bytes", "max_pixels", "max_pages")
 def predict(
     settings: Settings,
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Pictures to read.", show_default=False)],
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="Pictures to read.", show_default=False, readable=False)
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Print the CSV's columns and the numbers as JSON.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
     explain: Annotated[

@@ -171,7 +171,7 @@ def strict_pillow(what: str) -> Iterator[None]:
         yield
     except DAMAGE as trouble:
         if _UNKNOWN_PIXELS in str(trouble):
-            raise RejectedImage(Reason.UNSUPPORTED_FORMAT, f"{what} with pixels of this kind is not read") from trouble
+            raise _reject_pixels(what) from trouble
         raise RejectedImage(Reason.TRUNCATED, f"this {what} is cut off or damaged") from trouble
     finally:
         _PillowSettings.leave()
@@ -189,7 +189,11 @@ def check_planes(image: Image.Image) -> None:
     """Raise RejectedImage for a TIFF of 16 bits in separate planes, of which Pillow reads every second byte."""
     tags = getattr(image, "tag_v2", {})
     if tags.get(_PLANES) == _SEPARATE and 16 in tags.get(_BITS_PER_SAMPLE, ()):
-        raise RejectedImage(Reason.UNSUPPORTED_FORMAT, "TIFF of 16 bits in separate planes is not read")
+        raise _reject_pixels("TIFF")
+
+
+def _reject_pixels(what: str) -> RejectedImage:
+    return RejectedImage(Reason.UNSUPPORTED_FORMAT, f"{what} with pixels of this kind is not read")
 
 
 @cache

@@ -92,6 +92,9 @@ def check_folders(settings: Settings, expected_ids: dict[str, str], devices: dic
         "reports": settings.reports,
         "state": settings.state,
     }
+    if not settings.workspace.is_dir():  # `run` makes folders in a workspace, and no workspace
+        fix = f"Name yours with --workspace DIR, or make one: `digitrec init --workspace {settings.workspace}`."
+        yield failed("workspace", f"{settings.workspace} does not exist", fix)
     for name, folder in folders.items():
         if not folder.is_dir():
             yield _describe_missing(name, folder, is_expected=name in expected_ids)
@@ -158,7 +161,7 @@ def _check_identity(name: str, folder: Path, expected_id: str, device: str | Non
         marker = (folder / folder_id.MARKER).read_text(encoding="ascii", errors="replace").strip()
     except OSError:
         marker = ""
-    if marker == expected_id:
+    if marker == expected_id or not os.access(folder, os.R_OK | os.X_OK):  # the latter is reported by `_check_access`
         return
     fix = f"If a share is not mounted, mount it. If {folder.name}/ is meant to be new, run `digitrec init`."
     if marker:
@@ -191,9 +194,9 @@ def _check_renames(inbox: Path) -> Check:
     """Check that files can be claimed: a claim is a rename, which cannot leave a filesystem."""
     claims = inbox / CLAIMED
     fix = f"{claims} must be an ordinary folder of the inbox: remove the mount or link there."
-    if claims.is_symlink() or (claims.exists() and claims.stat().st_dev != inbox.stat().st_dev):
-        return failed("claiming", f"{claims} is on another filesystem than the inbox", fix)
     try:
+        if claims.is_symlink() or (claims.exists() and claims.stat().st_dev != inbox.stat().st_dev):
+            return failed("claiming", f"{claims} is on another filesystem than the inbox", fix)
         with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=inbox) as folder:
             source = Path(folder) / "one"
             source.touch()

@@ -196,6 +196,18 @@ def test_a_busy_worker_is_reported_before_any_other_error(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
+def test_a_picture_that_may_not_be_read_is_named_and_the_others_are_read(tmp_path: Path) -> None:
+    (tmp_path / "7.png").write_bytes(draw(7))
+    (tmp_path / "locked.png").touch(mode=0)
+
+    result = in_folder(tmp_path, "predict", "locked.png", "7.png", "--csv", can_read_all=False)
+
+    assert result.returncode == 2
+    assert "digitrec: locked.png cannot be read: Permission denied" in result.stderr
+    assert [line.split(",")[3] for line in result.stdout.splitlines()[1:]] == ["7.png"]
+
+
+@pytest.mark.slow
 def test_a_model_that_was_altered_is_refused_with_78(tmp_path: Path) -> None:
     import shutil
 

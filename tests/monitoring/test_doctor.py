@@ -20,7 +20,7 @@ from digitrec.monitoring.status import ModelStatus
 from digitrec.pipeline.ledgers import open_ledgers
 from digitrec.storage import folder_id
 from digitrec.storage.migrations import get_backup_path
-from tests.conftest import RunCommand, ServiceHarness
+from tests.conftest import RunCommand, ServiceHarness, in_folder
 from tests.older_ledgers import make_older
 
 pytestmark = pytest.mark.slow
@@ -189,6 +189,14 @@ def test_a_full_disk_fails_and_a_nearly_full_disk_warns(used: ServiceHarness, mo
     assert severities() == {Severity.PASSED}
 
 
+def test_a_missing_workspace_fails_the_check_and_is_not_created(tmp_path: Path, run_command: RunCommand) -> None:
+    result = run_command("doctor", workspace=tmp_path / "none")
+
+    assert result.code == 1
+    assert f"FAULT  workspace: {tmp_path / 'none'} does not exist" in result.out
+    assert not (tmp_path / "none").exists()
+
+
 def test_claims_on_another_filesystem_fail_the_check(used: ServiceHarness) -> None:
     (used.inbox / ".claimed").rename(used.root / "claimed")
     (used.inbox / ".claimed").symlink_to(used.root / "claimed")
@@ -203,6 +211,19 @@ def test_an_inbox_that_forbids_renames_fails_the_check(used: ServiceHarness, mon
     monkeypatch.setattr(Path, "rename", refused)
 
     assert (Severity.FAILED, "claiming") in problems(run_doctor(used))
+
+
+@pytest.mark.parametrize("name", ["inbox", "outbox", "reports"])
+def test_a_folder_that_cannot_be_entered_is_one_fault_among_all_checks(used: ServiceHarness, name: str) -> None:
+    (used.root / name).chmod(0)
+    try:
+        result = in_folder(used.root, "doctor", can_read_all=False)
+    finally:
+        (used.root / name).chmod(0o755)
+
+    assert result.returncode == 1
+    assert f"{used.root / name} cannot be used: Permission denied" in result.stdout
+    assert "ledger main: every page is sound" in result.stdout
 
 
 def test_files_and_folders_that_this_user_cannot_claim_are_named(
