@@ -13,6 +13,7 @@ from digitrec.monitoring import backlog, status
 from digitrec.pipeline import first_use
 from digitrec.pipeline.ledgers import find_ledgers, is_new_workspace, open_ledgers
 from digitrec.settings import Settings
+from digitrec.storage import folder_id
 from digitrec.storage.ledger import Ledger
 from digitrec.text import format_utc
 from digitrec.types import Reason
@@ -183,10 +184,17 @@ def rebuild_reports(settings: Settings, batch_id: str | None) -> tuple[Path, int
 
 
 def verify(settings: Settings) -> "integrity.IntegrityReport":
-    """Compare ledgers and disk, and read every original."""
+    """Compare ledgers and disk, and read every original.
+
+    Raises:
+        EnvironmentFailure: a share is not mounted, so that all files of a folder would seem lost.
+    """
     from digitrec.monitoring import verify as integrity
 
     with open_ledgers(settings) as ledgers:
+        for folder in (settings.inbox, settings.outbox):
+            if any(ledger.get_meta(f"{folder.name}_id") for ledger in ledgers.values()):
+                folder_id.require_folder(folder)
         return integrity.verify(settings.workspace, ledgers)
 
 

@@ -88,15 +88,12 @@ def verify_folder(
     if expected_id is None and is_first_use:
         files.make_dir(folder)
         return read_id(folder) or _write_id(folder, text.random_hex(16))
-    if not folder.is_dir():
-        raise EnvironmentFailure(f"{folder} is missing", hint=_mount_hint(folder))
+    require_folder(folder)
     actual_id = read_id(folder)
     if actual_id is not None and expected_id in (actual_id, None):
         return actual_id
     if actual_id is not None:
         raise EnvironmentFailure(f"{folder} is another folder than before", hint=_mount_hint(folder))
-    if not any(folder.iterdir()):
-        raise EnvironmentFailure(f"{folder} is empty and has lost its marker", hint=_mount_hint(folder))
     # A device may have another number after a restart (NFS, btrfs): it only counts without the marker.
     if expected_id is not None and expected_device not in (None, get_device(folder)):
         raise EnvironmentFailure(
@@ -104,6 +101,19 @@ def verify_folder(
         )
     logs.warning("folder had lost its marker, got it again", folder=folder)
     return _write_id(folder, expected_id or text.random_hex(16))
+
+
+def require_folder(folder: Path) -> None:
+    """Check that a folder that was used before exists: an unmounted share leaves none, or an empty one.
+
+    Raises:
+        EnvironmentFailure: it is missing, or is empty and has no marker.
+        OSError: it cannot be read.
+    """
+    if not folder.is_dir():
+        raise EnvironmentFailure(f"{folder} is missing", hint=_mount_hint(folder))
+    if read_id(folder) is None and not any(folder.iterdir()):
+        raise EnvironmentFailure(f"{folder} is empty and has lost its marker", hint=_mount_hint(folder))
 
 
 def accept_folder(folder: Path, expected_id: str | None) -> str:

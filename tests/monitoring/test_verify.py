@@ -11,7 +11,7 @@ from digitrec import files
 from digitrec.pipeline.archive import FolderOutbox
 from digitrec.pipeline.ledgers import open_ledgers
 from digitrec.storage import temp_files
-from tests.conftest import ServiceHarness, draw
+from tests.conftest import RunCommand, ServiceHarness, draw
 from tests.pipeline.test_crash import PowerCut, cut
 
 STRANGE = "20260102T030405Z-00000000"
@@ -165,6 +165,20 @@ def test_a_draft_that_may_not_be_removed_stops_nothing(
 
     assert len(harness.rows()) == 1
     assert draft.exists()
+
+
+@pytest.mark.parametrize("name", ["inbox", "outbox"])
+def test_a_share_that_is_not_mounted_is_no_difference_but_74(
+    read: ServiceHarness, run_command: RunCommand, name: str
+) -> None:
+    (read.root / name).rename(read.root / "away")
+    missing = run_command("verify")
+    (read.root / name).mkdir()
+    emptied = run_command("verify", "--json")
+
+    assert (missing.code, emptied.code) == (74, 74)
+    assert f"{read.root / name} is missing" in missing.err
+    assert f"{read.root / name} is empty and has lost its marker" in emptied.err
 
 
 def test_a_removed_folder_of_originals_is_reported_per_file(read: ServiceHarness) -> None:
