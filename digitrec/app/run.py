@@ -46,7 +46,7 @@ def run_once(
         EnvironmentFailure: the environment failed for `run_retry_s`; the claims are kept. At once if the workspace does
             not exist or cannot be made.
         UsageError: the folder is no workspace, and looks as if it was named by mistake; nothing was made in it.
-        BusyError, ModelError, SettingsError: at once.
+        BusyError, ModelError, SettingsError: at once; ModelError after `run_retry_s` if a folder is missing, too.
     """
     is_first_use = first_use.check_first_use(settings)
     stop, summary, heartbeat = stop or ShutdownSignal(), RunSummary(), HeartbeatWriter(settings)
@@ -80,6 +80,7 @@ def run_once(
                     _write_latest_or_warn(settings, summary)
                     return summary
                 if left_s <= 0:
+                    composition.open_model(settings)  # exit code 78 of an unusable model comes before 74
                     raise failure from error
                 pause_s = min(next(pauses), left_s)
                 logs.warning("failed, trying again", why=failure, pause_s=round(pause_s, 1))

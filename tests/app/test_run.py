@@ -16,7 +16,7 @@ import pytest
 from digitrec.app import reports, service
 from digitrec.app.run import run_once
 from digitrec.cli.operations_output import format_status
-from digitrec.errors import EnvironmentFailure
+from digitrec.errors import EnvironmentFailure, ModelError
 from digitrec.monitoring import hooks, metrics
 from digitrec.monitoring.doctor import run_checks
 from digitrec.monitoring.status import ModelStatus, check_health, collect_status
@@ -68,6 +68,14 @@ def test_a_lasting_failure_ends_the_run_and_keeps_the_claims(
     run_once(settings)
 
     assert rows(settings) == ["7.png"]
+
+
+def test_an_unusable_model_is_reported_before_a_missing_folder(settings: Settings) -> None:
+    run_once(settings)
+    settings.inbox.rename(settings.workspace / "away")
+
+    with pytest.raises(ModelError, match="nope"):
+        run_once(replace(settings, model="nope", run_retry_s=0.1))
 
 
 @pytest.mark.parametrize("damage", [b"", b"this is no database", None], ids=["emptied", "overwritten", "deleted"])
