@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 BASE := $(VENV)/.base
 READY := $(VENV)/.ready
-WORKERS ?= 2
+WORKERS ?= 3
 REAL ?=
 BENCH ?=
 COMPILE := --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
@@ -16,7 +16,7 @@ COMPILE := --quiet --universal --python-version 3.11 --generate-hashes --custom-
 help: ## list every target
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
 
-setup: $(READY) ## make the complete environment in .venv, with uv where there is one, else pip
+setup: $(READY) ## make the complete environment in .venv
 
 # What reading needs; `make demo` from a fresh clone takes a tenth of the complete environment's time.
 $(BASE): requirements/base.lock requirements/build.lock pyproject.toml
@@ -37,7 +37,7 @@ watch: $(BASE) ## read whatever arrives in inbox/, until Ctrl-C
 train: $(READY) ## train a network on MNIST and evaluate it
 	$(BIN)/digitrec train --network cnn
 
-test: $(READY) ## run every test, and the examples in docstrings, WORKERS (2) at once
+test: $(READY) ## run every test, and the examples in docstrings, WORKERS (3) at once
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal --durations=15 \
 		--doctest-modules --doctest-continue-on-failure digitrec tests
 
@@ -71,6 +71,7 @@ lock: ## pin the packages in requirements/*.lock, after a change of dependencies
 	uv pip compile $(COMPILE) --no-header --all-extras pyproject.toml -o requirements/complete.lock
 	uv pip compile $(COMPILE) --no-annotate -c requirements/complete.lock pyproject.toml -o requirements/base.lock
 	printf 'editables\nhatchling\n' | uv pip compile $(COMPILE) --no-annotate -c requirements/complete.lock - -o requirements/build.lock
+	echo uv | uv pip compile $(COMPILE) --no-annotate - -o requirements/uv.lock
 
 licences: $(READY) ## list the licence of every locked package in docs/dev/licences.md; fails where one is in doubt
 	$(BIN)/python -m tools.licences

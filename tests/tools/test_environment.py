@@ -99,21 +99,54 @@ def test_ctrl_c_leaves_one_line_and_an_environment_to_make_anew(
     assert not (clone / ".venv" / ".base").exists()
 
 
-def test_without_uv_pip_installs(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def ran(clone: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The commands of a set-up without a uv on the PATH; one fails if it has the words that a file `fail` holds."""
     ran: list[str] = []
 
     def record(*words: str | Path) -> None:
         ran.append(" ".join(map(str, words)))
         (clone / ".venv").mkdir(exist_ok=True)
+        if (clone / "fail").exists() and (clone / "fail").read_text() in ran[-1]:
+            raise subprocess.CalledProcessError(1, words)
 
     monkeypatch.setattr(shutil, "which", lambda _: None)
     monkeypatch.setattr(environment, "run", record)
     monkeypatch.setattr(environment, "has_pip", lambda: True)
+    return ran
+
+
+FETCH = "install --quiet --disable-pip-version-check --only-binary :all: --target .venv/.uv --require-hashes"
+
+
+def test_without_uv_pip_fetches_one_for_the_set_up(
+    clone: Path, ran: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (clone / ".venv" / ".uv").mkdir(parents=True)
 
     assert set_up(monkeypatch, "base") == 0
 
-    assert ran[0] == f"{sys.executable} -m venv --clear --without-pip .venv"
-    assert ran[1].startswith(f"{sys.executable} -m pip --python .venv/bin/python install --quiet ")
+    venv, fetch, packages, project = ran
+    assert venv == f"{sys.executable} -m venv --clear --without-pip .venv"
+    assert fetch == f"{sys.executable} -m pip --python .venv/bin/python {FETCH} -r requirements/uv.lock"
+    assert packages.startswith(".venv/.uv/bin/uv pip install --quiet --compile-bytecode --python .venv/bin/python ")
+    assert packages.endswith("--require-hashes -r requirements/base.lock -r requirements/build.lock")
+    assert project.startswith(".venv/.uv/bin/uv pip install ")
+    assert not (clone / ".venv" / ".uv").exists()
+
+
+@pytest.mark.parametrize("failing", [".venv/.uv --require-hashes", ".venv/.uv/bin/uv"])
+def test_pip_installs_where_uv_cannot(
+    clone: Path, ran: list[str], failing: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (clone / "fail").write_text(failing)
+
+    assert set_up(monkeypatch, "base") == 0
+
+    pip = f"{sys.executable} -m pip --python .venv/bin/python install --quiet --disable-pip-version-check"
+    assert ran[-2] == f"{pip} --require-hashes -r requirements/base.lock -r requirements/build.lock"
+    assert ran[-1] == f"{pip} --no-deps --no-build-isolation -e ."
+    assert "uv cannot be used here; pip installs" in capsys.readouterr().out
 
 
 def test_a_python_without_pip_uses_one_in_the_environment(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
