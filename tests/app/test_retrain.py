@@ -14,6 +14,7 @@ from digitrec.app import retrain as retraining
 from digitrec.app.corrections_dataset import CorrectionsDataset
 from digitrec.errors import ModelError
 from digitrec.models.package import ModelPackage
+from digitrec.training import compare
 from digitrec.training.classifier import TrainingState
 from digitrec.training.compare import McNemarResult
 from digitrec.training.correction_examples import LabelledPage
@@ -176,6 +177,7 @@ def test_with_unknown_data_training_starts_from_scratch(
 ) -> None:
     monkeypatch.setenv("DIGITREC_TRAIN_DATA", "mnist-5k")
     monkeypatch.setattr(retraining, "can_finetune", lambda *_: False)
+    monkeypatch.setattr(compare, "_SCANS", 20)
 
     assert retrain.main() == 0
     assert trainer.corrected == [("mnist-5k", 1, False)]
@@ -186,6 +188,7 @@ def test_a_model_worse_on_held_out_corrections_is_not_promoted(
     trainer: Trainer, corrected: CorrectionsDataset, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("DIGITREC_TRAIN_DATA", "mnist-5k")
+    monkeypatch.setattr(compare, "_SCANS", 20)
     trainer.comparisons = (McNemarResult(9, 9, 1, 8, 0, 0.004, "held-out corrected pages"),)
 
     assert retrain.main() == 0

@@ -4,6 +4,7 @@ To add one, register a function from an optional path to a `Dataset` in `LOADERS
 `tests/training/datasets/test_dataset_contract.py` tests it.
 """
 
+import functools
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -154,6 +155,7 @@ def _emnist_digits(path: Path | None) -> Dataset:
     return _load_arrays(path, "emnist-digits", only="digits" if is_shared_folder else "")
 
 
+@functools.cache
 def _digits_8x8(path: Path | None) -> Dataset:
     """Return scikit-learn's 1,797 digits of 8 x 8, normalized to 28 x 28 like scans."""
     _refuse_path(path, "digits-8x8")
