@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from digitrec.models.package import ModelPackage
 from digitrec.recognition.classifier_keras import KerasDigitClassifier
 from digitrec.recognition.classifier_litert import LiteRTDigitClassifier
 from digitrec.training import train as training
-from digitrec.training.classifier import TrainingState
+from digitrec.training.classifier import FittedClassifier, TrainingState, no_progress
 from digitrec.training.datasets import mnist
 from digitrec.training.datasets.dataset import Dataset, Split
 from digitrec.training.datasets.registry import load_dataset
@@ -32,6 +34,27 @@ def now() -> str:
 
 def train(out: Path, network: str = "mlp", *, epochs: int = 2, seed: int = 0, **options: object) -> Path:
     return training.train(mnist.load_mnist_5k(), network, epochs=epochs, seed=seed, out_root=out, now=now, **options)  # type: ignore[arg-type]
+
+
+@dataclass
+class Short:
+    """A training of two epochs, what it reported, and a further set that it measured."""
+
+    states: list[TrainingState] = field(default_factory=list)
+    seven: Split = field(
+        default_factory=lambda: Split("all", mnist.load_mnist_5k().train.pictures[:7], np.zeros(7, np.int64))
+    )
+    folder: Path = Path()
+
+    def train(self, out: Path, progress: Callable[[TrainingState], None] = no_progress) -> Path:
+        return train(out, test_splits={"seven": self.seven}, progress=progress)
+
+
+@pytest.fixture(scope="module")
+def short(tmp_path_factory: pytest.TempPathFactory) -> Short:
+    short = Short()
+    short.folder = short.train(tmp_path_factory.mktemp("models"), short.states.append)
+    return short
 
 
 @pytest.fixture(scope="module")
@@ -95,16 +118,30 @@ def test_both_files_of_a_model_give_the_same_scores(trained: Path) -> None:
     np.testing.assert_allclose(service, reference, atol=0.01)
 
 
+@pytest.fixture
+def fitted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, FittedClassifier]]:
+    """The network and the course of each training, whose package is not written."""
+    kept: list[tuple[Any, FittedClassifier]] = []
+
+    def keep(model: Any, fitted: FittedClassifier, **_: object) -> Path:
+        kept.append((model, fitted))
+        return Path()
+
+    monkeypatch.setattr(training, "write_model_package", keep)
+    return kept
+
+
 @pytest.mark.parametrize("network", [name for name in CLASSIFIERS if not CLASSIFIERS[name].has_page_models])
-def test_the_same_seed_gives_the_same_weights(tmp_path: Path, network: str) -> None:
+def test_the_same_seed_gives_the_same_weights(
+    tmp_path: Path, network: str, fitted: list[tuple[Any, FittedClassifier]]
+) -> None:
     small = mnist.load_mnist_5k()
     dataset = Dataset("few", "here", small.train.take(np.arange(700)), small.test)
 
-    first, same, different = (
-        training.train(dataset, network, epochs=1, seed=seed, out_root=tmp_path / place, now=now).name
-        for seed, place in ((4, "one"), (4, "again"), (5, "other"))
-    )
+    for seed in (4, 4, 5):
+        training.train(dataset, network, epochs=1, seed=seed, out_root=tmp_path, now=now)
 
+    first, same, different = (b"".join(part.tobytes() for part in model.get_weights()) for model, _ in fitted)
     assert first == same != different
 
 
@@ -116,22 +153,32 @@ def interrupted_at(epoch: int, step: int) -> Callable[[TrainingState], None]:
     return interrupt
 
 
-@pytest.mark.parametrize(("epoch", "step", "finished"), [(1, 40, 0), (2, 1, 1), (3, 30, 2)])
-def test_an_interrupted_training_keeps_its_best_weights(tmp_path: Path, epoch: int, step: int, finished: int) -> None:
-    path = train(tmp_path, epochs=9, progress=interrupted_at(epoch, step))
+@pytest.mark.parametrize(("epoch", "step", "finished"), [(1, 40, 0), (3, 30, 2)])
+def test_an_interrupted_training_keeps_its_best_weights(
+    tmp_path: Path, epoch: int, step: int, finished: int, fitted: list[tuple[Any, FittedClassifier]]
+) -> None:
+    train(tmp_path, epochs=9, progress=interrupted_at(epoch, step))
+
+    ((model, result),) = fitted
+    small = mnist.load_mnist_5k().train
+    assert result.interrupted
+    assert len(result.history) == finished
+    assert (model.predict_on_batch(small.ink).argmax(axis=1) == small.digits).mean() > 0.3
+
+
+def test_an_interrupted_training_gives_a_model_that_says_so(tmp_path: Path) -> None:
+    path = train(tmp_path, epochs=9, progress=interrupted_at(2, 1))
 
     bundle = ModelPackage.open(path)
     small = mnist.load_mnist_5k()
     assert bundle.card.interrupted
-    assert len(bundle.card.history) == finished
+    assert len(bundle.card.history) == 1
     assert (LiteRTDigitClassifier.load(bundle).score(small.train.ink).argmax(axis=1) == small.train.digits).mean() > 0.3
     assert "stopped early" in (path / "MODEL_CARD.md").read_text(encoding="utf-8")
 
 
-def test_progress_is_reported_by_batch_and_epoch(tmp_path: Path) -> None:
-    states: list[TrainingState] = []
-
-    train(tmp_path, progress=states.append)
+def test_progress_is_reported_by_batch_and_epoch(short: Short) -> None:
+    states = short.states
 
     done = [state.done for state in states if state.done]
     assert [epoch.epoch for epoch in done] == [1, 2]
@@ -140,41 +187,37 @@ def test_progress_is_reported_by_batch_and_epoch(tmp_path: Path) -> None:
     assert done[1].validation_loss < done[0].validation_loss
 
 
-def test_training_the_same_again_replaces_the_folder(tmp_path: Path) -> None:
-    first = train(tmp_path, epochs=1)
-    (first / "model.keras").write_bytes(b"damaged meanwhile")
+def test_further_sets_are_measured(short: Short) -> None:
+    metrics = ModelPackage.open(short.folder).card.metrics
 
-    assert train(tmp_path, epochs=1) == first
-    ModelPackage.open(first)
-    assert [path.name for path in tmp_path.iterdir()] == [first.name]
+    assert (metrics[-1].data, metrics[-1].pictures) == ("seven", 7)
 
 
-def test_a_write_that_fails_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_the_same_again_prints_nothing_and_replaces_the_folder(
+    short: Short, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (short.folder / "model.keras").write_bytes(b"damaged meanwhile")
+
+    assert short.train(short.folder.parent) == short.folder
+
+    printed = capfd.readouterr()
+    assert (printed.out, printed.err) == ("", "")
+    ModelPackage.open(short.folder)
+    assert [path.name for path in short.folder.parent.iterdir()] == [short.folder.name]
+
+
+def test_a_write_that_fails_leaves_no_folder(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(path: Path, content: str | bytes) -> None:
         if path.name == "model.json":
             raise OSError(28, "No space left on device")
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
 
+    contents = {path.name: path.read_bytes() for path in sorted(trained.iterdir(), reverse=True)}
     monkeypatch.setattr(store, "atomic_write", full)
 
     with pytest.raises(OSError, match="No space"):
-        train(tmp_path, epochs=1)
+        store.install(tmp_path, trained.name, contents)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_further_sets_are_measured(tmp_path: Path) -> None:
-    mislabelled = Split("all", mnist.load_mnist_5k().train.pictures[:7], np.zeros(7, np.int64))
-
-    metrics = ModelPackage.open(train(tmp_path, epochs=1, test_splits={"seven": mislabelled})).card.metrics
-
-    assert (metrics[-1].data, metrics[-1].pictures) == ("seven", 7)
-
-
-def test_training_prints_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    train(tmp_path, epochs=1)
-
-    printed = capfd.readouterr()
-    assert (printed.out, printed.err) == ("", "")
 
 
 def test_invalid_trainings_are_refused(tmp_path: Path) -> None:
