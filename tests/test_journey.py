@@ -186,7 +186,7 @@ def test_a_signal_does_not_wait_for_a_file_of_hundreds_of_pages(tmp_path: Path) 
     page = Image.fromarray(sheet).convert("1")
     (tmp_path / "inbox").mkdir()
     page.save(
-        tmp_path / "inbox" / "long.tif", save_all=True, append_images=[page] * 399, compression="group4", format="TIFF"
+        tmp_path / "inbox" / "long.tif", save_all=True, append_images=[page] * 199, compression="group4", format="TIFF"
     )
     process = subprocess.Popen(
         command(tmp_path, "run", "--settle-s", "0"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

@@ -20,7 +20,8 @@ from tests.faults.scene import ACCOUNTS, IS_LONG, Account, Scene, kill_at_random
 
 pytestmark = pytest.mark.slow
 
-KILLS = 200 if IS_LONG else 30
+KILLS = 200 if IS_LONG else 16
+KILLED_WATCHES = 20 if IS_LONG else 3
 TOGETHER = 10_000 if IS_LONG else 600
 
 
@@ -37,12 +38,12 @@ def test_sigkill_at_random_moments(scene: Scene) -> None:
 
 def test_sigkill_of_a_watch(scene: Scene) -> None:
     rng = random.Random(2)
-    for _ in range(KILLS // 10):
+    for _ in range(KILLED_WATCHES):
         scene.drop(40)
         process = scene.start("watch", "--settle-s", "0.1", "--scan-interval-s", "0.5", "--batch-files", "10")
         kill_at_random(process, rng, life_s=2.5)
         scene.check_tables()
-    scene.settle(f"({KILLS // 10} kills)")
+    scene.settle(f"({KILLED_WATCHES} kills)")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
@@ -112,7 +113,7 @@ def test_the_inbox_is_replaced_by_an_empty_folder(scene: Scene) -> None:
         until(lambda: len(scene.rows()) == 20)
         scene.inbox.rename(scene.workspace / "mounted elsewhere")
         scene.inbox.mkdir()
-        time.sleep(2.5)
+        time.sleep(1.5)  # three scans
         assert process.poll() is None
         assert list(scene.inbox.iterdir()) == [], "an empty folder without a marker is left alone"
         scene.inbox.rmdir()

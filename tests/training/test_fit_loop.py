@@ -18,6 +18,7 @@ from digitrec.training.synthetic.symbols import GlyphSources
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.usefixtures("small_line_batches"),
     pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"),
 ]
 
