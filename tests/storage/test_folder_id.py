@@ -1,6 +1,5 @@
 """Markers: who is first wins, and everyone then knows the same folder."""
 
-import secrets
 from pathlib import Path
 
 import pytest
@@ -24,7 +23,7 @@ def test_two_workers_that_mark_a_folder_at_once_agree_on_its_id(
         raise PermissionError(1, "Operation not permitted")
 
     with monkeypatch.context() as patch:
-        patch.setattr(secrets, "token_hex", slower)
+        patch.setattr(folder_id.text, "random_hex", slower)
         if not links:
             patch.setattr(files.os, "link", refused)
         first = folder_id.verify_folder(tmp_path, None)
