@@ -100,6 +100,13 @@ class _Runs:
         reaches: Mask = self.is_thin & ((starts <= 1) | (ends >= self.pieces.labels.shape[0] - 1))
         return reaches
 
+    @property
+    def reach_both_edges(self) -> Mask:
+        """Tell which thin runs go from edge to edge of the picture, (n + 1,)."""
+        starts, ends = self.pieces.boxes[:, 1], self.pieces.boxes[:, 3]
+        crosses: Mask = self.is_thin & (starts <= 1) & (ends >= self.pieces.labels.shape[0] - 1)
+        return crosses
+
     def check(self, chosen: Mask, height: float) -> None:
         """Leave out those of the chosen runs, (n + 1,), that are no lines."""
         for number in np.flatnonzero(self.is_thin & chosen).tolist():
@@ -173,8 +180,10 @@ def find_rules(inked: Mask, height: float, *, are_held: bool = False) -> Rules |
             ends = bool(part[-end:].any()) or bottom >= labels.shape[0] - 1
             is_long_enough = direction.lengths[number] >= p.hangs * height
             is_held = (begins or ends) and is_long_enough and bool(direction.is_unbroken[number])
-            # A 1 between two rules that it nearly touches is a broken run.
-            is_between = begins and ends and (is_long_enough or bool(direction.is_unbroken[number]))
+            # A 1 between two rules that it nearly touches is a broken run. So is the side of a lone frame, which the
+            # closing extends to the edges of the picture; but other sides run across it.
+            is_side = top <= 1 and bottom >= labels.shape[0] - 1 and runs[1 - index].reach_both_edges.any()
+            is_between = begins and ends and (is_long_enough or bool(direction.is_unbroken[number]) or is_side)
             accepted[number] = is_between or is_held
             is_family = direction.is_unbroken[number] and direction.lengths[number] >= p.family * height
             is_hung[number] = (begins or ends) and is_family

@@ -8,7 +8,7 @@ import pytest
 from digitrec.arrays import Picture
 from digitrec.recognition.preprocess import Mask
 from digitrec.recognition.rules import find_rules, paint_rules
-from tests.recognition.drawn import HIGH, extent, frame, ink_of, paper, rule, stroke, write
+from tests.recognition.drawn import HIGH, PEN, extent, frame, ink_of, paper, rule, stroke, write
 
 Drawer = Callable[[Picture], Picture]
 
@@ -183,3 +183,18 @@ def test_a_page_one_pixel_wide_is_searched_for_rules(shape: tuple[int, int]) -> 
 def test_bare_and_full_pages_have_no_rules() -> None:
     assert find_rules(np.zeros((60, 80), np.bool_), HIGH) is None
     assert find_rules(np.ones((60, 80), np.bool_), HIGH / 4) is None
+
+
+def test_a_lone_frame_near_the_edges_of_the_picture_is_rules() -> None:
+    page = frame(paper(340, 510), 17, 17, 492, 322, thick=4, level=PEN)
+
+    rules = find_rules(inked(page), 306)  # h is the height of the only component
+
+    assert rules is not None
+    assert (rules.mask & strong(page)).sum() > 0.9 * strong(page).sum()
+
+
+def test_a_lone_1_near_the_edges_of_the_picture_is_no_rule() -> None:
+    page = stroke(paper(340, 300), (150, 17), (150, 322))
+
+    assert find_rules(inked(page), 306) is None
