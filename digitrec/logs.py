@@ -8,6 +8,7 @@ import threading
 import time
 import traceback
 from contextlib import suppress
+from typing import TextIO
 
 from digitrec import text
 from digitrec.errors import describe_error
@@ -50,8 +51,9 @@ def write_from_signal(event: str) -> None:
     """Log from a signal handler with one system call, as the signal may interrupt another line."""
     if _logger.handlers:
         line = _logger.handlers[0].format(_logger.makeRecord(_logger.name, logging.WARNING, "", 0, event, (), None))
+        clear = "\r\x1b[2K" if os.isatty(2) else ""  # a bar, and the ^C that a terminal shows
         with suppress(OSError):  # standard error is closed
-            os.write(2, f"{line}\n".encode())
+            os.write(2, f"{clear}{line}\n".encode())
 
 
 def configure(log_format: str, *, quiet: bool = False) -> None:
@@ -62,7 +64,7 @@ def configure(log_format: str, *, quiet: bool = False) -> None:
         quiet: log warnings only.
     """
     as_text = log_format == "text" or (log_format == "auto" and sys.stderr.isatty())
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _StderrHandler()
     handler.setFormatter(_Text() if as_text else _Json())
     _logger.handlers[:] = [handler]
     _logger.propagate = False
@@ -98,6 +100,14 @@ def capture_loggers(*names: str) -> None:
     for name in names:
         logger = logging.getLogger(name)
         logger.handlers[:], logger.propagate = [_LibraryHandler(logging.WARNING)], False
+
+
+class _StderrHandler(logging.StreamHandler[TextIO]):
+    """Writes to the present `sys.stderr`, which a progress bar replaces while it is shown."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = sys.stderr
+        super().emit(record)
 
 
 class _LibraryHandler(logging.Handler):

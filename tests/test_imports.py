@@ -24,8 +24,7 @@ READING = ("numpy", "cv2", "PIL", "ai_edge_litert", "jinja2", "multiprocessing",
 PROGRAM = """
 import sys
 sys.argv = ["digitrec", *{words!r}]
-from digitrec.cli import main as cli, output
-output.ProgressBar.update = lambda *_: None
+from digitrec.cli import main as cli
 try:
     cli.main()
 except SystemExit as end:

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cache, partial
 from importlib import util
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from digitrec import logs
 from digitrec.app.service import RunSummary, Service, ShutdownSignal, WorkerContext, WorkspacePort, time_stages
@@ -47,19 +47,20 @@ def _load_litert(package: ModelPackage) -> "DigitClassifier":
     return LiteRTDigitClassifier.load(package)
 
 
-def _make_serial(_: Settings) -> "Executor":
+def _make_serial(_: Settings, **__: object) -> "Executor":
     from digitrec.pipeline.executor import SerialExecutor
 
     return SerialExecutor()
 
 
-def _make_local(settings: Settings) -> "Executor":
+def _make_local(settings: Settings, **options: Any) -> "Executor":
     from digitrec.pipeline.executor import LocalExecutor
 
-    return LocalExecutor(settings.threads, settings.read_timeout_s, has_workers=settings.engine == "processes")
+    has_workers = settings.engine == "processes"
+    return LocalExecutor(settings.threads, settings.read_timeout_s, has_workers=has_workers, **options)
 
 
-def _make_dask(settings: Settings) -> "Executor":
+def _make_dask(settings: Settings, **_: object) -> "Executor":
     require_packages("--engine dask", "distributed")
     from digitrec.pipeline.dask_executor import DaskExecutor
 
@@ -78,7 +79,7 @@ def _make_rapidocr(*, is_patient: bool) -> "TextReader":
 
 
 CLASSIFIERS: "dict[str, Callable[[ModelPackage], DigitClassifier]]" = {"litert": _load_litert}
-EXECUTORS: "dict[str, Callable[[Settings], Executor]]" = {
+EXECUTORS: "dict[str, Callable[..., Executor]]" = {
     "serial": _make_serial,
     "threads": _make_local,
     "processes": _make_local,
@@ -201,12 +202,11 @@ def make_worker_context(
     summary: RunSummary,
     heartbeat: HeartbeatWriter,
     on_published: Callable[[str], None],
+    on_read: Callable[[int, int], None],
 ) -> WorkerContext:
     """Return a context with the hooks, metrics file and labels that the settings name."""
-    load_labels = make_label_lookup(settings)
-    return WorkerContext(
-        settings, stop, summary, heartbeat, Hooks(settings), MetricsFile(settings), load_labels, on_published
-    )
+    chosen = (Hooks(settings), MetricsFile(settings), make_label_lookup(settings))
+    return WorkerContext(settings, stop, summary, heartbeat, *chosen, on_published, on_read)
 
 
 @contextmanager
@@ -287,7 +287,7 @@ def _build_pipeline(
 
         return rebuild.restore_batch(ledger, batch_id, settings.outbox, settings.inbox)
 
-    executor = EXECUTORS[settings.engine](settings)
+    executor = EXECUTORS[settings.engine](settings, on_read=context.on_read)
     stack.callback(executor.close)
     worker_limits = WorkerLimits.for_pages(settings.limits, settings.read_timeout_s)
     reader = batch_reader.BatchReader(

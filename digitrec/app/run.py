@@ -5,7 +5,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from digitrec import logs
@@ -40,7 +40,7 @@ def run_once(
     Args:
         settings: name the workspace.
         stop: checked between any two steps.
-        progress: called with the number of files done and the number of all files.
+        progress: called several times a second with the number of files read and the number of all files.
 
     Raises:
         EnvironmentFailure: the environment failed for `run_retry_s`; the claims are kept. At once if the workspace does
@@ -50,14 +50,19 @@ def run_once(
     """
     is_first_use = first_use.check_first_use(settings)
     stop, summary, heartbeat = stop or ShutdownSignal(), RunSummary(), HeartbeatWriter(settings)
-    context = composition.make_worker_context(settings, stop, summary, heartbeat, summary.add_published)
+
+    def report_read(read: int, _: int) -> None:
+        if progress is not None:
+            progress(summary.count.claimed + read, summary.expected)
+
+    context = composition.make_worker_context(settings, stop, summary, heartbeat, summary.add_published, report_read)
     hooks = context.hooks
     failed_s, batches_before, pauses = None, 0, iterate_backoff()
     try:
         while True:
             try:
                 with composition.open_service(context, thorough=failed_s is not None) as service:
-                    service.drain(progress)
+                    service.drain()
                 _write_latest(settings, summary.published)
                 return summary
             except (ModelError, NotEnoughMemory) as why:
@@ -111,8 +116,39 @@ def _write_latest_or_warn(settings: Settings, summary: RunSummary) -> None:
         logs.warning("latest.csv cannot be written; the tables of the batches are complete", why=why)
 
 
-def watch(settings: Settings, stop: ShutdownSignal, source: watcher.ChangeSource | None = None) -> None:
+@dataclass(slots=True)
+class WatchState:
+    """State of `watch`, for a display."""
+
+    summary: RunSummary = field(default_factory=RunSummary)
+    """Counts since the start, and files in the inbox at the last scan."""
+    read: int = 0
+    """Files read of unfinished batches."""
+    expected: int = 0
+    """All files of unfinished batches."""
+    newest: str = ""
+    """The batch published last."""
+    failure: str = ""
+    """Failure that is retried; empty if there is none."""
+
+
+def show_nothing(_: WatchState) -> None:
+    """Ignore a state."""
+
+
+def watch(
+    settings: Settings,
+    stop: ShutdownSignal,
+    source: watcher.ChangeSource | None = None,
+    show: Callable[[WatchState], None] = show_nothing,
+) -> None:
     """Read files as they arrive until stopped; retry with back-off when the environment or the model fails.
+
+    Args:
+        settings: name the workspace.
+        stop: checked between any two steps.
+        source: wakes the scanner; default: the one that the settings name.
+        show: called after each scan, and several times a second while files are read.
 
     Raises:
         BusyError: another process holds this inbox and worker.
@@ -132,19 +168,29 @@ def watch(settings: Settings, stop: ShutdownSignal, source: watcher.ChangeSource
         systemd.notify_alive()
         return stop()
 
-    context = composition.make_worker_context(
-        settings, stop, RunSummary(), heartbeat, lambda batch_id: _write_latest(settings, [batch_id])
-    )
+    state = WatchState()
+
+    def publish(batch_id: str) -> None:
+        _write_latest(settings, [batch_id])
+        state.newest = batch_id
+
+    def report_read(read: int, expected: int) -> None:
+        state.read, state.expected = read, expected
+        show(state)
+
+    context = composition.make_worker_context(settings, stop, state.summary, heartbeat, publish, report_read)
     hooks, metrics_file = context.hooks, context.metrics_file
     pauses, has_failed = iterate_backoff(), False
     try:
         while not stop():
             try:
-                with composition.open_service(replace(context, summary=RunSummary()), thorough=has_failed) as service:
+                with composition.open_service(context, thorough=has_failed) as service:
                     for is_well in service.serve(source):
                         pauses, has_failed = iterate_backoff(), False
                         if is_well:
                             hooks.reset_failures()
+                            state.failure = ""
+                        report_read(0, 0)
                         systemd.notify_ready()
                         metrics_file.write()
             except Exception as error:
@@ -154,6 +200,8 @@ def watch(settings: Settings, stop: ShutdownSignal, source: watcher.ChangeSource
                 pause_s, has_failed = next(pauses), True
                 heartbeat.set_failing(failure)
                 logs.warning("failed, trying again", why=failure, pause_s=pause_s)
+                state.failure = str(failure)
+                report_read(0, 0)
                 hooks.count_failure(failure, is_stopped)
                 systemd.notify_ready()  # the service retries by itself: a restart by systemd would not help
                 metrics_file.write(at_once=True)

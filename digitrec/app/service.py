@@ -116,8 +116,10 @@ class RunSummary:
     batches: list[str] = field(default_factory=list)
     published: list[str] = field(default_factory=list)
     """Batches whose tables go into latest.csv, in the order of publication."""
+    expected: int = 0
+    """Files that the run is going to claim, as far as is known."""
     waiting: int = 0
-    """Files left in the inbox: still changing, empty, or deferred."""
+    """Files in the inbox at the last scan; after a run: still changing, empty, or deferred."""
     passed_over: SkippedCounts = field(default_factory=SkippedCounts)
     """Files that can never be claimed in their current location."""
 
@@ -176,6 +178,8 @@ class WorkerContext:
     load_labels: Callable[[], LabelLookup]
     on_published: Callable[[str], None]
     """Called with each batch whose tables are in the outbox."""
+    on_read: Callable[[int, int], None]
+    """Called several times a second with the number of files read, and of all files, of unfinished batches."""
 
 
 @dataclass(slots=True)
@@ -216,19 +220,18 @@ class Service:
     skipped_paths: set[str] = field(default_factory=set)
     """Skipped paths that were logged."""
 
-    def drain(self, progress: Callable[[int, int], None] | None) -> None:
-        """Read all files in the inbox once.
-
-        Args:
-            progress: called with the number of files done and the number of all files.
-        """
+    def drain(self) -> None:
+        """Read all files in the inbox once."""
         settings, summary, stop = self.space.settings, self.context.summary, self.context.stop
         failure: ReadFailed | None = None
+        open_batches = self.space.ledger.batches(unfinished=True)
+        claimed = sum(len(self.space.ledger.claims(batch.id)) for batch in open_batches)
+        summary.expected = summary.count.claimed + claimed + self._count_waiting()
+        self.context.on_read(0, claimed)
         try:
-            summary.count += self._recover()
+            self._recover()
         except ReadFailed as why:  # new files are read nevertheless
             failure = why
-        total = summary.count.claimed + self._count_waiting()
         scans = watcher.scan_groups(
             self._scan,
             self.space.stability_tracker(),
@@ -241,8 +244,7 @@ class Service:
         for groups in scans:
             for count in self._process(groups):
                 summary.count += count
-                if progress is not None:
-                    progress(summary.count.claimed, total)
+                self.context.on_read(0, 0)
         if self.claim_alone:  # left by a resumed batch, with no other file to read
             for count in self._process([]):
                 summary.count += count
@@ -282,12 +284,11 @@ class Service:
                 logs.info("another model was promoted")
                 return
 
-    def _recover(self) -> OutcomeCounts:
+    def _recover(self) -> None:
         """Finish interrupted batches."""
-        if not (self.space.inbox.batches() or self.space.ledger.batches(unfinished=True)):
-            return OutcomeCounts()
-        with self._calling_hooks():
-            return self.get_pipeline().recover()
+        if self.space.inbox.batches() or self.space.ledger.batches(unfinished=True):
+            with self._calling_hooks():
+                self.context.summary.count += self.get_pipeline().recover()
 
     def _process(self, groups: Iterable[list[FileSnapshot]]) -> Iterator[OutcomeCounts]:
         """Read groups of files and yield the counts of each, after its hooks were called."""
@@ -301,7 +302,7 @@ class Service:
 
     def _process_group(self, group: list[FileSnapshot]) -> None:
         with self._calling_hooks():
-            self.get_pipeline().process_group(group)
+            self.context.summary.count += self.get_pipeline().process_group(group)
 
     @contextmanager
     def _calling_hooks(self) -> Iterator[None]:
@@ -333,8 +334,9 @@ class Service:
     def _scan(self) -> Iterator[FileSnapshot]:
         self.space.check_folders()
         self.context.heartbeat.set_scanned()
-        deferred = self.space.ledger.deferred(time.time())
+        deferred, self.context.summary.waiting = self.space.ledger.deferred(time.time()), 0
         for snapshot in self.space.scan(self._log_skipped):
+            self.context.summary.waiting += 1
             # `identity` is computed only if needed: an inbox may hold 100,000 files.
             if not deferred or snapshot.identity not in deferred:
                 yield snapshot

@@ -17,6 +17,8 @@ from digitrec.text import escape, pluralize
 from digitrec.types import Number, OutputFormat, PageReading, PageStatus, Reason, TableRow
 
 _COLUMNS = ("file", "page", "status", "text", "confidence", "reason")
+STYLES = {"accepted": "green", "review": "yellow", "rejected": "red"}
+"""Colour of each status."""
 _MAX_TEXT = 40
 """Longest text of a page that is printed in its row; a longer one is printed line by line below."""
 
@@ -120,14 +122,14 @@ def _print_table(lines: Sequence[dict[str, str]]) -> None:
     table = Table(box=None, pad_edge=False)
     for column in _COLUMNS:
         table.add_column(column, justify="right" if column in {"page", "confidence"} else "left", overflow="fold")
-    styles = {"accepted": "green", "review": "yellow", "rejected": "red"}
     for line in lines:
-        cells = [Text(_shorten(column, line), style=styles.get(line[column], "")) for column in _COLUMNS]
+        cells = [Text(shorten_cell(column, line), style=STYLES.get(line[column], "")) for column in _COLUMNS]
         table.add_row(*cells)
     Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 
-def _shorten(column: str, line: dict[str, str]) -> str:
+def shorten_cell(column: str, line: dict[str, str]) -> str:
+    """Return a cell of the main table for a person: the count of the numbers of a long text, a short confidence."""
     cell = line[column]
     if column == "text" and len(cell) > _MAX_TEXT:
         return pluralize(len(cell.split()), "number")

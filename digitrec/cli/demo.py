@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from digitrec import logs, text
-from digitrec.cli import answers, output
+from digitrec.cli import answers, output, terminal
 from digitrec.cli.options import in_panel, takes_settings
 from digitrec.errors import UsageError
 from digitrec.settings import Settings
@@ -47,7 +47,7 @@ def demo(
     if folder is not None or not has_workspace:
         names = (name for name, source in settings.sources.items() if source == "flag")
         settings = Settings.load(folder or _DEFAULT_DIR, {name: getattr(settings, name) for name in names})
-    typer.echo(text.escape_message(f"Drawing sample pictures into {settings.inbox}"))
+    terminal.say(text.escape_message(f"Drawing sample pictures into {settings.inbox}"))
     from digitrec.app import demo, service
     from digitrec.app.run import run_once
 
@@ -55,12 +55,12 @@ def demo(
     count = demo.fill_inbox(settings)
     typer.echo(f"Reading {count} pictures")
     stop = service.ShutdownSignal()
-    with stop.on_signals(), output.ProgressBar("Reading", unit="files") as progress:
+    with stop.on_signals(), terminal.ProgressBar("Reading", unit="files") as progress:
         summary = run_once(settings, stop, progress.update)
     answers.print_batches(settings, summary.batches)
-    typer.echo(f"\n{output.format_summary(settings, summary, is_stopped=stop())}")
+    terminal.say(f"\n{output.format_summary(settings, summary, is_stopped=stop())}")
     for line in _format_next_steps(settings, summary):
-        typer.echo(line)
+        terminal.say(line)
     raise typer.Exit(stop.exit_code if stop() else 0)
 
 

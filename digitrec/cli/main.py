@@ -7,6 +7,8 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +18,18 @@ from typer.models import CommandInfo
 
 import digitrec
 from digitrec import logs, text
-from digitrec.cli import answers, demo, exchange, models, operations, operations_output, options, output, review
+from digitrec.cli import (
+    answers,
+    demo,
+    exchange,
+    models,
+    operations,
+    operations_output,
+    options,
+    output,
+    review,
+    terminal,
+)
 from digitrec.cli.options import GroupedCommands, complete_batches, in_panel, takes_settings, warn_if_unread
 from digitrec.errors import DigitrecError, UnexpectedFailure, UsageError
 from digitrec.images import threads
@@ -36,6 +49,10 @@ cli = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _read, _operate = in_panel(cli, "Read"), in_panel(cli, "Operate")
+_Verbose = Annotated[
+    bool,
+    typer.Option("--verbose", "-v", help="Log every step on a terminal, too."),
+]
 
 
 def main() -> None:
@@ -82,9 +99,9 @@ def _prepare_streams() -> None:
 
 
 def _print_error(message: str, hint: str) -> None:
-    typer.echo(f"digitrec: {text.escape_message(message)}", err=True)
+    terminal.say(f"digitrec: {text.escape_message(message)}", err=True)
     if hint:
-        typer.echo(f"  {text.escape_message(hint)}", err=True)
+        terminal.say(f"  {text.escape_message(hint)}", err=True)
 
 
 def _print_version(is_requested: bool) -> None:
@@ -110,6 +127,7 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print which files would be read, and read none.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 3 if a file was rejected.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+    verbose: _Verbose = False,
 ) -> None:
     """Read everything now in the inbox, then stop (for cron)."""
     from digitrec.app import service
@@ -122,25 +140,25 @@ def run(
         operations.print_dry_run(settings, as_json=as_json)
         return
 
-    if sys.stderr.isatty():
+    if sys.stderr.isatty() and not verbose:
         logs.configure(settings.log_format, quiet=True)  # the summary shows the same
     is_new = not settings.source and ledgers.is_new_workspace(settings)
     stop = service.ShutdownSignal()
-    with stop.on_signals(), output.ProgressBar("Reading", unit="files") as progress:
+    with stop.on_signals(), terminal.ProgressBar("Reading", unit="files") as progress:
         summary = run_once(settings, stop, progress.update)
     if as_json:
         typer.echo(json.dumps(output.summary_to_json(settings, summary)))
     else:
         if is_new:
-            typer.echo(text.escape_message(f"Made a new workspace in {settings.workspace}"))
-        typer.echo(output.format_summary(settings, summary, is_stopped=stop()))
+            terminal.say(text.escape_message(f"Made a new workspace in {settings.workspace}"))
+        terminal.say(output.format_summary(settings, summary, is_stopped=stop()))
         if summary.waiting and not settings.source:
             from digitrec.app.operations import list_deferred
 
             for line in operations_output.format_deferred(list_deferred(settings)):
-                typer.echo(line)
+                terminal.say(line)
         for line in operations_output.format_passed_over(summary.passed_over):
-            typer.echo(line)
+            terminal.say(line)
         if not summary.count.claimed and not summary.waiting and not settings.source:
             _print_pictures_beside(settings)
     if table:
@@ -152,13 +170,22 @@ def run(
 
 @_read(epilog="Example: digitrec watch --workspace /srv/scans")
 @takes_settings()
-def watch(settings: Settings) -> None:
-    """Read files as they arrive in the inbox, until stopped."""
+def watch(settings: Settings, verbose: _Verbose = False) -> None:
+    """Read files as they arrive in the inbox, until stopped.
+
+    A terminal shows one panel, and warnings above it; elsewhere each step is a line.
+    """
     from digitrec.app import run, service
 
     stop = service.ShutdownSignal()
-    with stop.on_signals():
-        run.watch(settings, stop)
+    with stop.on_signals(), ExitStack() as stack:
+        show: Callable[[run.WatchState], None] = run.show_nothing
+        if terminal.is_live() and settings.log_format == "auto" and not verbose:
+            from digitrec.cli.watch_panel import WatchPanel
+
+            logs.configure(settings.log_format, quiet=True)  # the panel shows the same
+            show = stack.enter_context(WatchPanel(settings, stop)).show
+        run.watch(settings, stop, show=show)
     logs.info("stopped", signal=signal.Signals(stop.signal).name)
     raise typer.Exit(stop.exit_code if stop.signal == signal.SIGINT else 0)
 
@@ -272,7 +299,10 @@ def verify(
     report = operations.verify(settings)
     if not report.discrepancies:
         warn_if_unread(settings)
-    typer.echo(output.integrity_report_to_json(report, written) if as_json else output.format_integrity_report(report))
+    if as_json:
+        typer.echo(output.integrity_report_to_json(report, written))
+    else:
+        terminal.say(output.format_integrity_report(report))
     raise typer.Exit(1 if report.discrepancies else 0)
 
 
@@ -283,7 +313,7 @@ def init(settings: Settings) -> None:
     from digitrec.pipeline import workspace
 
     workspace.init_folders(settings)
-    typer.echo(text.escape_message(f"{settings.workspace} is ready. Drop pictures into {settings.inbox}"))
+    terminal.say(text.escape_message(f"{settings.workspace} is ready. Drop pictures into {settings.inbox}"))
     _print_pictures_beside(settings)
 
 
@@ -293,7 +323,7 @@ def _print_pictures_beside(settings: Settings) -> None:
 
     if count := first_use.count_pictures(settings.workspace):
         pictures = f"{pluralize(count, 'picture')} in {settings.workspace}"
-        typer.echo(text.escape_message(f"{pictures}: move into {settings.inbox.name}/ what is to be read"))
+        terminal.say(text.escape_message(f"{pictures}: move into {settings.inbox.name}/ what is to be read"))
 
 
 @_operate(epilog="Example: digitrec config --json")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from digitrec import text
-from digitrec.cli import output
+from digitrec.cli import output, terminal
 from digitrec.cli.options import (
     GroupedCommands,
     complete_data_sets,
@@ -109,7 +109,7 @@ def train(
 
     report: RetrainReport | None = None
     options: Any = {"epochs": epochs, "seed": seed, "exclude": exclude or []}
-    with output.TrainingProgress() as progress:
+    with terminal.TrainingProgress() as progress:
         if with_corrections:
             report = train_and_compare(
                 settings, data, base_model=base_model, network=network, progress=progress.update, **options
@@ -153,7 +153,7 @@ def evaluate(
     """
     from digitrec.app import models
 
-    with output.ProgressBar("Reading", unit="pictures") as progress:
+    with terminal.ProgressBar("Reading", unit="pictures") as progress:
         evaluation = models.evaluate(settings, data, as_files=full_pipeline, keras=keras, progress=progress.update)
     right = evaluation.right
     if as_json:
@@ -323,7 +323,7 @@ def calibrate(
     """
     from digitrec.app import calibrate, models
 
-    with output.ProgressBar("Reading", unit="pictures") as progress:
+    with terminal.ProgressBar("Reading", unit="pictures") as progress:
         result = calibrate.calibrate_model(settings, data, labels=labels, progress=progress.update)
     if as_json:
         typer.echo(json.dumps(result.to_json() | {"promoted": promote}))

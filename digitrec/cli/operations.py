@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from digitrec import text
-from digitrec.cli import operations_output
+from digitrec.cli import operations_output, terminal
 from digitrec.cli.options import complete_batches, complete_files, in_panel, takes_settings, warn_if_unread
 from digitrec.errors import UsageError
 from digitrec.settings import Settings
@@ -87,7 +87,7 @@ def doctor(settings: Settings, as_json: _Json = False) -> None:
     for check in operations.run_doctor(settings):
         checks.append(check)
         if not as_json:
-            typer.echo(operations_output.format_check(check))
+            terminal.say(operations_output.format_check(check))
     if as_json:
         typer.echo(json.dumps([check.to_json() for check in checks]))
     raise typer.Exit(1 if any(check.severity is Severity.FAILED for check in checks) else 0)
@@ -117,7 +117,7 @@ def why(
     if as_json:
         typer.echo(json.dumps(history.to_json()))
     elif history.events or history.entries:
-        typer.echo("\n".join(operations_output.format_history(history)))
+        terminal.say("\n".join(operations_output.format_history(history)))
     elif history.candidates:
         typer.echo("\n".join(operations_output.format_candidates(history.candidates)))
     if history.candidates:
@@ -260,11 +260,10 @@ def _print_status(settings: Settings, *, as_json: bool) -> None:
     from digitrec.app import operations
 
     status = operations.collect_status(settings)
-    typer.echo(
-        json.dumps(operations_output.status_to_json(status))
-        if as_json
-        else "\n".join(operations_output.format_status(status))
-    )
+    if as_json:
+        typer.echo(json.dumps(operations_output.status_to_json(status)))
+    else:
+        terminal.say("\n".join(operations_output.format_status(status)))
     if not status.problem:
         warn_if_unread(settings)
 
@@ -274,7 +273,10 @@ def _check_health(settings: Settings, *, as_json: bool) -> None:
 
     health = operations.check_health(settings)
     state = "healthy" if health.is_well else "unhealthy"
-    typer.echo(json.dumps(asdict(health)) if as_json else f"{state}: {health.why}")
+    if as_json:
+        typer.echo(json.dumps(asdict(health)))
+    else:
+        terminal.say(f"{state}: {health.why}")
     raise typer.Exit(0 if health.is_well else 1)
 
 

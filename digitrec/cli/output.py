@@ -1,16 +1,11 @@
-"""Show progress, and format summaries and tables; rich is imported only to draw bars and tables."""
+"""Format summaries and tables as text and as JSON."""
 
 import json
 import os
-import sys
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from itertools import product
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
-
-import typer
+from typing import TYPE_CHECKING
 
 from digitrec.models.calibration import (
     ACCEPT_NOTHING,
@@ -31,74 +26,8 @@ if TYPE_CHECKING:
     from digitrec.app.service import RunSummary
     from digitrec.monitoring.verify import IntegrityReport
     from digitrec.reports.statistics import Proportion
-    from digitrec.training.classifier import TrainingState
 
-_BAR_DELAY_S = 2.0
 _MAX_BATCHES = 3
-
-
-class ProgressBar:
-    """Progress bar on a terminal, shown after two seconds."""
-
-    def __init__(self, title: str, *, unit: str) -> None:
-        self._title = f"{title} ({unit})"
-        self._started_s = time.monotonic()
-        self._bar: Any = None
-        self._task: Any = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-    def update(self, done: int, total: int) -> None:
-        """Show the number of items done."""
-        is_slow = done < total and time.monotonic() - self._started_s > _BAR_DELAY_S
-        if self._bar is None and is_slow and sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import Progress as Bar
-
-            self._bar = Bar(console=Console(stderr=True), transient=True)
-            self._task = self._bar.add_task(self._title, total=total)
-            self._bar.start()
-        if self._bar is not None:
-            self._bar.update(self._task, completed=done, total=total)
-
-
-class TrainingProgress:
-    """Progress of training: a bar for each stage on a terminal, and a line for each epoch."""
-
-    def __init__(self) -> None:
-        self._stage = ""
-        self._bar = ProgressBar("Training", unit="batches")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.__exit__(kind, value, trace)
-
-    def update(self, state: "TrainingState") -> None:
-        """Show a state of the training."""
-        if state.stage != self._stage:
-            self._bar.__exit__(None, None, None)
-            self._stage, self._bar = state.stage, ProgressBar(state.stage, unit="done")
-        self._bar.update((state.epoch - 1) * state.steps + state.step, state.epochs * state.steps)
-        if state.words:
-            typer.echo(state.words, err=True)
-        if state.done is not None:
-            typer.echo(
-                f"epoch {state.epoch}/{state.epochs}  loss {state.done.loss:.4f}  accuracy {state.done.accuracy:.4f}  "
-                f"held out: loss {state.done.validation_loss:.4f}  accuracy {state.done.validation_accuracy:.4f}  "
-                f"{state.done.seconds:.0f} s",
-                err=True,
-            )
 
 
 def format_proportion(proportion: "Proportion") -> str:

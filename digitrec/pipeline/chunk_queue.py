@@ -4,7 +4,7 @@ import math
 import multiprocessing
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple, TypeVar
@@ -63,6 +63,10 @@ class ChunkQueue:
         """Places of chunks whose late results are ignored."""
         self.left = len(chunks)
         """Number of chunks without a result."""
+        self.files = sum(map(_count_files, chunks))
+        """Number of files of all chunks."""
+        self._files_read = 0
+        """Number of files of the chunks that were finished."""
         self._lock = threading.Lock()
         self._is_over = False
         self._finished: SimpleQueue[ChunkResult] = SimpleQueue()
@@ -129,6 +133,7 @@ class ChunkQueue:
                 result, error = None, why
             with self._lock:
                 self._in_progress.pop(place, None)
+                self._files_read += _count_files(chunk)
             self._finished.put(ChunkResult(place, time.monotonic(), result, error))
 
     def result(self, place: int, slice_s: float) -> ChunkResult:
@@ -151,6 +156,11 @@ class ChunkQueue:
         until_s = time.monotonic() - after_s
         with self._lock:
             return sum(progress.since_s < until_s for progress in self._in_progress.values())
+
+    def count_read(self) -> int:
+        """Return the number of files that were read, those of chunks in progress included."""
+        with self._lock:
+            return self._files_read + sum(progress.file for progress in self._in_progress.values())
 
     @property
     def has_lost(self) -> bool:
@@ -192,6 +202,10 @@ class ChunkQueue:
             self._is_over = True
             for progress in self._in_progress.values():
                 progress.cancel()
+
+
+def _count_files(chunk: object) -> int:
+    return len(chunk) if isinstance(chunk, Sized) else 1
 
 
 class StopDeadline:

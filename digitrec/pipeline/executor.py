@@ -125,12 +125,28 @@ class LocalExecutor:
     """
 
     def __init__(
-        self, threads: int, timeout_s: float, *, has_workers: bool = False, params: ExecutorParams | None = None
+        self,
+        threads: int,
+        timeout_s: float,
+        *,
+        has_workers: bool = False,
+        params: ExecutorParams | None = None,
+        on_read: Callable[[int, int], None] = lambda *_: None,
     ) -> None:
+        """Start nothing yet.
+
+        Args:
+            threads: upper limit of threads and worker processes; 0: one a core.
+            timeout_s: longest time of one page, seconds.
+            has_workers: read in worker processes, too.
+            params: tuned constants; None: `PARAMS`.
+            on_read: called several times a second with the number of files read, and of all files, of unfinished maps.
+        """
         self._params = params or PARAMS
         self._threads = threads or min(self._params.max_default_threads, count_cores())
         self._timeout_s = timeout_s
         self._has_workers = has_workers
+        self._on_read = on_read
         self._workers: list[WorkerThread] = []
         self._forks: list[WorkerProcess] = []
         """Workers that were forked while it was safe, and may be used."""
@@ -219,6 +235,8 @@ class LocalExecutor:
 
     def _poll(self, queue: ChunkQueue, place: int, deadline: StopDeadline, slice_s: float) -> ChunkResult:
         """Return the result of the chunk at this place; start threads and workers if there is enough work for them."""
+        queues = (queue, *self._prefetched)
+        self._on_read(sum(chunks.count_read() for chunks in queues), sum(chunks.files for chunks in queues))
         if deadline.is_stopped():
             queue.cancel()
             return queue.result(place, slice_s)
@@ -236,7 +254,7 @@ class LocalExecutor:
                     self._forks.pop() if self._forks else WorkerProcess(self._timeout_s), self._params
                 )
                 self._workers.append(worker)
-                for chunks in (queue, *self._prefetched):
+                for chunks in queues:
                     worker.serve(chunks)
         return queue.result(place, slice_s)
 

@@ -52,6 +52,12 @@ class TrainingState:
     stage: str = "digits"
     words: str = ""
     """Line to print, at the end of an epoch of another stage."""
+    part: str = ""
+    """Part of the training that the stage belongs to, of `parts`; empty if it is not planned."""
+    part_number: int = 0
+    parts: int = 0
+    all_left_s: float | None = None
+    """Expected time to the end of the training, seconds; None if it is not known."""
 
 
 def no_progress(_: TrainingState) -> None:

@@ -14,6 +14,7 @@ from digitrec.training.datasets.dataset import Dataset, Split
 from digitrec.training.networks import find_classifier
 from digitrec.training.package_writer import write_model_package
 from digitrec.training.pipeline_examples import Examples
+from digitrec.training.plan import PlannedProgress, plan_paper
 from digitrec.training.pretraining import (
     DEFAULT_CONFIG,
     PaperTrainingConfig,
@@ -82,6 +83,7 @@ def train(
         steps = epochs * max(1, len(splits.train) // spec.batch)
         extra += finetune.oversample(spec, corrections, steps)
     if spec.has_page_models:
+        progress = PlannedProgress([*plan_paper(config, epochs, len(splits.train))], progress)
         pretrained = pretrain_paper_models(
             splits, digest=dataset.digest, seed=seed, config=config, checkpoint_root=checkpoint_dir, progress=progress
         )

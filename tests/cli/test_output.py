@@ -6,7 +6,8 @@ import pytest
 
 from digitrec.app.service import RunSummary
 from digitrec.cli import answers, operations_output
-from digitrec.cli.output import TrainingProgress, format_summary, summary_to_json
+from digitrec.cli.output import format_summary, summary_to_json
+from digitrec.cli.terminal import TrainingProgress
 from digitrec.models.card import Epoch
 from digitrec.pipeline.scanner import SkippedCounts
 from digitrec.settings import Settings
