@@ -122,10 +122,24 @@ def _print_table(lines: Sequence[dict[str, str]]) -> None:
     table = Table(box=None, pad_edge=False)
     for column in _COLUMNS:
         table.add_column(column, justify="right" if column in {"page", "confidence"} else "left", overflow="fold")
-    for line in lines:
+    is_terminal = sys.stdout.isatty()
+    for line in shorten_files(lines) if is_terminal else lines:
         cells = [Text(shorten_cell(column, line), style=STYLES.get(line[column], "")) for column in _COLUMNS]
         table.add_row(*cells)
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    Console(width=None if is_terminal else 160).print(table)
+
+
+def shorten_files(lines: Sequence[dict[str, str]]) -> Sequence[dict[str, str]]:
+    """Return rows with base names in place of paths, unless two files have the same base name.
+
+    >>> shorten_files([{"file": "/srv/1.png"}, {"file": "/srv/2.png"}])
+    [{'file': '1.png'}, {'file': '2.png'}]
+    >>> shorten_files([{"file": "a/1.png"}, {"file": "b/1.png"}])
+    [{'file': 'a/1.png'}, {'file': 'b/1.png'}]
+    """
+    names = {line["file"]: line["file"].rpartition("/")[2] for line in lines}
+    is_clear = len(set(names.values())) == len(names)
+    return [line | {"file": names[line["file"]]} for line in lines] if is_clear else lines
 
 
 def shorten_cell(column: str, line: dict[str, str]) -> str:

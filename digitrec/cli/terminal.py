@@ -67,16 +67,15 @@ def wrap_line(line: str, width: int) -> str:
     >>> wrap_line("  report  /a/long/path.html", 12)
     '  report  /a/long/path.html'
     """
-    if len(line) <= width:
-        return line
     label = _LABEL.match(line)
-    indent = " " * (min(label.end(), width // 2) if label else 0) or "  "
-    rest = line[len(indent) :] if label and label.end() == len(indent) else line.lstrip()
-    first = line[: len(line) - len(rest)]
+    start = label.end() if label else 0
+    if len(line) <= width or start > width // 2:
+        return line
+    indent = " " * (start or 2)
     wrapper = textwrap.TextWrapper(
-        width, initial_indent=first, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+        width, initial_indent=line[:start], subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
     )
-    return wrapper.fill(rest) or line
+    return wrapper.fill(line[start:])
 
 
 def shorten_paths(line: str, folder: Path | None = None) -> str:

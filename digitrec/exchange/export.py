@@ -1,13 +1,15 @@
 """Export the latest results, corrections applied, of all batches and workers: as one table, or as one a page."""
 
 import csv
+import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
+from urllib.parse import quote
 
 from digitrec import files, text
 from digitrec.errors import UsageError
@@ -80,7 +82,8 @@ def export(
     """
     batches = _list_batches(settings, ledgers, selection)
     result = ExportResult()
-    rows = _collect_rows(batches, result)
+    make_link = _find_links(settings, target) if form is TableFormat.XLSX else None
+    rows = _collect_rows(batches, result, make_link)
     with ExitStack() as stack:
         if isinstance(target, Path):
             _require_file(settings, target)
@@ -146,15 +149,38 @@ def parse_since(since: str) -> str:
     return f"{moment:%Y%m%dT%H%M%SZ}"
 
 
-def _collect_rows(batches: Iterable[tuple[Ledger, Batch]], result: ExportResult) -> Iterator[dict[str, str]]:
+def _find_links(settings: Settings, target: Path | IO[bytes]) -> Callable[[str], str]:
+    """Return a function that makes the address of an original from its path in the workspace; "" if it is gone.
+
+    In a table inside the workspace it is relative: workspace and table can be moved together.
+    """
+    workspace = resolve_links(settings.workspace)
+    folder = resolve_links(target.absolute().parent) if isinstance(target, Path) else None
+    is_inside = folder is not None and folder.is_relative_to(workspace)
+
+    def make_link(location: str) -> str:
+        path = workspace / location
+        if not location or not os.path.lexists(path):
+            return ""
+        return quote(os.fsencode(os.path.relpath(path, folder))) if is_inside else path.as_uri()
+
+    return make_link
+
+
+def _collect_rows(
+    batches: Iterable[tuple[Ledger, Batch]], result: ExportResult, make_link: Callable[[str], str] | None
+) -> Iterator[dict[str, str]]:
     for ledger, batch in batches:
         if batch.output_format is None:
             continue
         result.batches += 1
         corrections = read_latest(ledger, batch.id)
+        locations = {claim.path: claim.location for claim in ledger.claims(batch.id)} if make_link else {}
         for row in apply_corrections(ledger, batch.id):
             correction = corrections.get((batch.id, row.row))
             cells = csv_tables.format_cells(row, batch.output_format)
+            if make_link is not None:
+                cells[formats.ORIGINAL] = make_link(locations.get(row.path, ""))
             result.rows += 1
             if correction is not None and correction.verdict.is_settled:
                 result.reviewed += 1

@@ -6,11 +6,12 @@ xlsx numbers are numbers, and an empty cell is null.
 
 import csv
 import io
+import itertools
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import IO, TypeAlias
+from typing import IO, Any, TypeAlias
 
 from digitrec.errors import UsageError
 
@@ -23,8 +24,17 @@ INTEGER_COLUMNS = frozenset(
 FLOAT_COLUMNS = frozenset({"confidence", "runner_up_confidence"})
 NUMERIC_COLUMNS = INTEGER_COLUMNS | FLOAT_COLUMNS
 """Columns of the main table that hold numbers."""
+ORIGINAL = "original"
+"""Key of a row for the address of its original, which a workbook links; no column."""
 _MAX_XLSX_ROWS = 1_048_576
 """Upper limit of rows in a sheet, with the header."""
+_MAX_XLSX_LINKS = 65_530
+"""Upper limit of links in a sheet (Excel)."""
+_FIRST_COLUMNS = ("file", "text", "status", "reason")
+"""Columns that a person looks at, first in a workbook; programs find columns by their names."""
+_MEASURED_ROWS = 200
+"""Rows that the widths of the columns are measured by: the others are not known yet."""
+_MAX_WIDTH = 50
 _NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
 
@@ -46,7 +56,7 @@ def _csv(file: IO[bytes], columns: Sequence[str], rows: Cells, csv_profile: str)
     encoding = "utf-8-sig" if csv_profile == "excel" else "utf-8"
     text = io.TextIOWrapper(file, encoding=encoding, newline="", write_through=False)
     try:
-        writer = csv.DictWriter(text, columns, lineterminator="\r\n")
+        writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\r\n")
         writer.writeheader()
         writer.writerows(rows)
     finally:
@@ -61,19 +71,29 @@ def _jsonl(file: IO[bytes], columns: Sequence[str], rows: Cells, _: str) -> None
 
 
 def _xlsx(file: IO[bytes], columns: Sequence[str], rows: Cells, _: str) -> None:
-    """Write a workbook of one sheet.
+    """Write a workbook of one sheet; names of files are links to the originals.
 
     Raises:
         UsageError: more rows than a sheet can hold.
     """
     from openpyxl import Workbook
     from openpyxl.cell import WriteOnlyCell
+    from openpyxl.styles import Font
+    from openpyxl.utils import get_column_letter
 
     book = Workbook(write_only=True)
     sheet = book.create_sheet("digitrec")
-    sheet.freeze_panes = "A2"
+    first = [column for column in _FIRST_COLUMNS if column in columns]
+    columns = [*first, *(column for column in columns if column not in first)]
+    rows = iter(rows)
+    measured = list(itertools.islice(rows, _MEASURED_ROWS))
+    for number, column in enumerate(columns, start=1):
+        width = max(len(column) + 3, *(len(row[column]) + 2 for row in measured), 0)  # 3: the button of the filter
+        sheet.column_dimensions[get_column_letter(number)].width = min(width, _MAX_WIDTH)
+    sheet.freeze_panes = "B2"
+    link_font = Font(color="0563C1", underline="single")
 
-    def make_cell(column: str, text: str) -> object:
+    def make_cell(column: str, text: str) -> Any:
         value = parse_value(column, text)
         if not isinstance(value, str):
             return value
@@ -84,11 +104,16 @@ def _xlsx(file: IO[bytes], columns: Sequence[str], rows: Cells, _: str) -> None:
 
     sheet.append(list(columns))
     try:
-        for number, row in enumerate(rows, start=2):
+        number = 1
+        for number, row in enumerate(itertools.chain(measured, rows), start=2):
             if number > _MAX_XLSX_ROWS:
                 hint = "Use --format csv, or --since."
                 raise UsageError(f"an xlsx sheet has no more than {_MAX_XLSX_ROWS - 1:,} rows", hint=hint)
-            sheet.append([make_cell(column, row[column]) for column in columns])
+            cells = [make_cell(column, row[column]) for column in columns]
+            if number <= _MAX_XLSX_LINKS and row.get(ORIGINAL) and cells[0] is not None:
+                cells[0].hyperlink, cells[0].font = row[ORIGINAL], link_font
+            sheet.append(cells)
+        sheet.auto_filter.ref = f"A1:{get_column_letter(len(columns))}{number}"
     except BaseException:
         sheet.close()  # otherwise its temporary file stays open
         raise

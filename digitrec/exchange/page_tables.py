@@ -14,6 +14,8 @@ from digitrec.types import Number, PageStatus, TableRow
 _MAX_TITLE_LENGTH = 31
 """Characters of the name of a sheet (Excel)."""
 _NOT_IN_TITLE = re.compile(r"[\[\]:*?/\\']")
+_MAX_WIDTH = 50
+"""Upper limit of the width of a column, characters."""
 _REVIEW_COLOR = "FFF2CC"
 """Background of a number that needs review: pale yellow."""
 
@@ -104,6 +106,7 @@ def write_workbook(path: Path, tables: Iterable[PageTable]) -> int:
     from openpyxl import Workbook
     from openpyxl.cell import WriteOnlyCell
     from openpyxl.styles import PatternFill
+    from openpyxl.utils import get_column_letter
 
     book = Workbook(write_only=True)
     review_fill = PatternFill("solid", fgColor=_REVIEW_COLOR)
@@ -112,6 +115,9 @@ def write_workbook(path: Path, tables: Iterable[PageTable]) -> int:
         for table in tables:
             title = _NOT_IN_TITLE.sub("_", table.name)[:_MAX_TITLE_LENGTH]
             sheet = book.create_sheet(_choose_free(title, taken, _numbered_title))
+            for number, column in enumerate(zip(*table.lines, strict=True), start=1):
+                width = max(len(cell.text) for cell in column) + 2
+                sheet.column_dimensions[get_column_letter(number)].width = min(width, _MAX_WIDTH)
             for line in table.lines:
                 cells = [WriteOnlyCell(sheet, cell.text or None) for cell in line]
                 for cell, book_cell in zip(line, cells, strict=True):

@@ -50,23 +50,23 @@ class Terminal:
 
 def run_on_terminal(folder: Path, *words: str, **variables: str) -> str:
     """Run the program with both streams on a terminal, and return what it wrote."""
-    shown = Terminal()
+    screen = Terminal()
     environment = os.environ | {"COLUMNS": "100", "TERM": "xterm", "DIGITREC_SETTLE_S": "0"} | variables
     program = [sys.executable, "-m", "digitrec", *words]
-    streams = {"stdin": subprocess.DEVNULL, "stdout": shown.secondary, "stderr": shown.secondary}
+    streams = {"stdin": subprocess.DEVNULL, "stdout": screen.secondary, "stderr": screen.secondary}
     subprocess.run(program, cwd=folder, env=environment, check=False, timeout=60, **streams)  # type: ignore[call-overload]
-    return shown.close()
+    return screen.close()
 
 
 @contextmanager
 def live_terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
     """Replace standard error of this process by a terminal."""
-    shown = Terminal()
-    with open(os.dup(shown.secondary), "w", encoding="utf-8") as stream:  # noqa: PTH123 - a descriptor
+    screen = Terminal()
+    with open(os.dup(screen.secondary), "w", encoding="utf-8") as stream:  # noqa: PTH123 - a descriptor
         monkeypatch.setattr(sys, "stderr", stream)
         monkeypatch.setenv("COLUMNS", "100")
         monkeypatch.setenv("TERM", "xterm")
-        yield shown
+        yield screen
 
 
 def fill(inbox: Path, count: int = 3) -> None:
@@ -79,24 +79,24 @@ def fill(inbox: Path, count: int = 3) -> None:
 def test_run_on_a_terminal_shows_progress_and_a_short_summary(tmp_path: Path) -> None:
     fill(tmp_path / "inbox")
 
-    shown = run_on_terminal(tmp_path, "run")
+    screen = run_on_terminal(tmp_path, "run")
 
-    assert "0 of 3 files" in shown
-    lines = [line for line in shown.splitlines() if "CSV" in line]
+    assert "0 of 3 files" in screen
+    lines = [line for line in screen.splitlines() if "CSV" in line]
     assert re.fullmatch(r"  CSV     outbox/\S+\.csv", lines[0])
-    assert "\x1b[32m3 accepted\x1b[0m" in shown
-    assert '"event"' not in shown
+    assert "\x1b[32m3 accepted\x1b[0m" in screen
+    assert '"event"' not in screen
 
 
 @pytest.mark.slow
 def test_colour_is_left_out_on_request_and_log_lines_shown(tmp_path: Path) -> None:
     fill(tmp_path / "inbox")
 
-    shown = run_on_terminal(tmp_path, "run", "-v", NO_COLOR="1")
+    screen = run_on_terminal(tmp_path, "run", "-v", NO_COLOR="1")
 
-    assert "3 files: 3 accepted, 0 to review" in shown
-    assert "\x1b[3" not in shown
-    assert "batch closed" in shown
+    assert "3 files: 3 accepted, 0 to review" in screen
+    assert "\x1b[3" not in screen
+    assert "batch closed" in screen
 
 
 @pytest.mark.slow
@@ -115,10 +115,10 @@ def test_run_elsewhere_writes_neither_progress_nor_escape_sequences(tmp_path: Pa
 def test_a_bar_shows_speed_and_time_left_and_never_goes_back(monkeypatch: pytest.MonkeyPatch) -> None:
     times = iter([0.0, 10.0, 20.0, 30.0])
     bar = terminal.ProgressBar("Reading", unit="files", clock=lambda: next(times))
-    with live_terminal(monkeypatch) as shown, bar:
+    with live_terminal(monkeypatch) as screen, bar:
         for done in (0, 20, 5, 120):
             bar.update(done, 120)
-    text = ESCAPE.sub("", shown.close())
+    text = ESCAPE.sub("", screen.close())
 
     assert "0 of 120 files" in text
     assert "20 of 120 files, 2.0 files/s, about 50 s left" in text
@@ -128,11 +128,11 @@ def test_a_bar_shows_speed_and_time_left_and_never_goes_back(monkeypatch: pytest
 
 
 def test_a_line_of_a_training_is_not_glued_to_its_bar(monkeypatch: pytest.MonkeyPatch) -> None:
-    with live_terminal(monkeypatch) as shown, terminal.TrainingProgress() as progress:
+    with live_terminal(monkeypatch) as screen, terminal.TrainingProgress() as progress:
         part = {"part": "segmenter", "part_number": 2, "parts": 4}
         progress.update(TrainingState(1, 2, 3, 10, 0.1, 0.9, stage="ink", **part))  # type: ignore[arg-type]
         progress.update(TrainingState(1, 2, 10, 10, 0.1, 0.9, stage="ink", words="epoch 1 done", **part))  # type: ignore[arg-type]
-    written = shown.close()
+    written = screen.close()
 
     assert "2 of 4: segmenter" in written
     assert "3 of 20 batches" in written
@@ -147,13 +147,13 @@ def test_watch_panel_shows_counts_and_answers(monkeypatch: pytest.MonkeyPatch, t
     (tmp_path / "outbox" / "batch-1.csv").write_text(table)
     state = WatchState(read=3, expected=9)
     state.summary.waiting = 4
-    with live_terminal(monkeypatch) as shown, WatchPanel(settings, ShutdownSignal()) as panel:
+    with live_terminal(monkeypatch) as screen, WatchPanel(settings, ShutdownSignal()) as panel:
         panel.show(state)
         state.summary.count += OutcomeCounts(accepted=1, review=1)
         state.read = state.expected = 0
         state.newest, state.failure = "batch-1", "no space"
         panel.show(state)
-    text = ESCAPE.sub("", shown.close())
+    text = ESCAPE.sub("", screen.close())
 
     assert "4 waiting" in text
     assert "3 of 9 files" in text
@@ -182,6 +182,6 @@ def test_errors_are_coloured_on_a_terminal_only(
     monkeypatch.delenv("NO_COLOR", raising=False)
     terminal.say("digitrec: no such file", err=True)
     assert capsys.readouterr().err == "digitrec: no such file\n"
-    with live_terminal(monkeypatch) as shown:
+    with live_terminal(monkeypatch) as screen:
         terminal.say("digitrec: no such file", err=True)
-    assert shown.close() == "\x1b[31mdigitrec:\x1b[0m no such file\r\n"
+    assert screen.close() == "\x1b[31mdigitrec:\x1b[0m no such file\r\n"

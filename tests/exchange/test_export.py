@@ -117,6 +117,30 @@ def exported(settings: Settings, form: TableFormat = TableFormat.CSV, since: str
     return rows
 
 
+@pytest.mark.parametrize(("folder", "begin"), [("tables", "../outbox/"), ("", "outbox/"), ("..", "file:///")])
+def test_a_workbook_begins_with_what_a_person_looks_at(settings: Settings, folder: str, begin: str) -> None:
+    from openpyxl import load_workbook
+
+    originals = settings.outbox / "done" / BATCH_ID / "desk"
+    originals.mkdir(parents=True)
+    (originals / "1.png").write_bytes(b"")
+    target = settings.workspace / folder / "answers.xlsx"
+    target.parent.mkdir(exist_ok=True)
+    with open_ledgers(settings) as ledgers:
+        export.export(settings, ledgers, TableFormat.XLSX, target)
+
+    sheet = load_workbook(target).worksheets[0]
+    assert [cell.value for cell in sheet[1]][:4] == ["file", "text", "status", "reason"]
+    assert sheet.auto_filter.ref == f"A1:{sheet.cell(1, sheet.max_column).column_letter}{sheet.max_row}"
+    assert sheet.freeze_panes == "B2"
+    assert sheet.column_dimensions["A"].width > len("desk/1.png")
+    first, second = sheet["A2"], sheet["A3"]
+    assert first.value == "desk/1.png"
+    assert first.hyperlink.target.startswith(begin)
+    assert first.hyperlink.target.endswith(f"outbox/done/{BATCH_ID}/desk/1.png")
+    assert second.hyperlink is None, "its original is gone"
+
+
 def test_an_export_has_every_row_once_oldest_first_with_corrections(settings: Settings) -> None:
     rows = exported(settings)
 

@@ -199,8 +199,8 @@ def test_an_unedited_exported_workbook_has_no_corrections(settings: Settings, tm
         result = export.export(settings, ledgers, TableFormat.XLSX, path)
     untouched = planned(settings, path.read_bytes())
     book = load_workbook(path)
-    line = next(cells for cells in book.active if cells[3].value == "'=odd 50%25;.png")
-    line[7].value = "650"
+    line = next(cells for cells in book.active if cells[0].value == "'=odd 50%25;.png")
+    line[1].value = "650"
     book.save(path)
 
     assert (untouched.corrections, untouched.errors, untouched.unchanged) == ({}, [], result.rows)

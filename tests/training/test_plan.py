@@ -17,13 +17,13 @@ def make_state(stage: str, step: int, words: str = "") -> TrainingState:
     return TrainingState(1, 1, step, 1 if words else 10, 0.0, 0.0, stage=stage, words=words)
 
 
-def trace(*states: tuple[float, TrainingState]) -> list[TrainingState]:
-    times = iter([0.0, *(at_s for at_s, _ in states)])
-    shown: list[TrainingState] = []
-    progress = PlannedProgress(STAGES, shown.append, clock=lambda: next(times, 0.0))
-    for _, state in states:
+def trace(*steps: tuple[float, TrainingState]) -> list[TrainingState]:
+    times = iter([0.0, *(at_s for at_s, _ in steps)])
+    states: list[TrainingState] = []
+    progress = PlannedProgress(STAGES, states.append, clock=lambda: next(times, 0.0))
+    for _, state in steps:
         progress(state)
-    return shown
+    return states
 
 
 def test_time_left_follows_the_speed_of_this_machine() -> None:
