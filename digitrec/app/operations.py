@@ -38,10 +38,10 @@ def plan_run(settings: Settings) -> backlog.DryRun:
         return backlog.plan_run(settings, ledgers, time.time())
 
 
-def list_deferred(settings: Settings) -> list[backlog.WaitingFile]:
-    """Return the deferred files in the inbox, by path."""
+def list_remaining(settings: Settings) -> list[backlog.WaitingFile]:
+    """Return the files that a run leaves in the inbox, by path: deferred, empty, or just written."""
     with open_ledgers(settings, skip_unreadable=True) as ledgers:
-        return backlog.deferred_files(settings, ledgers, time.time())
+        return backlog.remaining_files(settings, ledgers, time.time())
 
 
 def collect_status(settings: Settings) -> status.WorkspaceStatus:

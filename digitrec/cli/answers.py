@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from itertools import groupby
+from pathlib import Path
 
 import typer
 
@@ -19,6 +20,8 @@ from digitrec.types import Number, OutputFormat, PageReading, PageStatus, Reason
 _COLUMNS = ("file", "page", "status", "text", "confidence", "reason")
 STYLES = {"accepted": "green", "review": "yellow", "rejected": "red"}
 """Colour of each status."""
+_MAX_REJECTED = 5
+"""Rejected files that are listed below the summary of a run."""
 _MAX_TEXT = 40
 """Longest text of a page that is printed in its row; a longer one is printed line by line below."""
 
@@ -30,11 +33,29 @@ def print_batches(settings: Settings, batches: Iterable[str]) -> None:
         if isinstance(path, str):
             typer.echo(f"{path} is in the object store and not shown here")
         elif path.exists():
-            with path.open(encoding="utf-8-sig", newline="") as file:
-                lines = list(csv.DictReader(file))
+            lines = _read_table(path)
             _print_table(lines)
             if any(int(line["number_count"] or 0) > 1 for line in lines):
                 _print_laid_out(table_reader.read_batch_tables(settings.outbox, batch_id)[1])
+
+
+def format_rejected(settings: Settings, batches: Sequence[str]) -> Iterator[str]:
+    """Yield a line for each rejected file of these batches with the reason, newest batch first, a few at most."""
+    count = 0
+    for batch_id in reversed(batches):
+        path = settings.table_location(batch_id)
+        for line in _read_table(path) if isinstance(path, Path) and path.exists() else ():
+            count += line["status"] == PageStatus.REJECTED
+            if line["status"] == PageStatus.REJECTED and count <= _MAX_REJECTED:
+                yield f"  rejected  {line['file']}: {line['reason']}"
+        if count > _MAX_REJECTED:
+            yield "  rejected  and more (the report lists all)"
+            return
+
+
+def _read_table(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def print_predictions(rows: Sequence[TableRow], output_format: OutputFormat, *, table_format: str) -> None:

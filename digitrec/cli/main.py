@@ -151,11 +151,12 @@ def run(
     else:
         if is_new:
             terminal.say(text.escape_message(f"Made a new workspace in {settings.workspace}"))
-        terminal.say(output.format_summary(settings, summary, is_stopped=stop()))
+        rejected = [*answers.format_rejected(settings, summary.batches)] if summary.count.rejected else []
+        terminal.say(output.format_summary(settings, summary, is_stopped=stop(), rejected=rejected))
         if summary.waiting and not settings.source:
-            from digitrec.app.operations import list_deferred
+            from digitrec.app.operations import list_remaining
 
-            for line in operations_output.format_deferred(list_deferred(settings)):
+            for line in operations_output.format_remaining(list_remaining(settings)):
                 terminal.say(line)
         for line in operations_output.format_passed_over(summary.passed_over):
             terminal.say(line)

@@ -152,14 +152,16 @@ def _explain_wait(file: "WaitingFile") -> str:
     )
 
 
-def format_deferred(files: Sequence["WaitingFile"]) -> Iterator[str]:
-    """Return the lines on deferred files, below the summary of a run."""
+def format_remaining(files: Sequence["WaitingFile"]) -> Iterator[str]:
+    """Return the lines on files that stay in the inbox, below the summary of a run; the deferred ones last."""
+    files, label = sorted(files, key=lambda file: file.deferred is not None), ""
     for file in files[:_MAX_DEFERRED]:
-        again = f"tried again in {format_duration(file.wait_s)}" if file.wait_s else "tried again by the next run"
+        label, verb = ("deferred", "tried again") if file.deferred else ("waiting ", "read")
+        again = f"{verb} in {format_duration(file.wait_s)}" if file.wait_s else f"{verb} by the next run"
         why = file.deferred.file.why if file.deferred else file.why
-        yield f"  deferred  {text.escape(file.path)}: {text.escape(why)}; {again}"
+        yield f"  {label}  {text.escape(file.path)}: {text.escape(why)}; {again}"
     if len(files) > _MAX_DEFERRED:
-        yield f"  deferred  and {len(files) - _MAX_DEFERRED} more (`digitrec status`)"
+        yield f"  {label}  and {len(files) - _MAX_DEFERRED} more (`digitrec status`)"
 
 
 def format_requeued(original: "RequeuedFile") -> str:

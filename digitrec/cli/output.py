@@ -75,8 +75,10 @@ def format_evaluation(evaluation: "EvaluationResult") -> Iterator[str]:
     yield escape_message(f"  report   {evaluation.report}")
 
 
-def format_summary(settings: Settings, summary: "RunSummary", *, is_stopped: bool = False) -> str:
-    """Return the summary of a run in a few lines."""
+def format_summary(
+    settings: Settings, summary: "RunSummary", *, is_stopped: bool = False, rejected: Sequence[str] = ()
+) -> str:
+    """Return the summary of a run in a few lines, with these lines on rejected files."""
     count, numbers = summary.count, summary.numbers
     lines = []
     if not count.claimed and not is_stopped:
@@ -91,6 +93,7 @@ def format_summary(settings: Settings, summary: "RunSummary", *, is_stopped: boo
             lines.append(f"  files   {outcomes}")
         else:
             lines.append(f"{_files(count.claimed)}: {outcomes}")
+        lines += rejected
         for batch_id in summary.batches[-_MAX_BATCHES:]:
             table = settings.table_location(batch_id)
             if isinstance(table, str) or table.exists():  # else all its files were deferred

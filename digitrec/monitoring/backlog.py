@@ -106,14 +106,14 @@ def describe_waiting(file: FileSnapshot, settings: Settings, deferred: DeferredB
     return WaitingFile(file.path, file.size, age_s, quiet_s, why, wait_s, deferred)
 
 
-def deferred_files(settings: Settings, ledgers: Mapping[str, Ledger], now_s: float) -> list[WaitingFile]:
-    """Return the deferred files in the inbox, by path.
+def remaining_files(settings: Settings, ledgers: Mapping[str, Ledger], now_s: float) -> list[WaitingFile]:
+    """Return the files that a run leaves in the inbox, by path: deferred, empty, or just written.
 
     Raises:
         OSError: the inbox cannot be listed.
     """
     files = list_waiting(settings, find_deferred(ledgers), now_s)
-    return sorted((file for file in files if file.deferred is not None), key=lambda file: file.path)
+    return sorted((file for file in files if file.deferred is not None or file.why), key=lambda file: file.path)
 
 
 def plan_run(settings: Settings, ledgers: Mapping[str, Ledger], now_s: float) -> DryRun:

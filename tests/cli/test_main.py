@@ -259,6 +259,25 @@ def test_run_lists_deferred_files_with_their_next_attempt(
     assert not [line for line in lines if "report" in line], "a batch without answers has nothing to show"
 
 
+def test_run_says_why_files_are_rejected_or_wait(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "inbox").mkdir()
+    (tmp_path / "inbox" / "empty.png").write_bytes(b"")
+    (tmp_path / "inbox" / "half.png").write_bytes(draw(7)[:200])
+    for number in range(6):
+        (tmp_path / "inbox" / f"{number}.zip").write_bytes(b"PK\x03\x04 a zip")
+
+    call(monkeypatch, tmp_path, "run", "--settle-s", "0")
+
+    lines = capsys.readouterr().out.splitlines()
+    named = [line for line in lines if line.startswith("  rejected  ")]
+    assert named[0] == "  rejected  0.zip: ZIP archive is not read; unpack it"
+    assert named[5:] == ["  rejected  and more (the report lists all)"]
+    assert "  waiting   empty.png: it is empty and may still be filled; read in 10 min" in lines
+    assert lines[-1].startswith("  deferred  half.png: ")
+
+
 @pytest.mark.parametrize(
     ("words", "hint"),
     [

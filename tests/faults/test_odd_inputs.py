@@ -235,7 +235,7 @@ def look_at(harness: ServiceHarness) -> None:
     with open_ledgers(harness.settings, skip_unreadable=True) as ledgers:
         worker_status = collect_status(harness.settings, ledgers, ModelStatus("stand-in"), harness.now_s)
         assert worker_status.problem == ""
-        list(backlog.deferred_files(harness.settings, ledgers, harness.now_s))
+        list(backlog.remaining_files(harness.settings, ledgers, harness.now_s))
         history.trace_file("7.png", harness.settings, ledgers, harness.now_s)
         list(run_checks(harness.settings, ledgers, ModelStatus("stand-in"), harness.now_s))
 

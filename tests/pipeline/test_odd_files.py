@@ -241,7 +241,7 @@ def test_a_file_deferred_under_a_fast_clock_does_not_wait_for_years(harness: Ser
     harness.run(is_old=False)
 
     with open_ledgers(harness.settings, skip_unreadable=True) as ledgers:
-        (deferred,) = backlog.deferred_files(harness.settings, ledgers, time.time())
+        (deferred,) = backlog.remaining_files(harness.settings, ledgers, time.time())
 
     assert deferred.wait_s < 60
     assert status_of(harness).deferred[0].again_in_s == 0
