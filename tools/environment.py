@@ -139,8 +139,8 @@ def has_pip() -> bool:
 
 
 def run(*words: "str | Path") -> None:
-    """Run a command; raise CalledProcessError if it fails."""
-    subprocess.run(words, check=True)
+    """Run a command without its output but errors; raise CalledProcessError if it fails."""
+    subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
 
 
 def report(step: int, text: str) -> None:

@@ -245,7 +245,7 @@ def predict(
             hint=hint or ("The other files were read." if pages_by_file else ""),
         )
     if all(answers.is_unreadable(page) for pages in pages_by_file for page in pages):
-        typer.echo("digitrec: none of these files can be read", err=True)
+        terminal.say("digitrec: none of these files can be read", err=True)
         raise typer.Exit(1)
 
 

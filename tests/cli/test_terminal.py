@@ -54,7 +54,7 @@ def run_on_terminal(folder: Path, *words: str, **variables: str) -> str:
     environment = os.environ | {"COLUMNS": "100", "TERM": "xterm", "DIGITREC_SETTLE_S": "0"} | variables
     program = [sys.executable, "-m", "digitrec", *words]
     streams = {"stdin": subprocess.DEVNULL, "stdout": screen.secondary, "stderr": screen.secondary}
-    subprocess.run(program, cwd=folder, env=environment, check=False, timeout=60, **streams)  # type: ignore[call-overload]
+    subprocess.run(program, cwd=folder, env=environment, check=False, timeout=300, **streams)  # type: ignore[call-overload]
     return screen.close()
 
 
@@ -104,7 +104,7 @@ def test_run_elsewhere_writes_neither_progress_nor_escape_sequences(tmp_path: Pa
     fill(tmp_path / "inbox")
 
     program = [sys.executable, "-m", "digitrec", "run", "--settle-s", "0"]
-    result = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
+    result = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=300)
 
     assert "\x1b" not in result.stdout + result.stderr
     assert " of 3 files" not in result.stdout + result.stderr
@@ -116,8 +116,10 @@ def test_a_bar_shows_speed_and_time_left_and_never_goes_back(monkeypatch: pytest
     times = iter([0.0, 10.0, 20.0, 30.0])
     bar = terminal.ProgressBar("Reading", unit="files", clock=lambda: next(times))
     with live_terminal(monkeypatch) as screen, bar:
+        threads = threading.active_count()
         for done in (0, 20, 5, 120):
             bar.update(done, 120)
+        assert threading.active_count() == threads, "workers can be forked from a process of one thread only"
     text = ESCAPE.sub("", screen.close())
 
     assert "0 of 120 files" in text
