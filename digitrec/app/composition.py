@@ -86,7 +86,6 @@ EXECUTORS: "dict[str, Callable[..., Executor]]" = {
     "dask": _make_dask,
 }
 
-
 TEXT_READERS: "dict[str, Callable[..., TextReader]]" = {"rapidocr": _make_rapidocr}
 """Other readers by the name of their package."""
 _RUNTIMES = {"rapidocr": ("rapidocr", "onnxruntime")}
@@ -156,12 +155,7 @@ def find_installed_readers() -> list[str]:
 
 
 def make_text_reader(name: str, *, is_patient: bool = False) -> "TextReader":
-    """Return another reader by name and version; it loads at its first answer.
-
-    Args:
-        name: such as `rapidocr-3.10`.
-        is_patient: wait for its answers as long as it takes, for calibration.
-    """
+    """Return another reader by a name such as `rapidocr-3.10`; `is_patient` waits for its answers (calibration)."""
     return TEXT_READERS[name.rpartition("-")[0]](is_patient=is_patient)
 
 
@@ -213,9 +207,7 @@ def make_worker_context(
 def open_service(context: WorkerContext, *, thorough: bool) -> Iterator[Service]:
     """Lock the workspace of a worker, open its ledger and model, and return the service that reads its files.
 
-    Args:
-        context: settings and collaborators.
-        thorough: check the folders of the workspace completely, as after a failure.
+    `thorough` checks the folders of the workspace completely, as after a failure.
     """
     settings = context.settings
     is_folder = not settings.source and not settings.outbox_url
