@@ -7,6 +7,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -144,7 +145,8 @@ class ProgressBar:
         self._clock = clock
         self._rate = Rate(unit)
         self._done = 0
-        self._drawn_s = 0.0
+        self._drawn_s = -_REFRESH_S
+        self._is_closed = False
         self._bar: Any = None
         self._task: Any = None
 
@@ -155,20 +157,25 @@ class ProgressBar:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._bar is not None:
-            self._bar.stop()
+            with suppress(OSError):  # the terminal was closed
+                self._bar.stop()
 
     def update(self, done: int, total: int, more: str = "") -> None:
         """Show the number of items done, which never decreases, of all items, and another text."""
-        if not total or not is_live():
+        if not total or self._is_closed or not is_live():
             return
-        if self._bar is None:
-            self._start(total)
         now_s = self._clock()
         self._done = max(done, self._done)
         note = self._rate.describe(min(self._done, total), total, now_s) + more
-        if now_s - self._drawn_s >= _REFRESH_S:
-            self._drawn_s = now_s
+        if now_s - self._drawn_s < _REFRESH_S:
+            return
+        self._drawn_s = now_s
+        try:
+            if self._bar is None:
+                self._start(total)
             self._bar.update(self._task, completed=self._done, total=total, note=note, refresh=True)
+        except OSError:  # the terminal was closed, and SIGHUP ends the command in order
+            self._is_closed = True
 
     def say(self, line: str) -> None:
         """Print a line on standard error, above the bar."""
@@ -182,7 +189,8 @@ class ProgressBar:
         from rich.progress import BarColumn, Progress, TextColumn
 
         columns = (TextColumn(self._title, markup=False), BarColumn(30), TextColumn("{task.fields[note]}"))
-        self._bar = Progress(*columns, console=Console(stderr=True), transient=True, auto_refresh=False)
+        console = Console(stderr=True)
+        self._bar = Progress(*columns, console=console, transient=True, auto_refresh=False, redirect_stdout=False)
         self._task = self._bar.add_task("", total=total, note="")
         self._bar.start()
 

@@ -3,6 +3,7 @@
 import csv
 import time
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -41,14 +42,17 @@ class WatchPanel:
 
         # No refresh thread: `show` is called often enough. The panel begins with an empty line, as a line that a signal
         # handler writes moves it down by one.
-        self._live = Live(console=Console(stderr=True), auto_refresh=False, vertical_overflow="crop")
+        self._live = Live(
+            console=Console(stderr=True), auto_refresh=False, redirect_stdout=False, vertical_overflow="crop"
+        )
         self._live.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._live.stop()
+        with suppress(OSError):  # the terminal was closed
+            self._live.stop()
 
     def show(self, state: "WatchState") -> None:
         """Draw a state, at most a few times a second while files are read."""
@@ -60,7 +64,8 @@ class WatchPanel:
             self._rate = terminal.Rate("files")
         if is_new or not state.expected or self._stop() or now_s - self._drawn_s >= _REFRESH_S:
             self._drawn_s = now_s
-            self._live.update(self._draw(state, now_s), refresh=True)
+            with suppress(OSError):  # the terminal was closed, and SIGHUP ends the command in order
+                self._live.update(self._draw(state, now_s), refresh=True)
 
     def _add_answers(self, batch_id: str) -> None:
         self._newest = batch_id
