@@ -9,6 +9,7 @@ from functools import partial
 from typing import TypeVar
 
 import cv2
+import numpy as np
 
 from digitrec import logs
 from digitrec.pipeline import read_files
@@ -26,6 +27,8 @@ T = TypeVar("T")
 _MAX_PREVIEW_BYTES = 16_000_000
 """Size of the previews that the ledger keeps of a batch: those of any 512 pictures (3 kB each, noise 10 kB), and of
 5,000 pages of documents. A report draws missing ones from the originals."""
+_ACCEPTED_PREVIEWS, _ACCEPTED_PREVIEW_PIXELS = 100, 48 * 48
+"""Accepted pages of a batch whose preview is kept for its report, the first ones, and its size: 1 kB each."""
 _MAX_IO_TRIES = 3
 """Failed reads (EIO) after which a file is rejected."""
 _ID_TIME = "%Y%m%dT%H%M%SZ"
@@ -132,16 +135,17 @@ class OutcomeBuilder:
         """Return the rows of all pages in the order of the table, with labels, duplicates and previews."""
         rows: list[TableRow] = []
         first_rows: dict[tuple[str, int], str] = {}
-        preview_bytes = 0
+        preview_bytes = accepted = 0
         in_order = sorted(pages, key=lambda page: csv_tables.sort_key(page[0].path, page[2].page))
         for number, (claim, file, reading) in enumerate(in_order, start=1):
             key = (file.sha256, reading.page)
             label = labels.find(claim.path)
             is_wrong = is_comparable_label(label) and not matches_label(reading.text, label)
-            has_preview = reading.status is not PageStatus.ACCEPTED or is_wrong
+            accepted += reading.status is PageStatus.ACCEPTED
+            is_doubtful = reading.status is not PageStatus.ACCEPTED or is_wrong
             preview = None
-            if has_preview and preview_bytes < _MAX_PREVIEW_BYTES:
-                preview = encode_preview(file, reading)
+            if (is_doubtful or accepted <= _ACCEPTED_PREVIEWS) and preview_bytes < _MAX_PREVIEW_BYTES:
+                preview = encode_preview(file, reading, None if is_doubtful else _ACCEPTED_PREVIEW_PIXELS)
                 preview_bytes += len(preview or b"")
             duplicate_of = ""
             if file.sha256:
@@ -188,12 +192,17 @@ def _why(file: FileResult) -> str:
     return file.defer_reason or file.detail or "it cannot be decoded yet"
 
 
-def encode_preview(file: FileResult, reading: PageReading) -> bytes | None:
-    """Return the preview of a page as PNG; None if the file has no such page."""
+def encode_preview(file: FileResult, reading: PageReading, max_pixels: int | None = None) -> bytes | None:
+    """Return the preview of a page as PNG, scaled down to `max_pixels`; None if the file has no such page."""
     previews = [page.preview for page in file.pages if page.number == reading.page and page.preview.size]
     if not previews:
         return None
-    is_encoded, png = cv2.imencode(".png", previews[0])
+    preview = previews[0]
+    if max_pixels and preview.size > max_pixels:
+        scale = (max_pixels / preview.size) ** 0.5
+        size = [max(1, round(length * scale)) for length in preview.shape[::-1]]
+        preview = np.asarray(cv2.resize(preview, size, interpolation=cv2.INTER_AREA), np.uint8)
+    is_encoded, png = cv2.imencode(".png", preview)
     if not is_encoded:
-        raise ValueError(f"no PNG of a preview of shape {previews[0].shape}")
+        raise ValueError(f"no PNG of a preview of shape {preview.shape}")
     return png.tobytes()
