@@ -170,9 +170,8 @@ def evaluate(
 
     Raises:
         DataError: the data set cannot be used.
-        UsageError: the model has no Keras network to evaluate, or this installation cannot evaluate.
+        UsageError: the model has no Keras network to evaluate.
     """
-    require_packages("evaluate", "matplotlib", "seaborn", "sklearn")
     package = composition.open_model(settings)
     if keras:  # TensorFlow distributes its own work over the cores
         settings = replace(settings, engine="serial", second_opinion="off")
@@ -194,7 +193,6 @@ def evaluate(
 
 def explore(settings: Settings, data: str) -> Path:
     """Write a report about a data set into `reports/explore/<data>/` and return its path."""
-    require_packages("explore", "matplotlib", "seaborn")
     dataset = registry.load_dataset(data)
     splits = [
         DatasetSplit(split.name, split.pictures, split.ink, split.digits)

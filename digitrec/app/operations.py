@@ -173,13 +173,13 @@ def rebuild_ledger(
     return names
 
 
-def rebuild_reports(settings: Settings, batch_id: str | None) -> tuple[Path, int]:
+def rebuild_reports(settings: Settings, batch_id: str | None, *, has_png: bool = False) -> tuple[Path, int]:
     """Rebuild the reports of all batches, or of one; return the page to open, and the number of reports."""
     from digitrec.app import reports
 
     with open_ledgers(settings) as ledgers:
         if batch_id is None:
-            return reports.write_all_reports(settings, ledgers)
+            return reports.write_all_reports(settings, ledgers, has_png=has_png)
         return reports.rewrite_report(settings, ledgers, batch_id)
 
 

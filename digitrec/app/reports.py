@@ -10,9 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import digitrec
-from digitrec import logs, text
+from digitrec import text
 from digitrec.app import composition
-from digitrec.errors import MissingPackage, RejectedImage, UsageError
+from digitrec.errors import RejectedImage, UsageError
 from digitrec.reports import batch_report
 from digitrec.reports.batch import BatchFacts, DeferredFacts, ReviewVerdict, RowFacts
 from digitrec.review import queries
@@ -44,14 +44,13 @@ def rewrite_report(settings: Settings, ledgers: Mapping[str, Ledger], batch_id: 
     return batch_report.write_index(settings.reports), count
 
 
-def write_all_reports(settings: Settings, ledgers: Mapping[str, Ledger]) -> tuple[Path, int]:
+def write_all_reports(settings: Settings, ledgers: Mapping[str, Ledger], *, has_png: bool = False) -> tuple[Path, int]:
     """Rebuild all reports; return the path of the index, and the number of batch reports.
-
-    Log a warning if matplotlib for the trend report is not installed.
 
     Args:
         settings: name the folders of reports and models.
         ledgers: of all workers.
+        has_png: also write each chart of the trend as PNG, if matplotlib and seaborn are installed.
 
     Raises:
         OSError: a report cannot be written.
@@ -60,14 +59,21 @@ def write_all_reports(settings: Settings, ledgers: Mapping[str, Ledger]) -> tupl
     from digitrec.reports.trend import compute_batch_stats
     from digitrec.reports.trend_report import TREND_DIR, write_trend
 
-    stats = [compute_batch_stats(facts) for facts in _rewrite_reports(settings, ledgers)]
+    stats = []
+    previous_at: dict[str, str] = {}
+    for facts in _rewrite_reports(settings, ledgers):
+        stats.append(compute_batch_stats(facts, previous_at.get(facts.worker, "")))
+        previous_at[facts.worker] = facts.processed_at
     cards = [listing.card for listing in composition.open_model_registry(settings).list() if listing.card is not None]
     references = {card.id: read_reference(card) for card in cards}
-    made_at = format_utc(time.time())
-    try:
-        write_trend(settings.reports / TREND_DIR, stats, references, made_at=made_at, app_version=digitrec.__version__)
-    except MissingPackage as why:  # without the extra, the other reports can be written
-        logs.warning("the trend report is not written", why=why, hint=why.hint)
+    write_trend(
+        settings.reports / TREND_DIR,
+        stats,
+        references,
+        made_at=format_utc(time.time()),
+        app_version=digitrec.__version__,
+        has_png=has_png,
+    )
     return batch_report.write_index(settings.reports), len(stats)
 
 

@@ -27,6 +27,7 @@ def report(
             "--batch", help="Only this batch. Default: all.", show_default=False, autocompletion=complete_batches
         ),
     ] = None,
+    png: Annotated[bool, typer.Option("--png", help="Also write each chart of the trend as PNG.")] = False,
 ) -> None:
     """Rebuild the reports, with corrections applied.
 
@@ -37,7 +38,9 @@ def report(
 
     if batch is None and warn_if_unread(settings) and not settings.reports.exists():
         return
-    page, count = operations.rebuild_reports(settings, batch)
+    if png:
+        require_packages("report --png", "matplotlib", "seaborn")
+    page, count = operations.rebuild_reports(settings, batch, has_png=png)
     typer.echo(text.escape_message(f"{pluralize(count, 'report')} made. {page}"))
 
 

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from digitrec.reports.statistics import Proportion, clopper_pearson, wilson
 from digitrec.storage.claims import OutcomeCounts
 from digitrec.storage.corrections import Verdict
+from digitrec.storage.csv_tables import get_group
 from digitrec.text import is_comparable_label, matches_label
 from digitrec.types import Number, NumberCounts, PageStatus, Reason, Thresholds
 
@@ -193,6 +194,7 @@ def summarize_batch(facts: BatchFacts) -> Json:
         "confidence": _confidence_bins(facts.rows),
         "reasons": _reasons(facts.rows),
         "truth": _truth(facts.rows),
+        "groups": _groups(facts.rows),
         "labels_left_out": count_left_out(facts.rows),
         "automation": wilson(pages[PageStatus.ACCEPTED], len(facts.rows)).to_json(),
         "reviewed": summarize_review([(row.status, row.review) for row in facts.rows], facts.corrected_csv),
@@ -234,8 +236,27 @@ def _truth(rows: Iterable[RowFacts]) -> Json | None:
         "accuracy": measure_accuracy(labelled).to_json(),
         "exact": measure_exact(labelled).to_json(),
         "accepted": measure_accuracy(accepted).to_json(),
+        "wrong": clopper_pearson(sum(not is_correct(row) for row in accepted), len(accepted)).to_json(),
         "mistakes": sum(not is_correct(row) for row in labelled),
     }
+
+
+def _groups(rows: Iterable[RowFacts]) -> list[Json]:
+    """Return the counts of each group, the first folder under the inbox; empty if there is only one."""
+    by_group: dict[str, list[RowFacts]] = {}
+    for row in rows:
+        by_group.setdefault(get_group(row.file), []).append(row)
+    if len(by_group) < 2:
+        return []
+    return [
+        {
+            "name": name,
+            "pages": len(members),
+            **{status.value: sum(row.status is status for row in members) for status in _STATUSES},
+            "accuracy": measure_accuracy(select_labelled(members)).to_json(),
+        }
+        for name, members in sorted(by_group.items())
+    ]
 
 
 def measure_accuracy(rows: Sequence[RowFacts]) -> Proportion:

@@ -13,8 +13,8 @@ from pathlib import Path
 from digitrec import files
 from digitrec.reports import html
 from digitrec.reports.batch import BatchFacts, Json, RowFacts, select_corrected, select_errors, summarize_batch
+from digitrec.reports.chart import Chart, build_bar_chart
 from digitrec.reports.index import read_index
-from digitrec.reports.svg import BarChart, build_bar_chart
 from digitrec.types import PageStatus, Reason
 
 MAX_ROWS = 100
@@ -66,6 +66,7 @@ def render_batch_page(facts: BatchFacts, numbers: Json) -> str:
         charts=_charts(numbers),
         open_rows=open_rows[:MAX_ROWS],
         open_total=len(open_rows),
+        accepted=select_accepted(facts.rows),
         errors=mistakes[:MAX_ROWS],
         corrected=corrected[:MAX_ROWS],
         corrected_total=len(corrected),
@@ -83,7 +84,14 @@ def select_pictured_rows(rows: Sequence[RowFacts]) -> set[int]:
     return {row.row for rows in lists for row in rows[:MAX_ROWS]}
 
 
-def _charts(numbers: Json) -> list[BarChart]:
+def select_accepted(rows: Sequence[RowFacts]) -> list[RowFacts]:
+    """Return the first accepted answers with their pictures; none of a ledger that keeps no pictures of them."""
+    first = [row for row in rows if row.status is PageStatus.ACCEPTED][:MAX_ROWS]
+    pictured = [row for row in first if row.preview_png]
+    return pictured if 2 * len(pictured) > len(first) else []
+
+
+def _charts(numbers: Json) -> list[Chart]:
     digits = [(digit, {"accepted": count}) for digit, count in numbers["digits"].items()]
     confidence = [
         (f"{100 * edge['from']:.4g}", {"accepted": edge["accepted"], "review": edge["review"]})
@@ -91,7 +99,7 @@ def _charts(numbers: Json) -> list[BarChart]:
     ]
     return [
         build_bar_chart("mix", "Digits accepted", digits),
-        build_bar_chart("sure", "Pages by confidence, % and above", confidence),
+        build_bar_chart("sure", "Pages by confidence, % and above", confidence, {"review": "needs review"}),
     ]
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,16 @@ from numpy.typing import NDArray
 
 from digitrec.arrays import Ink, Picture
 from digitrec.errors import DataError
-from digitrec.reports import charts
 from digitrec.reports.batch import Json
-from digitrec.reports.evaluation_report import write_report
+from digitrec.reports.chart import Chart, Series
+from digitrec.reports.png import draw_strips
+from digitrec.reports.report_files import write_report
+from digitrec.reports.thumbnails import encode_strips, join_pictures
 
 LEVELS = 32
 """Number of bins of the pixel histogram over 0..1."""
+MAX_EXAMPLES = 14
+"""Upper limit of examples of a digit."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,15 +57,33 @@ def write_dataset_report(folder: Path, facts: DatasetFacts, splits: Sequence[Dat
     mean, spread = mean_and_std(first.ink, first.digits)
     levels = count_ink_levels(first.ink)
     amounts = first.ink.mean(axis=(1, 2))  # (n,)
-    figures = {
-        "examples": charts.draw_examples(_as_bytes(first.ink), first.digits),
-        "mean_and_spread": charts.draw_mean_and_std(mean, spread),
-        "classes": charts.draw_grouped_bars(
-            list("0123456789"), {split.name: _counts(split.digits) for split in splits}
-        ),
-        "ink_levels": charts.draw_ink_histogram(levels),
-        "ink_amounts": charts.draw_ink_amounts(amounts),
+    examples = _example_strips(255 - _as_bytes(first.ink), first.digits)
+    averages = {
+        "mean": join_pictures(list(255 - _as_bytes(mean))),
+        "spread": join_pictures(list(255 - _as_bytes(np.minimum(2 * spread, 1)))),
     }
+    counts = [Series(split.name, f"c{1 + i % 4}", _counts(split.digits)) for i, split in enumerate(splits)]
+    amount_counts, edges = np.histogram(amounts, bins=40)
+    plots = [
+        Chart("classes", "Pictures per digit", counts, list("0123456789"), x_label="digit", y_label="pictures"),
+        Chart(
+            "ink_levels",
+            "Ink of the pixels",
+            [Series("pixels", "c1", levels)],
+            [f"{i / LEVELS:.2g}" for i in range(LEVELS)],
+            x_label="ink: 0 = paper, 1 = full",
+            y_label="pixels, logarithmic",
+            is_log=True,
+        ),
+        Chart(
+            "ink_amounts",
+            "Ink of the pictures",
+            [Series("pictures", "c1", amount_counts.tolist())],
+            [f"{edge:.2g}" for edge in edges[:-1]],
+            x_label="mean ink of a picture",
+            y_label="pictures",
+        ),
+    ]
     report: Json = {
         "kind": "explore",
         "data": facts.data,
@@ -71,7 +94,26 @@ def write_dataset_report(folder: Path, facts: DatasetFacts, splits: Sequence[Dat
         "splits": [describe_split(split) for split in splits],
         "ink_levels": levels,
     }
-    return write_report(folder, "dataset.html.j2", report, figures)
+    figures = {"examples": partial(draw_strips, examples), "mean_and_spread": partial(draw_strips, averages)}
+    return write_report(
+        folder,
+        "dataset.html.j2",
+        report,
+        plots,
+        figures,
+        examples=encode_strips(examples),
+        averages=encode_strips(averages),
+    )
+
+
+def _example_strips(pictures: Picture, digits: NDArray[np.integer[Any]]) -> dict[str, Picture]:
+    """Return examples of each digit that occurs, evenly spread over the data, side by side; (n, 28, 28), 0 = ink."""
+    strips = {}
+    for digit in np.unique(digits).tolist():
+        members = np.flatnonzero(digits == digit)
+        picked = np.linspace(0, len(members) - 1, min(MAX_EXAMPLES, len(members))).astype(int)
+        strips[str(digit)] = join_pictures([pictures[i] for i in members[picked]])
+    return strips
 
 
 def describe_split(split: DatasetSplit) -> Json:

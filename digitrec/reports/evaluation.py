@@ -1,7 +1,7 @@
 """Evaluate a classifier: accuracy, calibration and errors from the ground truth and the scores."""
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,13 +28,9 @@ from digitrec.reports.statistics import (
     wilson,
 )
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
 MAX_CONFUSIONS = 10
 NARROW_PER_DIGIT = 6
 """Number of correct pictures of each digit with the lowest confidence that a report shows."""
-_SCORES = ("precision", "recall", "f1-score")
 _MIN_PROBABILITY = 1e-12
 """float32 scores may be exactly 0; the logarithm must stay finite."""
 
@@ -165,7 +161,7 @@ def evaluate_scores(truth: NDArray[np.integer[Any]], scores: Scores, threshold: 
     accepted = (confidence >= threshold) & (read_as != NO_DIGIT)  # as `decision.decide` has it
     confusion = np.zeros((DIGITS, CLASSES), dtype=np.int64)
     np.add.at(confusion, (truth, read_as), 1)
-    per_class, macro, weighted = _classes(truth, read_as, confusion)
+    per_class, macro, weighted = _classes(truth, confusion)
     bins = reliability_bins(confidence, right)
     likelihood = scores[np.arange(len(truth)), truth].astype(np.float64)  # (n,)
     surprise = -np.log(np.clip(likelihood, _MIN_PROBABILITY, 1.0))  # (n,)
@@ -214,20 +210,16 @@ def _bootstrap_ranges(
 
 
 def _classes(
-    truth: NDArray[np.integer[Any]], read_as: NDArray[np.integer[Any]], confusion: NDArray[np.int64]
+    truth: NDArray[np.integer[Any]], confusion: NDArray[np.int64]
 ) -> tuple[tuple[ClassScore, ...], Average, Average]:
-    from sklearn.metrics import classification_report
-
     # Digits the data lacks would count as 0 in the averages and say nothing about the model.
     present = np.unique(truth).tolist()
-    report: Mapping[str, Mapping[str, float]] = classification_report(
-        truth, read_as, labels=present, output_dict=True, zero_division=0
-    )
+    means = average_class_scores(confusion[None].astype(np.float64), present)[0].tolist()  # 6
     ranges = bootstrap_table(confusion, lambda tables: average_class_scores(tables, present))
     return (
-        tuple(_class(digit, report.get(str(digit)), confusion) for digit in range(10)),
-        _average(report["macro avg"], ranges[:3]),
-        _average(report["weighted avg"], ranges[3:]),
+        tuple(_class(digit, confusion) for digit in range(10)),
+        Average(*means[:3], *ranges[:3]),
+        Average(*means[3:], *ranges[3:]),
     )
 
 
@@ -246,28 +238,22 @@ def average_class_scores(tables: NDArray[np.float64], present: list[int]) -> NDA
     return np.stack(by_digit + by_picture, axis=1)
 
 
-def _class(digit: int, row: "Mapping[str, float] | None", confusion: NDArray[np.int64]) -> ClassScore:
-    if row is None:
-        return ClassScore(digit, 0, None, None, None)
+def _class(digit: int, confusion: NDArray[np.int64]) -> ClassScore:
     right, read, support = (
         int(count) for count in (confusion[digit, digit], confusion[:, digit].sum(), confusion[digit].sum())
     )
-    precision, recall, f1 = (float(row[key]) for key in _SCORES)
+    if not support:
+        return ClassScore(digit, 0, None, None, None)
     return ClassScore(
         digit,
         support,
-        precision,
-        recall,
-        f1,
+        precision=right / max(read, 1),
+        recall=right / support,
+        f1=2 * right / (read + support),
         precision_range=_range(wilson(right, read)) if read else None,
         recall_range=_range(wilson(right, support)),
         f1_range=f1_range(right, read, support),
     )
-
-
-def _average(row: "Mapping[str, float]", ranges: tuple[Range, ...]) -> Average:
-    precision, recall, f1 = (float(row[key]) for key in _SCORES)
-    return Average(precision, recall, f1, *ranges)
 
 
 def _range(share: Proportion) -> Range:

@@ -1,26 +1,35 @@
 """Write evaluation reports: `reports/evaluation/<model>/<data>/` with index.html, report.json and the figures."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from digitrec import files
 from digitrec.arrays import Picture
-from digitrec.reports import charts, html
+from digitrec.reports import html, png
 from digitrec.reports.batch import Json
+from digitrec.reports.chart import build_bar_chart
 from digitrec.reports.confusion_matrix import MAX_ERRORS_PER_CELL, MatrixPicture, build_matrix
 from digitrec.reports.evaluation import Evaluation
+from digitrec.reports.evaluation_charts import (
+    chart_class_scores,
+    chart_reliability,
+    chart_risk_coverage,
+    chart_training,
+)
 from digitrec.reports.page_evaluation import READ_AS, PageEvaluation
-from digitrec.reports.svg import build_bar_chart
-from digitrec.reports.thumbnails import encode_thumbnail, shrink_png
+from digitrec.reports.report_files import write_report
+from digitrec.reports.thumbnails import encode_strips, encode_thumbnail, join_pictures, shrink_png
 
 MAX_PAGE_ERRORS = 60
 """Upper limit of errors on the page of a pipeline evaluation."""
 MAX_PICTURE_ERRORS = 40
 """Upper limit of errors on the page of an array set."""
+MAX_PER_PAIR = 12
+"""Upper limit of pictures of a confused pair."""
+STATUS_WORDS = {"review": "needs review"}
 
 _READ_AS = (*READ_AS[:10], "none")
 """Columns of the confusion matrix of digits."""
@@ -60,28 +69,27 @@ def write_evaluation(
         pictures: the evaluated pictures, (n, 28, 28), 255 = ink.
         history: training history as Keras returns it (loss, accuracy, val_loss, val_accuracy); None if unknown.
     """
-    figures = {
-        "confusion": charts.draw_confusion_matrix(evaluation.confusion, _READ_AS, READ_AS[:10]),
-        "reliability": charts.draw_reliability_diagram(evaluation.reliability),
-        "risk_coverage": charts.draw_risk_coverage(
-            evaluation.risk_coverage, evaluation.accepted, evaluation.accepted_wrong
-        ),
-        "classes": charts.draw_class_scores(evaluation.per_class),
-    }
-    if evaluation.top_confusions:
-        figures["pairs"] = charts.draw_confused_pairs(evaluation.top_confusions, evaluation.errors, pictures)
-    if history:
-        figures["training_loss"] = charts.draw_training_curve(history, "loss")
-        figures["training_accuracy"] = charts.draw_training_curve(history, "accuracy")
+    plots = [
+        chart_reliability(evaluation.reliability),
+        chart_risk_coverage(evaluation.risk_coverage, evaluation.accepted, evaluation.accepted_wrong),
+        chart_class_scores(evaluation.per_class),
+    ]
+    figures = {"confusion": partial(png.draw_confusion_matrix, evaluation.confusion, _READ_AS, READ_AS[:10])}
     report = _report("digits", facts, evaluation.to_json())
+    strips = _pair_strips(evaluation, pictures)
+    if strips:
+        figures["pairs"] = partial(png.draw_strips, strips)
     if history:
+        plots += [chart_training(history, "loss"), chart_training(history, "accuracy")]
         report["history"] = {key: [float(value) for value in values] for key, values in history.items()}
     return write_report(
         folder,
         "evaluation.html.j2",
         report,
+        plots,
         figures,
         matrix=build_matrix(evaluation.confusion, READ_AS[:10], _READ_AS, _cell_pictures(evaluation, pictures)),
+        pairs=encode_strips(strips),
         errors=[
             (result, encode_thumbnail(_dark_on_light(pictures[result.index])))
             for result in evaluation.errors[:MAX_PICTURE_ERRORS]
@@ -91,31 +99,42 @@ def write_evaluation(
 
 def write_page_evaluation(folder: Path, facts: EvaluationFacts, evaluation: PageEvaluation) -> Path:
     """Write the report of the full pipeline on labelled pages; return the path of the page."""
-    figures = {}
+    plots, figures = [], {}
     confusion = [digit.read_as for digit in evaluation.digits]
     if any(digit.pages for digit in evaluation.digits):
-        figures["confusion"] = charts.draw_confusion_matrix(confusion, READ_AS, READ_AS[:10])
+        figures["confusion"] = partial(png.draw_confusion_matrix, confusion, READ_AS, READ_AS[:10])
+        statuses = [
+            (str(digit.digit), {"accepted": digit.accepted, "review": digit.review, "rejected": digit.rejected})
+            for digit in evaluation.digits
+        ]
+        plots.append(build_bar_chart("became", "Status of the pages by digit", statuses, STATUS_WORDS))
     if evaluation.ece is not None:
-        figures["reliability"] = charts.draw_reliability_diagram(evaluation.reliability)
+        plots.append(chart_reliability(evaluation.reliability))
     if evaluation.risk_coverage:
-        figures["risk_coverage"] = charts.draw_risk_coverage(
-            evaluation.risk_coverage, evaluation.accepted, evaluation.accepted_wrong
-        )
-    report = _report("pages", facts, evaluation.to_json())
-    statuses = [
-        (str(digit.digit), {"accepted": digit.accepted, "review": digit.review, "rejected": digit.rejected})
-        for digit in evaluation.digits
-    ]
+        plots.append(chart_risk_coverage(evaluation.risk_coverage, evaluation.accepted, evaluation.accepted_wrong))
     return write_report(
         folder,
         "page_evaluation.html.j2",
-        report,
+        _report("pages", facts, evaluation.to_json()),
+        plots,
         figures,
         matrix=build_matrix(confusion, READ_AS[:10], READ_AS, _cell_previews(evaluation)),
-        chart=build_bar_chart("became", "Status of the pages by digit", statuses),
         errors=evaluation.errors[:MAX_PAGE_ERRORS],
         reason_words={reason.value: reason.description for reason, _ in evaluation.reasons},
     )
+
+
+def _pair_strips(evaluation: Evaluation, pictures: Picture) -> dict[str, Picture]:
+    """Return the most confident errors of the most confused pairs, side by side, by a label of the pair."""
+    strips = {}
+    for pair in evaluation.top_confusions:
+        indices = [
+            error.index for error in evaluation.errors if (error.truth, error.read_as) == (pair.truth, pair.read_as)
+        ]
+        strips[f"{pair.truth} as {pair.read_as}"] = join_pictures(
+            [_dark_on_light(pictures[index]) for index in indices[:MAX_PER_PAIR]]
+        )
+    return strips
 
 
 def _cell_pictures(evaluation: Evaluation, pictures: Picture) -> dict[tuple[int, int], list[MatrixPicture]]:
@@ -142,20 +161,6 @@ def _cell_previews(evaluation: PageEvaluation) -> dict[tuple[int, int], list[Mat
 
 def _dark_on_light(ink: Picture) -> Picture:
     return np.asarray(255 - ink, np.uint8)  # (28, 28), 255 = ink -> 0 = ink
-
-
-def write_report(folder: Path, template: str, report: Json, figures: Mapping[str, bytes], **content: object) -> Path:
-    """Write figures, report.json and the page made of both; remove the figures of an earlier report."""
-    files.make_dir(folder)
-    for name, png in figures.items():
-        files.atomic_write(folder / f"{name}.png", png)
-    for old in folder.glob("*.png"):
-        if old.stem not in figures:
-            old.unlink()
-    files.atomic_write(folder / "report.json", json.dumps(report, indent=1, allow_nan=False) + "\n")
-    page = folder / "index.html"
-    files.atomic_write(page, html.render_template(template, report=report, figures=figures, **content))
-    return page
 
 
 def _report(what: str, facts: EvaluationFacts, numbers: Json) -> Json:

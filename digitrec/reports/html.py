@@ -3,16 +3,25 @@
 import os
 import sys
 from base64 import b64encode
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from digitrec.reports.alignment import find_differences
+
 if TYPE_CHECKING:
+    from datetime import tzinfo
+
     from jinja2 import BytecodeCache, Environment
+    from markupsafe import Markup
 
 _MAX_NAME_LENGTH = 160
 _MAX_TEXT_LENGTH = 40
 """Longest text of several numbers that a table shows; of a longer one, it shows their count."""
+_MAX_WHOLE = 16
+"""Longest text that is never broken into two lines."""
+_NO_TEXT = {"", "none"}
 _NARROW = "\u202f"
 """Narrow no-break space between a number and its unit."""
 
@@ -32,6 +41,8 @@ def render_template(template: str, package: str = "digitrec.reports", /, **conte
 def _environment(package: str) -> "Environment":
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
+    from digitrec.reports.svg import draw_svg  # loads markupsafe, as Jinja does
+
     environment = Environment(
         loader=PackageLoader(package),
         bytecode_cache=_compiled(),
@@ -50,6 +61,8 @@ def _environment(package: str) -> "Environment":
         "when": format_time,
         "link": quote_path,
         "at": value_at,
+        "marked": mark_differences,
+        "svg": draw_svg,
     }
     environment.globals |= {"plural": plural}
     return environment
@@ -146,13 +159,43 @@ def shorten_text(text: str) -> str:
     return plural(len(numbers), "number") if len(text) > _MAX_TEXT_LENGTH and len(numbers) > 1 else shorten(text)
 
 
-def format_time(iso: str) -> str:
-    """Format a time of the ledger.
+def format_time(iso: str, zone: "tzinfo | None" = None) -> "Markup":
+    """Format a time of the ledger in the local zone, or another one, with UTC as a hint; other text stays as it is.
 
-    >>> format_time("2026-01-22T15:13:05Z")
-    '2026-01-22 15:13:05 UTC'
+    >>> from datetime import timedelta, timezone
+    >>> print(format_time("2026-01-22T15:13:05Z", timezone(timedelta(hours=1), "CET")))
+    <time datetime="2026-01-22T15:13:05Z" title="2026-01-22 15:13:05 UTC">2026-01-22 16:13:05 CET</time>
     """
-    return replace_unprintable(iso).replace("T", " ").replace("Z", " UTC")
+    from markupsafe import Markup, escape
+
+    try:
+        time = datetime.fromisoformat(iso)
+    except ValueError:
+        return escape(replace_unprintable(iso).replace("T", " ").replace("Z", " UTC"))
+    time = time if time.tzinfo else time.replace(tzinfo=UTC)
+    utc, local = (moment.strftime("%Y-%m-%d %H:%M:%S %Z") for moment in (time.astimezone(UTC), time.astimezone(zone)))
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(iso, utc, local)
+
+
+def mark_differences(text: str, truth: str) -> "Markup":
+    """Return a text with the characters marked that differ from the true text; a long text is shortened instead.
+
+    >>> print(mark_differences("14828", "19828"))
+    <span class="whole">1<mark>4</mark>828</span>
+    """
+    from markupsafe import Markup, escape
+
+    if not text:
+        return Markup()
+    if len(text) > _MAX_TEXT_LENGTH or len(truth) > _MAX_TEXT_LENGTH:
+        return escape(shorten_text(text))
+    text, truth = replace_unprintable(text), replace_unprintable(truth)
+    places = find_differences(text, truth)[0] if max(len(text), len(truth)) > 1 and not _NO_TEXT & {text, truth} else ()
+    marked = Markup().join(
+        Markup("<mark>{}</mark>").format(character) if i in places else character for i, character in enumerate(text)
+    )
+    # A number is never broken into two lines, unless it is wider than a phone.
+    return Markup('<span class="whole">{}</span>').format(marked) if len(text) <= _MAX_WHOLE else marked
 
 
 def quote_path(path: str) -> str:

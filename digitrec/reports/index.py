@@ -2,17 +2,24 @@
 
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from digitrec import text
+from digitrec.reports.chart import Chart, build_bar_chart
 from digitrec.reports.statistics import Proportion
 
 MAX_LISTED = 500
 """Upper limit of listed reports of a kind: thousands of batches must not slow every new one down."""
+MAX_DAYS = 31
+"""Upper limit of days in the chart."""
+_KINDS = {"accepted": "accepted", "review": "review", "rejected": "rejected", "released": "deferred"}
+"""Class in the style sheet of each outcome."""
 _FATES = ("claimed", "accepted", "review", "rejected", "released")  # reports of 0.1 have no key `deferred`
 
 
@@ -31,6 +38,10 @@ class ReportEntry:
     """Name of the data set."""
     files: Mapping[str, int] = field(default_factory=dict)
     """Files of a batch by outcome."""
+    to_review: int = 0
+    """Pages of a batch that needed review."""
+    reviewed: int = 0
+    """Those of them that are resolved, when the report was written."""
     pictures: int = 0
     """Pictures of a data set, or pages that a model was trained on."""
     accuracy: Proportion | None = None
@@ -59,6 +70,28 @@ class ReportIndex:
     has_trend: bool
     """Whether there is a trend report in `trend/`."""
 
+    @property
+    def totals(self) -> dict[str, int]:
+        """Return the sums over the listed batches: files by outcome, and pages to review and reviewed."""
+        batches = [entry for entry in self.batches.entries if not entry.is_damaged]
+        return {fate: sum(entry.files[fate] for entry in batches) for fate in _FATES} | {
+            "to_review": sum(entry.to_review for entry in batches),
+            "reviewed": sum(entry.reviewed for entry in batches),
+        }
+
+    @property
+    def days(self) -> Chart:
+        """Return a chart of the files of the last days with a batch, by outcome; days are local."""
+        days: dict[str, Counter[str]] = {}
+        for entry in self.batches.entries:
+            day = _local_day(entry.made_at)
+            if day and (day in days or len(days) < MAX_DAYS):
+                days.setdefault(day, Counter()).update(
+                    {kind: entry.files[fate] for fate, kind in _KINDS.items() if not entry.is_damaged}
+                )
+        bars = [(day[5:], days[day]) for day in sorted(days)]
+        return build_bar_chart("days", "Files by day", bars, {"review": "need review"})
+
 
 def read_index(reports: Path) -> ReportIndex:
     """Read the headers in `reports/*/`, `reports/evaluation/*/*/`, `reports/explore/*/` and `reports/learning/*/`."""
@@ -73,6 +106,14 @@ def read_index(reports: Path) -> ReportIndex:
         trainings=_section(reports, [f"learning/{name}" for name in _folders(reports / "learning")], "learning"),
         has_trend=(reports / "trend" / "index.html").is_file(),
     )
+
+
+def _local_day(iso: str) -> str:
+    """Return the local day of a time, "" for anything else."""
+    try:
+        return f"{datetime.fromisoformat(iso).astimezone():%Y-%m-%d}"
+    except (ValueError, OverflowError):
+        return ""
 
 
 def _folders(parent: Path) -> list[str]:
@@ -138,11 +179,21 @@ def _proportion(value: dict[str, Any]) -> Proportion:
     return Proportion(hits, of, _share(value["low"]), _share(value["high"]))
 
 
+def _review(report: dict[str, Any]) -> dict[str, int]:
+    """Return the pages that needed review, and how many of them are resolved."""
+    if "pages" not in report:
+        return {}
+    to_review, reviewed = _count(report["pages"]["review"]), report.get("reviewed")
+    still_open = to_review if reviewed is None else min(to_review, _count(reviewed["open"]))
+    return {"to_review": to_review, "reviewed": to_review - still_open}
+
+
 _HEADERS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "batch": lambda report: {
         "made_at": _text(report["processed_at"]),
         "worker": _text(report["worker"]),
         "files": {fate: _count(report["files"][fate]) for fate in _FATES},
+        **_review(report),
         "accuracy": None if report["truth"] is None else _proportion(report["truth"]["accuracy"]),
     },
     "evaluation": lambda report: {

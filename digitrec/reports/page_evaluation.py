@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from digitrec.errors import DataError
+from digitrec.reports.alignment import count_digit_errors
 from digitrec.reports.batch import (
     NO_DIGIT,
     Json,
@@ -26,7 +27,7 @@ from digitrec.reports.reliability import (
     reliability_bins,
     risk_coverage_curve,
 )
-from digitrec.reports.statistics import Proportion, Range, bootstrap_rows, clopper_pearson, wilson
+from digitrec.reports.statistics import Proportion, Range, bootstrap_rows, clopper_pearson, f1_range, wilson
 from digitrec.text import matches_label
 from digitrec.types import PageStatus, Reason, Thresholds
 
@@ -48,6 +49,22 @@ class DigitOutcomes:
     """Number of pages per column of READ_AS."""
     precision: Proportion
     """Share of correct ones among the labelled pages read as exactly this digit."""
+    f1: float | None
+    """None without pages of the digit, like its range."""
+    f1_range: Range | None
+
+
+@dataclass(frozen=True, slots=True)
+class DigitErrors:
+    """Digit error rate: the fewest digits to add, remove or replace, over the digits written."""
+
+    errors: int
+    digits: int
+
+    @property
+    def rate(self) -> float | None:
+        """Return errors per digit, 0 or more; None without digits."""
+        return self.errors / self.digits if self.digits else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +85,10 @@ class PageEvaluation:
     """Share of errors among the accepted pages, with the exact (Clopper-Pearson) 95 % interval."""
     numbers: Proportion
     """Share of correct answers among the pages with a number."""
+    long_numbers: Proportion
+    """Share of correct answers among the pages with a number of several digits."""
+    digit_errors: DigitErrors
+    """Of the same pages."""
     empty: Proportion
     """Share of accepted pages among those labelled `none`."""
     rejected_numbers: int
@@ -101,6 +122,8 @@ class PageEvaluation:
             "accepted": self.accepted.to_json(),
             "accepted_wrong": self.accepted_wrong.to_json(),
             "numbers": self.numbers.to_json(),
+            "long_numbers": self.long_numbers.to_json(),
+            "digit_errors": asdict(self.digit_errors) | {"rate": self.digit_errors.rate},
             "empty": self.empty.to_json(),
             "rejected_numbers": self.rejected_numbers,
             "reasons": {reason.value: count for reason, count in self.reasons},
@@ -138,6 +161,7 @@ def evaluate_pages(rows: Iterable[RowFacts], thresholds: Thresholds | None = Non
         )
     accepted = [row for row in labelled if row.status is PageStatus.ACCEPTED]
     numbers = [row for row in labelled if row.label != NO_DIGIT]
+    long_numbers = [row for row in numbers if sum(map(str.isdigit, row.label)) > 1]
     empty = [row for row in labelled if row.label == NO_DIGIT]
     reasons = Counter(row.reason for row in labelled)
     bins, ece, ece_range = _calibration([row for row in labelled if row.confidence is not None])
@@ -149,6 +173,11 @@ def evaluate_pages(rows: Iterable[RowFacts], thresholds: Thresholds | None = Non
         accepted=wilson(len(accepted), len(labelled)),
         accepted_wrong=clopper_pearson(sum(not is_correct(row) for row in accepted), len(accepted)),
         numbers=measure_accuracy(numbers),
+        long_numbers=measure_accuracy(long_numbers),
+        digit_errors=DigitErrors(
+            sum(count_digit_errors(row.text, row.label) for row in long_numbers),
+            sum(sum(map(str.isdigit, row.label)) for row in long_numbers),
+        ),
         empty=wilson(sum(not is_correct(row) for row in empty), len(empty)),
         rejected_numbers=sum(row.status is PageStatus.REJECTED for row in numbers),
         reasons=tuple((reason, reasons[reason]) for reason in Reason if reasons[reason]),
@@ -190,6 +219,7 @@ def _risk_coverage(labelled: Sequence[RowFacts]) -> tuple[RiskPoint, ...]:
 def _digit(digit: int, labelled: Sequence[RowFacts]) -> DigitOutcomes:
     rows = [row for row in labelled if row.label == str(digit)]
     read = [row for row in labelled if row.text == str(digit)]
+    right = sum(row.label == row.text for row in read)
     status = Counter(row.status for row in rows)
     columns = Counter(_column(row.text) for row in rows)
     return DigitOutcomes(
@@ -200,7 +230,9 @@ def _digit(digit: int, labelled: Sequence[RowFacts]) -> DigitOutcomes:
         review=status[PageStatus.REVIEW],
         rejected=status[PageStatus.REJECTED],
         read_as=tuple(columns[column] for column in READ_AS),
-        precision=wilson(sum(row.label == row.text for row in read), len(read)),
+        precision=wilson(right, len(read)),
+        f1=2 * right / (len(read) + len(rows)) if rows else None,
+        f1_range=f1_range(right, len(read), len(rows)) if rows else None,
     )
 
 

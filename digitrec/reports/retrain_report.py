@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from digitrec.reports.batch import Json
-from digitrec.reports.evaluation_report import write_report
+from digitrec.reports.report_files import write_report
 from digitrec.reports.statistics import Proportion
 from digitrec.reports.thumbnails import shrink_png
 
@@ -108,7 +108,7 @@ def write_retrain_report(
         (suspect, shrink_png(suspect.preview_png, _SIDE) if suspect.preview_png else b"")
         for suspect in suspects[:MAX_SUSPECTS]
     ]
-    return write_report(folder, "retrain.html.j2", report, {}, suspects=pictured)
+    return write_report(folder, "retrain.html.j2", report, suspects=pictured)
 
 
 def _numbers(metrics: ModelMetrics) -> Json:

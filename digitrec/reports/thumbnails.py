@@ -1,5 +1,6 @@
 """Small PNG files for pages with hundreds of pictures: sixteen gray levels, limited size."""
 
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 
 import cv2
@@ -34,6 +35,18 @@ def shrink_png(png: bytes, side: int = SIDE) -> bytes:
     if picture is None:
         raise ValueError("a preview is not a PNG")
     return encode_thumbnail(np.asarray(picture, np.uint8), side)
+
+
+def join_pictures(pictures: Sequence[Picture]) -> Picture:
+    """Place pictures of 28 x 28 pixels side by side, two pixels of paper (255) between them: (28, 30 n - 2)."""
+    return np.asarray(
+        np.hstack([np.pad(picture, ((0, 0), (0, 2)), constant_values=255) for picture in pictures])[:, :-2]
+    )
+
+
+def encode_strips(strips: Mapping[str, Picture]) -> list[tuple[str, bytes]]:
+    """Encode strips of pictures at their size, each with its label."""
+    return [(label, encode_thumbnail(strip, max(strip.shape))) for label, strip in strips.items()]
 
 
 def reduce_grays(png: bytes) -> bytes:

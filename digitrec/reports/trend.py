@@ -77,14 +77,20 @@ class BatchStats:
         return self.files / self.seconds if self.seconds and self.files else None
 
 
-def compute_batch_stats(facts: BatchFacts) -> BatchStats:
-    """Return the statistics of a batch."""
+def compute_batch_stats(facts: BatchFacts, previous_at: str = "") -> BatchStats:
+    """Return the statistics of a batch.
+
+    Args:
+        facts: the batch.
+        previous_at: when the worker's batch before was processed: a run claims the next batch while it still reads
+            that one, so that the time until then is not this batch's.
+    """
     return BatchStats(
         batch_id=facts.batch_id,
         model_id=facts.model_id,
         processed_at=facts.processed_at,
         files=facts.files.claimed - facts.files.deferred,
-        seconds=_seconds(facts.opened_at, facts.processed_at),
+        seconds=_seconds(facts.opened_at, facts.processed_at, previous_at),
         counts=count_pages(facts.rows),
     )
 
@@ -139,9 +145,10 @@ def _confidence(rows: Iterable[RowFacts]) -> tuple[int, ...]:
     return tuple(counts)
 
 
-def _seconds(opened_at: str, processed_at: str) -> float | None:
+def _seconds(opened_at: str, processed_at: str, previous_at: str) -> float | None:
     try:
-        took = (parse_time(processed_at) - parse_time(opened_at)).total_seconds()
+        began = max(parse_time(opened_at), parse_time(previous_at or opened_at))
+        took = (parse_time(processed_at) - began).total_seconds()
     except ValueError:  # a ledger made again from its CSVs may hold other times
         return None
     return took if took > 0 else None

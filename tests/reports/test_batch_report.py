@@ -71,9 +71,9 @@ def test_the_report_names_the_next_step_and_remedies(tmp_path, make_facts, mixed
 def test_accuracy_is_shown_with_its_interval(tmp_path, make_facts, mixed, read_page):
     html, _ = written(tmp_path, make_facts(mixed))
 
-    assert "50.00\u202f% 1 of 2 correct; 9.45\u202f% to 90.55\u202f%" in read_page(html).text.replace(
-        "\n", " "
-    ).replace("  ", " ")
+    assert "50.00\u202f% 1 of 2; 9.45\u202f% to 90.55\u202f%" in read_page(html).text.replace("\n", " ").replace(
+        "  ", " "
+    )
 
 
 def test_what_is_to_be_looked_at_has_its_picture(tmp_path, make_facts, mixed, read_page):
@@ -226,11 +226,11 @@ def test_made_again_the_report_is_the_same_to_the_byte(tmp_path, make_facts, mix
 def test_the_charts_speak(tmp_path, make_facts, mixed, read_page):
     html, _ = written(tmp_path, make_facts(mixed))
 
-    charts = [svg for svg in read_page(html).tags("svg") if svg["class"] == "bars"]
+    charts = [svg for svg in read_page(html).tags("svg") if svg["class"] == "chart"]
 
     assert [chart["role"] for chart in charts] == ["img", "img"]
     assert "7: 1 accepted; 8: 0; 9: 0" in html
-    assert "50: 1 review" in html
+    assert "50: 1 needs review" in html
 
 
 def test_every_rejection_reason_has_a_remedy():

