@@ -63,6 +63,7 @@ def _environment(package: str) -> "Environment":
         "at": value_at,
         "marked": mark_differences,
         "svg": draw_svg,
+        "is_wide": is_wide,
     }
     environment.globals |= {"plural": plural}
     return environment
@@ -133,6 +134,12 @@ def plural(number: int, singular: str, many: str = "") -> str:
 def to_data_uri(png: bytes) -> str:
     """Return a PNG as a data URI."""
     return f"data:image/png;base64,{b64encode(png).decode('ascii')}"
+
+
+def is_wide(png: bytes) -> bool:
+    """Return whether a PNG is more than twice as wide as high, as pictures of numbers are."""
+    width, height = (int.from_bytes(png[start : start + 4], "big") for start in (16, 20))
+    return width > 2 * height
 
 
 def replace_unprintable(text: str) -> str:

@@ -22,6 +22,7 @@ _LABEL_ROOM = 17.0
 """Height of the label of the x axis."""
 _GAP = 0.28
 """Gap between two bars, as a share of their distance."""
+_WIDEST_BAR = 48.0
 _MIN_HEIGHT = 2.0
 """Height of the smallest bar, so that one page among thousands stays visible."""
 _DOT, _LARGEST_DOT = 3.2, 11.0
@@ -130,7 +131,7 @@ class _Drawing:
             self._add("line", class_="dashed", x1=self._x(low), y1=self._y(low), x2=self._x(high), y2=self._y(high))
 
     def _draw_stacks(self, bars: Sequence[Series]) -> None:
-        width = self.step * (1 - _GAP)
+        width = min(self.step * (1 - _GAP), _WIDEST_BAR)
         for i in range(len(self.chart.labels)):
             top = self.bottom
             for series in bars:

@@ -16,6 +16,8 @@ TREND_DIR = "trend"
 _LABEL_PART = {"batch": slice(4, 13), "day": slice(5, 10), "month": slice(0, 7)}
 """Part of the name of a period used as axis label."""
 
+_TOO_FEW = "A course over time takes two batches with this figure."
+
 
 def write_trend(
     folder: Path,
@@ -60,21 +62,21 @@ def _charts(report: Json) -> list[Chart]:
         Chart(
             "drift",
             "Population stability index",
-            [Series(label, f"c{i}", values, "line") for i, (label, values) in enumerate(distances, start=1)],
+            [_over_time(label, f"c{i}", values) for i, (label, values) in enumerate(distances, start=1)],
             labels,
             unit="number",
             limit=report["drift_threshold"],
             words="Dashed: the threshold.",
-            empty=f"No index yet: it takes {report['drift_fewest']} answers on either side.",
+            empty=f"No index over time yet: it takes two batches with {report['drift_fewest']} answers each.",
         ),
         Chart(
             "speed",
             "Files per second",
-            [Series("files per second", "c1", speeds, "line")],
+            [_over_time("files per second", "c1", speeds)],
             labels,
             unit="number",
             words="Small batches are slower because of the fixed cost of a start.",
-            empty="The time of no batch is known.",
+            empty=_TOO_FEW,
         ),
         *_distributions(report),
     ]
@@ -89,8 +91,14 @@ def _axis_label(name: str, unit: str) -> str:
 def _chart_share(name: str, title: str, labels: Sequence[str], periods: Sequence[Json], key: str) -> Chart:
     shares = [period[key] for period in periods]
     ends: list[Interval] = [(share["low"], share["high"]) for share in shares]
-    series = Series(title.lower(), "c1", [share["share"] for share in shares], "line", ranges=ends)
-    return Chart(name, title, [series], labels, unit="share", words="With 95\u202f% intervals.")
+    series = _over_time(title.lower(), "c1", [share["share"] for share in shares], ends)
+    return Chart(name, title, [series], labels, unit="share", words="With 95\u202f% intervals.", empty=_TOO_FEW)
+
+
+def _over_time(label: str, kind: str, values: Sequence[float | None], ranges: Sequence[Interval] = ()) -> Series:
+    """Return a line; without values if there is only one, which the table of the page shows as well."""
+    has_course = sum(value is not None for value in values) > 1
+    return Series(label, kind, values if has_course else [], "line", ranges=ranges)
 
 
 def _distributions(report: Json) -> list[Chart]:

@@ -258,3 +258,36 @@ print(sorted(heavy & set(sys.modules)))
     woken = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
 
     assert woken.strip() == "[]"
+
+
+def test_groups_are_the_first_folders_with_their_own_accuracy(tmp_path, make_facts, mixed, read_page):
+    html, report = written(tmp_path, make_facts(mixed))
+
+    by_name = {group["name"]: group for group in report["groups"]}
+    assert {name: (group["pages"], group["accepted"]) for name, group in by_name.items()} == {"a": (3, 2), "b": (2, 1)}
+    assert (by_name["a"]["accuracy"]["hits"], by_name["a"]["accuracy"]["of"]) == (1, 2)
+    assert read_page(html).numbers["groups.1.rejected"] == "1"
+
+
+def test_one_group_alone_is_not_listed(tmp_path, make_facts, read_page):
+    html, report = written(tmp_path, make_facts([RowFacts(1, "a/1.png", 1, PageStatus.ACCEPTED, "7", 0.99)]))
+
+    assert report["groups"] == []
+    assert "By group" not in read_page(html).words
+
+
+def test_the_first_hundred_accepted_answers_are_shown(tmp_path, make_facts, thumbnail, read_page):
+    picture = thumbnail("7")
+    rows = [RowFacts(i, f"{i}.png", 1, PageStatus.ACCEPTED, "7", 0.99, preview_png=picture) for i in range(1, 121)]
+
+    page = read_page(written(tmp_path, make_facts(rows))[0])
+
+    assert [picture["alt"] for picture in page.tags("img")] == [f"The page of row {i}" for i in range(1, 101)]
+    assert "The first 100 of 120 accepted pages" in page.words
+
+
+def test_target_and_measured_error_rate_stand_side_by_side(tmp_path, make_facts, mixed, read_page):
+    html, report = written(tmp_path, make_facts(mixed))
+
+    assert report["truth"]["wrong"]["share"] == 0.5
+    assert "target 0.5\u202f%, measured 50.00\u202f%" in read_page(html).text

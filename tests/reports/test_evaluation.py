@@ -156,3 +156,28 @@ def test_no_pictures_are_refused_with_words():
 def test_what_is_no_truth_or_no_score_is_a_mistake_of_the_caller(truth, scores):
     with pytest.raises(ValueError, match=r"truth|scores"):
         evaluate_scores(truth, scores, threshold=0.5)
+
+
+@pytest.mark.slow
+def test_precision_recall_and_f1_are_those_of_scikit_learn():
+    from sklearn.metrics import classification_report
+
+    rng = np.random.default_rng(4)
+    truth = rng.choice([0, 1, 2, 3, 7], 300)  # some digits do not occur
+    answers = np.where(rng.random(300) < 0.3, rng.integers(0, 11, 300), truth)
+    scores = np.full((300, 11), 0.01, np.float32)
+    scores[np.arange(300), answers] = 0.9
+
+    result = evaluate_scores(truth, scores, threshold=0.5)
+
+    present = [0, 1, 2, 3, 7]
+    expected = classification_report(truth, answers, labels=present, output_dict=True, zero_division=0)
+    for mine, theirs in [
+        *((result.per_class[digit], expected[str(digit)]) for digit in present),
+        (result.macro, expected["macro avg"]),
+        (result.weighted, expected["weighted avg"]),
+    ]:
+        assert (mine.precision, mine.recall, mine.f1) == pytest.approx(
+            (theirs["precision"], theirs["recall"], theirs["f1-score"])
+        )
+    assert result.per_class[5].precision is None

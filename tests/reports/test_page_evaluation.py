@@ -76,3 +76,27 @@ def test_pages_without_any_label_are_refused_with_the_way_out():
         evaluate_pages(ROWS[-1:])
 
     assert "labels.csv" in refused.value.hint
+
+
+def test_numbers_of_several_digits_have_a_digit_error_rate():
+    rows = [
+        RowFacts(1, "a", 1, A, "14828", 0.99, label="19828"),
+        RowFacts(2, "b", 1, A, "21 37", 0.99, label="2137"),
+        RowFacts(3, "c", 1, V, "", 0.1, reason=Reason.LOW_CONFIDENCE, label="12"),
+        RowFacts(4, "d", 1, A, "7", 0.99, label="1"),
+    ]
+
+    measured = evaluate_pages(rows)
+
+    assert (measured.long_numbers.hits, measured.long_numbers.total) == (1, 3)
+    assert (measured.digit_errors.errors, measured.digit_errors.digits) == (3, 11)
+    assert measured.to_json()["digit_errors"]["rate"] == pytest.approx(3 / 11)
+
+
+def test_f1_is_the_harmonic_mean_of_precision_and_recall():
+    seven = evaluate_pages(ROWS).digits[7]
+
+    precision, recall = seven.precision.share, seven.accuracy.share
+    assert seven.f1 == pytest.approx(2 * precision * recall / (precision + recall))
+    assert seven.f1_range.low < seven.f1 < seven.f1_range.high
+    assert evaluate_pages(ROWS).digits[2].f1 is None

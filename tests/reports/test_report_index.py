@@ -8,10 +8,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from digitrec.reports import index
-from digitrec.reports.batch import RowFacts
+from digitrec.reports.batch import ReviewVerdict, RowFacts
 from digitrec.reports.batch_report import write_batch_report, write_index
 from digitrec.reports.index import read_index
-from digitrec.types import PageStatus
+from digitrec.storage.corrections import Verdict
+from digitrec.types import PageStatus, Reason
 
 PROPORTION = {"hits": 97, "of": 100, "share": 0.97, "low": 0.9155, "high": 0.9897}
 
@@ -211,3 +212,36 @@ def test_the_list_of_no_reports_says_how_to_begin(tmp_path, read_page):
     words = page(tmp_path / "reports", read_page).words
 
     assert "Drop pictures into inbox/ and start digitrec run" in words
+
+
+def test_the_list_has_totals_days_and_what_is_reviewed(tmp_path, make_facts, read_page):
+    said = ReviewVerdict(Verdict.CONFIRMED, "7", "ann", "2026-01-22T16:00:00Z")
+    doubtful = {"confidence": 0.5, "reason": Reason.LOW_CONFIDENCE}
+    rows = [
+        RowFacts(1, "a.png", 1, PageStatus.ACCEPTED, "7", 0.999),
+        RowFacts(2, "b.png", 1, PageStatus.REVIEW, "7", review=said, **doubtful),
+        RowFacts(3, "c.png", 1, PageStatus.REVIEW, "7", **doubtful),
+    ]
+    for day in ("20", "21", "22"):
+        batch_id, at = f"202601{day}T120000Z-00000001", f"2026-01-{day}T12:00:00Z"
+        write_batch_report(tmp_path / batch_id, make_facts(rows, batch_id=batch_id, processed_at=at))
+
+    listed = read_index(tmp_path)
+
+    assert listed.totals["claimed"] == 9
+    assert (listed.totals["reviewed"], listed.totals["to_review"]) == (3, 6)
+    assert list(listed.days.labels) == ["01-20", "01-21", "01-22"]
+    assert listed.days.description.startswith("01-20: 1 accepted, 2 need review")
+    words = page(tmp_path, read_page).words
+    assert "3 of 6 pages reviewed" in words
+    assert words.count("1 of 2") == 3
+
+
+def test_times_are_local_with_utc_as_hint(tmp_path, make_facts, read_page):
+    batch_id = "20260120T120000Z-00000001"
+    row = RowFacts(1, "a.png", 1, PageStatus.ACCEPTED, "7", 0.999)
+    write_batch_report(tmp_path / batch_id, make_facts([row], batch_id=batch_id, processed_at="2026-01-20T12:00:00Z"))
+
+    (time,) = page(tmp_path, read_page).tags("time")
+
+    assert time == {"datetime": "2026-01-20T12:00:00Z", "title": "2026-01-20 12:00:00 UTC"}
