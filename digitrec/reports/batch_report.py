@@ -85,8 +85,12 @@ def select_pictured_rows(rows: Sequence[RowFacts]) -> set[int]:
 
 
 def select_accepted(rows: Sequence[RowFacts]) -> list[RowFacts]:
-    """Return the first accepted answers with their pictures; none of a ledger that keeps no pictures of them."""
-    first = [row for row in rows if row.status is PageStatus.ACCEPTED][:MAX_ROWS]
+    """Return the first accepted answers with their pictures; none of a ledger that keeps no pictures of them.
+
+    Those that differ from their label or were corrected are listed elsewhere on the page.
+    """
+    elsewhere = {row.row for row in (*select_errors(rows), *select_corrected(rows))}
+    first = [row for row in rows if row.status is PageStatus.ACCEPTED and row.row not in elsewhere][:MAX_ROWS]
     pictured = [row for row in first if row.preview_png]
     return pictured if 2 * len(pictured) > len(first) else []
 
