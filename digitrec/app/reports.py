@@ -80,13 +80,18 @@ def write_all_reports(settings: Settings, ledgers: Mapping[str, Ledger], *, has_
 def _rewrite_reports(
     settings: Settings, ledgers: Mapping[str, Ledger], batch_id: str | None = None
 ) -> Iterator[BatchFacts]:
-    """Rebuild the reports of all recorded batches, or of one; yield the facts of each."""
+    """Rebuild the reports of all recorded batches, or of one; yield the facts of each, by worker and time."""
     for worker, ledger in ledgers.items():
-        for batch in ledger.batches():
-            if batch.output_format is not None and batch_id in (None, batch.id):
-                facts = _load_facts_with_previews(replace(settings, worker=worker), ledger, batch.id)
-                batch_report.write_batch_report(settings.reports / batch.id, facts)
-                yield facts
+        # Not by id: two batches of a run may be claimed within one second.
+        recorded = [
+            (batch.output_format.processed_at, batch.id)
+            for batch in ledger.batches()
+            if batch.output_format is not None and batch_id in (None, batch.id)
+        ]
+        for _, recorded_id in sorted(recorded):
+            facts = _load_facts_with_previews(replace(settings, worker=worker), ledger, recorded_id)
+            batch_report.write_batch_report(settings.reports / recorded_id, facts)
+            yield facts
 
 
 def load_batch_facts(settings: Settings, ledger: Ledger, batch_id: str) -> BatchFacts:
