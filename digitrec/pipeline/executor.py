@@ -39,6 +39,9 @@ class ExecutorParams:
     """Minimum of work left for each fork, which exists already and has some 20 ms of overhead."""
     min_chunk_s: float = 0.010
     """Minimum duration of a chunk for workers: to send it and receive its results takes up to 1 ms."""
+    slow_chunk_s: float = 0.1
+    """Least duration of a slow chunk. Forks read these, as Python's lock would hold up threads and each page of a
+    table takes 100 MB; without forks, threads do: most of a photo or a whole page is decoding."""
     min_chunks_per_fork: int = 8
     """A fork takes 5 ms: minimum number of chunks for each process, this one included."""
     min_timed_chunks: int = 4
@@ -243,10 +246,10 @@ class LocalExecutor:
         if queue.threads == 0:
             queue.add_thread()
         missing = self._threads + self._count_stuck(queue) - queue.size
-        if missing > 0 and queue.is_slow:
+        if missing > 0 and queue.is_slow and (queue.has_lost or not self._forks):
             for _ in range(missing):
                 queue.add_thread()
-        elif missing > 0 and self._has_workers and queue.seconds_per_chunk(self._min_chunks) > self._params.min_chunk_s:
+        elif missing > 0 and self._has_workers and self._chunk_s(queue) > self._params.min_chunk_s:
             for worker in self._workers:
                 worker.serve(queue)  # if it does not yet, as the last chunks were quick
             for _ in range(min(missing, self._useful_workers(queue))):
@@ -269,9 +272,13 @@ class LocalExecutor:
         """Number of finished chunks after which their duration counts."""
         return self._params.min_timed_chunks_fork if self._forks else self._params.min_timed_chunks
 
+    def _chunk_s(self, queue: ChunkQueue) -> float:
+        """Return the mean time of a chunk, seconds; 0.0 while too few have finished, but more after a slow one."""
+        return max(queue.seconds_per_chunk(self._min_chunks), self._params.slow_chunk_s if queue.is_slow else 0.0)
+
     def _useful_workers(self, queue: ChunkQueue) -> int:
         """Return for how many more workers there is enough to do; fresh ones start when no fork is left."""
-        left_s = queue.seconds_per_chunk(self._min_chunks) * queue.left
+        left_s = self._chunk_s(queue) * queue.left
         limit = count_cores() - 1 - len(self._workers)
         if self._forks:
             return min(int(left_s / self._params.min_fork_work_s) - len(self._workers), len(self._forks), limit)
