@@ -117,19 +117,18 @@ class _Runs:
         p = PARAMS
         left, top, right, bottom = self.pieces.boxes[number]
         own = self.pieces.labels[top:bottom, left:right] == number
-        thick = np.count_nonzero(own, axis=1)
-        rows = np.flatnonzero(thick)
-        if len(rows) < 2:  # a page one pixel high
+        rows = len(own)
+        if rows < 2:  # a page one pixel high
             return False
-        thick = thick[rows]
+        thick = np.count_nonzero(own, axis=1)  # (rows,), never 0: a component has pixels in every row of its box
         usual = float(median(thick.tolist()))  # of a few numbers faster than np.median
         is_short = self.lengths[number] < p.short * height
         spans = top <= 1 and bottom >= len(self.pieces.labels) - 1 and self.lengths[number] >= p.length * height
         is_usual = np.abs(thick - usual) <= max(1.0, (p.uneven if is_short else 1.0) * usual)
-        if np.count_nonzero(is_usual) / len(rows) < (p.even_across if spans else p.even):
+        if np.count_nonzero(is_usual) / rows < (p.even_across if spans else p.even):
             return False
-        middle = (own @ np.arange(right - left))[rows] / thick
-        along, across = rows - rows.mean(), middle - middle.mean()
+        middle = (own @ np.arange(right - left)) / thick
+        along, across = np.arange(rows) - (rows - 1) / 2, middle - middle.mean()
         slope = (along @ across) / (along @ along)  # least squares
         most = p.straight_px + (p.straight if is_short else p.straight_long) * height
         return bool(np.abs(across - slope * along).mean() <= most or self.lengths[number] > 15 * height)
