@@ -106,7 +106,7 @@ def test_a_drawn_set_holds_what_it_says_and_can_be_drawn_again(
 
     (alone,) = (tmp_path / "one" / "pictures").iterdir()
     pictures = sorted((tmp_path / "two" / "pictures").iterdir())
-    labels = [line.split(",") for line in (tmp_path / "two" / "labels.csv").read_text().split()]
+    labels = [line.split(",") for line in (tmp_path / "two" / "labels.csv").read_text().splitlines()]
     assert pictures[0].read_bytes() == alone.read_bytes() != pictures[1].read_bytes()
     assert [name for name, _ in labels] == [path.name for path in pictures] == [f"000000{suffix}", f"000001{suffix}"]
     assert all(text.replace(" ", "").isdigit() for _, text in labels)
