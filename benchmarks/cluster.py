@@ -1,6 +1,6 @@
 """What a Dask cluster and a store cost, and what they bring: `run` with threads and with worker processes, in turn.
 
-`python -m benchmarks.cluster` prints tables for docs/machines.md. Scheduler, workers and S3 server run on this machine:
+`python -m benchmarks.cluster` prints tables for docs/dev/scale.md. Scheduler, workers and S3 server run on this host:
 that shows the overhead, not what more machines bring. The tables of every run are compared, byte for byte but for times
 and the id of the batch.
 """

@@ -200,13 +200,6 @@ def test_prometheus_reads_the_metrics_file_and_the_alert_rules(tmp_path: Path) -
     assert [sample["value"][1] for sample in failing] == ["0"]  # type: ignore[index]
 
 
-def test_every_metric_is_explained_as_in_the_code() -> None:
-    readme = (JOBS / "README.md").read_text()
-
-    for name, (kind, words) in METRICS.items():
-        assert f"| `{name}` ({kind}) | {words} |" in readme, name
-
-
 @pytest.mark.slow
 def test_a_job_that_cannot_write_ends_with_74_and_a_plain_line(tmp_path: Path) -> None:
     (tmp_path / "reports").write_text("no folder")

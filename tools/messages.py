@@ -1,19 +1,19 @@
-"""`python -m tools.messages`: every message that the code can give and docs/errors.md does not tell of, or the reverse.
+"""`python -m tools.messages`: list the messages of the code that tools/messages.md lacks, and the obsolete ones.
 
-Messages are found where they are made: errors of `digitrec.errors` and what inherits from them, details of rejected
-pictures, lines that `apply` cannot use, warnings in the log. What is filled in stands as an ellipsis.
+Messages are found in the code: errors of `digitrec.errors` and their subclasses, details of rejected pictures, lines
+that `apply` cannot use, warnings in the log. An ellipsis stands for a value.
 """
 
 import ast
 import itertools
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "errors.md"
+PAGE = ROOT / "tools" / "messages.md"
 GAP = "…"
 _ROOTS = {"DigitrecError", "RejectedImage", "DecodeError", "RowError"}
 _OWN_WORDS = {"Conflict": "row … of batch … was judged … in between"}
@@ -30,11 +30,13 @@ _ROW = re.compile(r"^\| `(?P<message>[^|]+?)` \|(?P<rest>.*)\|$", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One that a user can meet."""
+    """A message that a user can see."""
 
     template: str
     location: str
-    """Where it is made: file and line."""
+    """File and line in the code."""
+    exit_code: int | None = None
+    """Exit code of the error class; None for log lines, rejected files and differences."""
 
 
 def main() -> int:
@@ -48,14 +50,14 @@ def main() -> int:
     return 1 if made.keys() ^ documented.keys() else 0
 
 
-def entries() -> dict[str, tuple[str, ...]]:
-    """Return the cause and the fix of each message on the page."""
-    rows = _ROW.finditer(PAGE.read_text(encoding="utf-8"))
+def entries(text: str = "") -> dict[str, tuple[str, ...]]:
+    """Return the cause and the fix of each message in `text`; of tools/messages.md if it is empty."""
+    rows = _ROW.finditer(text or PAGE.read_text(encoding="utf-8"))
     return {row["message"]: tuple(cell.strip() for cell in row["rest"].split(" | ")) for row in rows}
 
 
 def messages() -> Iterator[Message]:
-    """Every message in the code, in the order of the files."""
+    """Yield every message in the code, in the order of the files."""
     files = sorted((ROOT / "digitrec").rglob("*.py"))
     trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in files}
     classes, constants = _family(trees.values()), _constants(trees.values())
@@ -67,15 +69,16 @@ def messages() -> Iterator[Message]:
                 _yielded(node) if is_yielding else None
             )
             for template in templates_of(words, constants) if words is not None else ():
-                yield Message(template, f"{path.relative_to(ROOT)}:{node.lineno}")  # type: ignore[attr-defined]
+                code = classes.get(_dotted(node.func).rpartition(".")[2]) if isinstance(node, ast.Call) else None
+                yield Message(template, f"{path.relative_to(ROOT)}:{node.lineno}", code)  # type: ignore[attr-defined]
 
 
 def templates_of(node: ast.AST, constants: Mapping[str, str]) -> list[str]:
-    """What a message looks like, several if it has a choice of words; none if nothing of it is fixed.
+    """Return the templates of a message: several if it has a choice of words, none if no word is fixed.
 
     Args:
         node: an expression.
-        constants: texts that have a name.
+        constants: values of string constants, by name.
 
     >>> made = "f'{path} has {0 if is_empty else 1} pages as {FORM}: {why}'"
     >>> templates_of(ast.parse(made, mode="eval").body, {"FORM": "PDF"})
@@ -98,7 +101,7 @@ def _choices(part: ast.expr, constants: Mapping[str, str]) -> list[str]:
     return [constants.get(ast.unparse(value), GAP)]
 
 
-def _reported(node: ast.AST, classes: Set[str], prefix: str = "") -> ast.expr | None:
+def _reported(node: ast.AST, classes: Mapping[str, int | None], prefix: str = "") -> ast.expr | None:
     """Return the message argument of a call that reports one; `prefix` completes its name for `_LOGGED`."""
     if not isinstance(node, ast.Call):
         return None
@@ -111,14 +114,14 @@ def _reported(node: ast.AST, classes: Set[str], prefix: str = "") -> ast.expr | 
 
 
 def _dotted(node: ast.expr) -> str:
-    """A name, or the last two of `a.b.c`; empty for anything else."""
+    """Return a name, or the last two parts of `a.b.c`; empty for anything else."""
     if isinstance(node, ast.Attribute):
         return f"{_dotted(node.value).rpartition('.')[2]}.{node.attr}"
     return node.id if isinstance(node, ast.Name) else ""
 
 
 def _yielded(node: ast.AST) -> ast.expr | None:
-    """A difference or a note of `verify`, a bad line of a table: these are yielded or gathered."""
+    """Return the message of a difference or note of `verify`, or of a bad line of a table."""
     if isinstance(node, ast.Yield):
         return node.value.elts[-1] if isinstance(node.value, ast.Tuple) else node.value
     is_gathered = isinstance(node, ast.Call) and _dotted(node.func) in {"_discrepancies.append", "notes.append"}
@@ -126,7 +129,7 @@ def _yielded(node: ast.AST) -> ast.expr | None:
 
 
 def _constants(trees: Iterable[ast.Module]) -> dict[str, str]:
-    """Texts with a name in capitals that means the same everywhere."""
+    """Return the string constants whose name has one value in all modules."""
     found: dict[str, set[str]] = {}
     for node in (node for tree in trees for node in tree.body):
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
@@ -135,18 +138,33 @@ def _constants(trees: Iterable[ast.Module]) -> dict[str, str]:
     return {name: next(iter(texts)) for name, texts in found.items() if len(texts) == 1 and name.isupper()}
 
 
-def _family(trees: Iterable[ast.Module]) -> set[str]:
-    """The classes that are one of _ROOTS, or inherit from one."""
-    found = set(_ROOTS)
-    bases = {
-        node.name: {base.id for base in node.bases if isinstance(base, ast.Name)}
-        for tree in trees
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ClassDef)
-    }
-    while more := {name for name, over in bases.items() if over & found} - found:
-        found |= more
-    return found
+def _family(trees: Iterable[ast.Module]) -> dict[str, int | None]:
+    """Return the exit code of each class of _ROOTS and of their subclasses; None for classes without one."""
+    classes = {node.name: node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+    codes = {name: _exit_code(classes[name]) for name in _ROOTS}
+    while more := {
+        name: _exit_code(node) or codes[base.id]
+        for name, node in classes.items()
+        for base in node.bases
+        if name not in codes and isinstance(base, ast.Name) and base.id in codes
+    }:
+        codes |= more
+    return codes
+
+
+def _exit_code(node: ast.ClassDef) -> int | None:
+    """Return the value of `exit_code` in the body of a class."""
+    for item in node.body:
+        target = (
+            item.target
+            if isinstance(item, ast.AnnAssign)
+            else item.targets[0]
+            if isinstance(item, ast.Assign)
+            else None
+        )
+        if isinstance(target, ast.Name) and target.id == "exit_code":
+            return int(ast.literal_eval(item.value))  # type: ignore[attr-defined]
+    return None
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ def build(folder: Path) -> Path:
 
 
 def base(home: Path, wheel: Path) -> None:
-    """Install with the lock as docs/install.md says, and read what a new user reads first, and the golden pictures."""
+    """Install with the lock as docs/running.md says; read the pictures of the demo and the golden pictures."""
     lock = ["--require-hashes", "-r", str(ROOT / "requirements" / "base.lock")]
     python = _installed("base", home / "base", [lock, ["--no-deps", str(wheel)]])
     work = home / "base-work"

@@ -1,7 +1,4 @@
-"""What mkdocs asks for while it builds the site (`make docs`): pages that lie outside docs/, and their links.
-
-README links and code point at files where they are; on the site the same links have to lead to pages.
-"""
+"""Hooks of mkdocs for `make docs`: pages from outside docs/, their links, and the source of each page."""
 
 import posixpath
 import re
@@ -16,43 +13,52 @@ ROOT = Path(__file__).parents[1]
 CARRIED = {
     "jobs/README.md": "jobs.md",
     "CHANGELOG.md": "changelog.md",
+    "CONTRIBUTING.md": "contributing.md",
     "digitrec/models/shipped/MODEL_CARD.md": "model-card.md",
 }
-"""Pages from elsewhere in the repository, and what they are called on the site."""
+"""Name on the site of each page from outside docs/."""
 DECISIONS = "dev/decisions/index.md"
+SOURCES = "_sources"
+"""Folder of the site with the Markdown of each page."""
 _LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)#:\s]+)(#[^)\s]*)?\)")
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
-    """Add the pages from elsewhere, and a list of the decisions."""
+    """Add the pages from elsewhere, a list of the decisions, and the source of each page."""
     for source, name in CARRIED.items():
         files.append(File.generated(config, name, content=(ROOT / source).read_text(encoding="utf-8")))
     files.append(File.generated(config, DECISIONS, content=decisions()))
+    for file in list(files.documentation_pages()):
+        files.append(File.generated(config, f"{SOURCES}/{file.src_uri}.txt", content=file.content_string))
     return files
 
 
-def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001 - mkdocs names them
-    """Turn links between files of the repository into links between pages."""
-    return relinked(markdown, page.file.src_uri)
+def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001 - names of mkdocs
+    """Turn links between files of the repository into links between pages, and add a link to the source."""
+    name = page.file.src_uri
+    source = posixpath.relpath(f"{SOURCES}/{name}.txt", posixpath.dirname(name) or ".")
+    return f"{relinked(markdown, name)}\n\n---\n\n[Source of this page]({source})\n"
 
 
 def relinked(markdown: str, name: str) -> str:
-    """Links as the site needs them; one to a file that is no page keeps its words only.
+    """Rewrite the links of a page for the site; a link to a file that is not on it becomes plain text.
 
     Args:
-        markdown: a page, with links as they lead in the repository.
-        name: of the page, on the site.
+        markdown: a page with links as in the repository.
+        name: its name on the site.
 
-    >>> relinked("[Jobs](../jobs/README.md#logs), [why](dev/decisions/002-litert.md), [MIT](../LICENSE)", "install.md")
+    >>> relinked("[Jobs](../jobs/README.md#logs), [why](dev/decisions/002-litert.md), [MIT](../LICENSE)", "running.md")
     '[Jobs](jobs.md#logs), [why](dev/decisions/002-litert.md), MIT'
-    >>> relinked("[install](../docs/install.md)", "jobs.md")
-    '[install](install.md)'
+    >>> relinked("[Run it](../docs/running.md)", "jobs.md")
+    '[Run it](running.md)'
     """
     source = next((path for path, carried in CARRIED.items() if carried == name), f"docs/{name}")
 
     def link(match: re.Match[str]) -> str:
         mark, words, target, fragment = match.groups()
         path = posixpath.normpath(posixpath.join(posixpath.dirname(source), target))
+        if path == "docs/dev/decisions":
+            path = f"docs/{DECISIONS}"
         place = CARRIED.get(path) or (path.removeprefix("docs/") if path.startswith("docs/") else None)
         if place is None:
             return str(words)
@@ -62,10 +68,9 @@ def relinked(markdown: str, name: str) -> str:
 
 
 def decisions() -> str:
-    """The page that lists why things are as they are."""
-    return "# Decisions\n\nHalf a page each: the question, what was chosen, what was given up.\n\n" + "\n".join(
-        _titles()
-    )
+    """Return the page that lists the decisions."""
+    intro = "# Decisions\n\nHalf a page each: the question, what was chosen, and what was given up.\n\n"
+    return intro + "\n".join(_titles())
 
 
 def _titles() -> Iterator[str]:

@@ -182,7 +182,7 @@ def _check_backups(worker: str, path: Path) -> Iterator[Check]:
     names = sorted(backup.name for backup in path.parent.glob(f"{path.name}.backup-*"))
     if names:
         detail = f"{', '.join(names)} from before an upgrade, to go back with"
-        fix = "Remove it once this version has proved itself (docs/upgrading.md)."
+        fix = "Remove it once this version has proved itself (docs/running.md)."
         yield folder_checks.warning(f"ledger {worker}", detail, fix)
 
 

@@ -130,7 +130,7 @@ def _parse(name: str, line: str) -> list[str]:
     import shlex
 
     if "://" in line.partition(" ")[0]:
-        hint = f"Let curl send it: {name} = '{CURL}' (jobs/README.md)."
+        hint = f"Let curl send it: {name} = '{CURL}' (docs/reference/hooks.md)."
         raise SettingsError(f"{name} is an address; a hook is a command line", hint=hint)
     try:
         command = shlex.split(line)

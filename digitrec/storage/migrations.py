@@ -232,7 +232,7 @@ _MIGRATIONS = (
     """,
 )
 VERSION = len(_MIGRATIONS)
-NEWER_HINT = "Upgrade digitrec, or go back with the copy that the upgrade made (docs/upgrading.md)."
+NEWER_HINT = "Upgrade digitrec, or go back with the copy that the upgrade made (docs/running.md)."
 
 
 def migrate(db: sqlite3.Connection, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""docs/reference/ and docs/errors.md say what the code says."""
+"""docs/reference/ matches the code, and tools/messages.md has every message."""
 
 import json
 import re
@@ -73,8 +73,8 @@ def test_every_message_has_a_cause_and_a_remedy() -> None:
     made, documented = {message.template: message.location for message in messages.messages()}, messages.entries()
 
     assert len(made) > 180
-    assert not {words: place for words, place in made.items() if words not in documented}, "add it to docs/errors.md"
-    assert not documented.keys() - made.keys(), "no code gives this any more; take it out of docs/errors.md"
+    assert not {words: place for words, place in made.items() if words not in documented}, "add it to tools/messages.md"
+    assert not documented.keys() - made.keys(), "no code has this any more; remove it from tools/messages.md"
     for words, cells in documented.items():
         assert len(cells) == 2, words
         assert all(cells), words
@@ -92,9 +92,9 @@ def test_every_page_has_its_place_in_the_site() -> None:
 def test_links_of_the_repository_become_links_of_the_site() -> None:
     links = "[a](../jobs/README.md#logs) ![b](x.png) [c](../LICENSE) [`d`](../digitrec/cli.py) [e](https://example.com)"
 
-    assert site.relinked(links, "install.md") == "[a](jobs.md#logs) ![b](x.png) c `d` [e](https://example.com)"
-    assert site.relinked("[a](../install.md)", "reference/codes.md") == "[a](../install.md)"
-    assert site.relinked("[a](../docs/install.md)", "jobs.md") == "[a](install.md)"
+    assert site.relinked(links, "running.md") == "[a](jobs.md#logs) ![b](x.png) c `d` [e](https://example.com)"
+    assert site.relinked("[a](../running.md)", "reference/codes.md") == "[a](../running.md)"
+    assert site.relinked("[a](../docs/running.md)", "jobs.md") == "[a](running.md)"
 
 
 @pytest.mark.slow
