@@ -11,10 +11,10 @@ REAL ?=
 BENCH ?=
 COMPILE := --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
 
-.PHONY: help setup demo run watch train test fast faults lint format accuracy bench golden lock licences docs release clean
+.PHONY: help setup demo run watch train test fast faults lint format accuracy bench golden lock licences docs docs-pictures release clean
 
 help: ## list every target
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 15
 
 setup: $(READY) ## make the complete environment in .venv
 
@@ -76,9 +76,12 @@ lock: ## pin the packages in requirements/*.lock, after a change of dependencies
 licences: $(READY) ## list the licence of every locked package in docs/dev/licences.md; fails where one is in doubt
 	$(BIN)/python -m tools.licences
 
-docs: $(READY) ## write docs/reference anew from the code, and build the site into site/; open site/index.html
+docs: $(READY) ## write docs/reference from the code and build the site into site/; open site/index.html
 	$(BIN)/python -m tools.reference
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+docs-pictures: $(READY) ## make the pictures of the documentation; needs Chromium
+	$(BIN)/python -m tools.pictures
 
 release: $(READY) ## build wheel and sdist into dist/, install them anew, reading alone, with all extras and as the Containerfile does, and read with each
 	$(BIN)/python -m tools.release

@@ -149,7 +149,7 @@ def matches_output(example: str, printed: str) -> bool:
 
     `...` matches anything, ids and times match any others, and a fraction matches one that differs by at most 0.01.
 
-    >>> matches_output("12 files: 10 accepted\\n...\\na.png ... 0.98\\n", "12 files: 10 accepted\\nb\\na.png 7 0.975\\n")
+    >>> matches_output("3 files: 1 accepted\\n...\\na.png ... 0.98\\n", "3 files: 1 accepted\\nb\\na.png 7 0.975\\n")
     True
     >>> matches_output("12 files: 10 accepted\\n", "12 files: 9 accepted\\n")
     False

