@@ -90,7 +90,7 @@ def ink_of(content: bytes | Picture) -> NDArray[np.float32]:
 def unlike(first: NDArray[np.float32], other: NDArray[np.float32]) -> float:
     """Difference of two digits as a share of their ink: about 1.0 for different digits.
 
-    A pixel up, down or aside does not count: where a digit's mass lies between two pixels, a tiny difference decides.
+    A pixel up, down or aside does not count: where the center of mass is between two pixels, a tiny difference decides.
     """
     moved = (np.roll(other, (down, right), (0, 1)) for down in (-1, 0, 1) for right in (-1, 0, 1))
     return min(float(np.abs(first - candidate).sum()) for candidate in moved) / max(float(first.sum()), 1e-6)

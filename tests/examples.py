@@ -160,9 +160,9 @@ def matches_output(example: str, printed: str) -> bool:
     pattern = "".join("(?:.*\n)*?" if line == ".*" else f"{line}\n" for line in lines)
     pattern = re.sub(r"\d+\\\.\d+", r"(\\d+\\.\\d+)", pattern)
     match = re.fullmatch(pattern, "".join(f"{_mask(line)}\n" for line in printed.splitlines()))
-    shown = re.findall(r"\d+\.\d+", "".join(f"{_mask(line)}\n" for line in example.splitlines()))
+    expected = re.findall(r"\d+\.\d+", "".join(f"{_mask(line)}\n" for line in example.splitlines()))
     return match is not None and all(
-        abs(float(value) - float(wanted)) <= 0.01 for value, wanted in zip(match.groups(), shown, strict=True)
+        abs(float(value) - float(target)) <= 0.01 for value, target in zip(match.groups(), expected, strict=True)
     )
 
 

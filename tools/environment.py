@@ -18,7 +18,7 @@ if sys.version_info < (3, 11):  # noqa: UP036 - also parsed by the Python 3.6 to
 VENV = Path(".venv")
 PYTHON = VENV / "bin" / "python"
 INCOMPLETE = VENV / ".incomplete"
-"""Exists while packages are installed; an environment that has it is made anew, as a package may be half there."""
+"""Exists while packages are installed; an environment that has it is rebuilt, because a package may be incomplete."""
 LATEST = {"base": (3, 14), "complete": (3, 13)}
 """Latest Python of each environment; TensorFlow has no release for Python 3.14."""
 LOCKS = {
@@ -52,10 +52,10 @@ def main() -> int:
         report(3, "Installing digitrec")
         install(program, "--no-deps", "--no-build-isolation", "-e", ".")
     except subprocess.CalledProcessError as error:
-        print(f"The set-up failed in `{' '.join(map(str, error.cmd))}`; the same command starts anew.", file=sys.stderr)
+        print(f"The set-up failed in `{' '.join(map(str, error.cmd))}`; run the same command again.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("Stopped; the same command starts anew.", file=sys.stderr)
+        print("Stopped; run the same command again.", file=sys.stderr)
         return 130
     shutil.rmtree(FETCHED, ignore_errors=True)
     INCOMPLETE.unlink()
@@ -119,7 +119,7 @@ def install(uv: str | None, *words: str) -> None:
     if uv:
         run(uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", PYTHON, *words)
         return
-    # A pip of its own in .venv would cost a fifth of the time for reading alone.
+    # A pip in .venv would cost a fifth of the time for reading alone.
     pip: list[str | Path] = [sys.executable, "-m", "pip", "--python", PYTHON]
     if not has_pip():
         if not any(VENV.glob("lib/python*/site-packages/pip")):

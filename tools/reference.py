@@ -211,9 +211,9 @@ def messages() -> Iterator[str]:
     """List every message with its exit code, cause and fix."""
     codes: dict[str, set[int]] = {}
     for message in message_words.messages():
-        known = codes.setdefault(message.template, set())
+        exit_codes = codes.setdefault(message.template, set())
         if message.exit_code is not None:
-            known.add(message.exit_code)
+            exit_codes.add(message.exit_code)
     yield from ("# Messages", "")
     yield "Every error, log warning and detail that digitrec prints, with its cause and a fix. `…` stands for a value:"
     yield "search for the words around it. An error is one line, `digitrec: ...`, and a second line with the next step;"

@@ -22,7 +22,7 @@ def export_results(
 def export_tables(
     settings: Settings, table_format: TableFormat, target: Path, selection: export.Selection
 ) -> export.TablesResult:
-    """Write the numbers of each page of a selection of batches as a table of its own, corrections applied."""
+    """Write the numbers of each page of a selection of batches as a separate table, corrections applied."""
     with open_ledgers(settings) as ledgers:
         return export.export_tables(settings, ledgers, table_format, target, selection)
 

@@ -232,7 +232,7 @@ def read(source: Source, model: Model | None = None, max_error: float = 0.005) -
 
 
 def load_settings(workspace: FilePath | None = None, **values: object) -> Settings:
-    """Return the settings of a workspace, by default of the current folder, with these values in place of its own."""
+    """Return the settings of a workspace, by default of the current folder, with these values replaced."""
     model = values.get("model")
     if isinstance(model, ModelPackage):
         values["model"] = str(model.folder)

@@ -68,7 +68,7 @@ def export(
     """Write the latest results, corrections applied, as one table.
 
     All batches of all workers, with the columns of the CSVs, and who corrected a row and when. Text stays text: "0650"
-    keeps its zero. With --tables, each page becomes a table of its own: a CSV, or a sheet of an .xlsx, in which numbers
+    keeps its zero. With --tables, each page becomes a separate table: a CSV, or a sheet of an .xlsx, in which numbers
     that need review are marked by a pale yellow background.
     """
     from digitrec.app import exchange

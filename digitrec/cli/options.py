@@ -215,7 +215,7 @@ def _command_path(ctx: Any) -> str:
 
 
 def _expand_home(word: str) -> str:
-    """Return `--option=~/path` with the home folder in place of `~`, which most shells expand in words of its own only.
+    """Return `--option=~/path` with the home folder in place of `~`, which shells expand only at the start of a word.
 
     >>> _expand_home("--workspace=~nobody-here/scans"), _expand_home("~/scans")
     ('--workspace=~nobody-here/scans', '~/scans')

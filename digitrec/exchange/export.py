@@ -95,7 +95,7 @@ def export(
 def export_tables(
     settings: Settings, ledgers: Mapping[str, Ledger], form: TableFormat, target: Path, selection: Selection
 ) -> TablesResult:
-    """Write the numbers of each page as a table of its own, laid out as on the page.
+    """Write the numbers of each page as a separate table, laid out as on the page.
 
     Args:
         settings: name the folders that must not be written to, and the CSV profile.

@@ -1,4 +1,4 @@
-"""Write the numbers of each page as a table of its own, laid out as on the page: one CSV or one sheet per page."""
+"""Write the numbers of each page as a separate table, laid out as on the page: one CSV or one sheet per page."""
 
 import csv
 import io

@@ -54,7 +54,7 @@ def label_components(mask: NDArray[np.bool_]) -> ConnectedComponents:
 
 
 def is_hollow(own: Mask, border: float) -> bool:
-    """Tell whether a component covers at least three sides of its own box and leaves the middle free: a frame.
+    """Tell whether a component covers at least three sides of its bounding box and leaves the middle free: a frame.
 
     A narrow one could be a 1, and one along two sides a 7.
 

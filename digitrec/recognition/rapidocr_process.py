@@ -176,5 +176,5 @@ def _stop_all() -> None:
             state.child = None
 
 
-# A fork has no child of its own, and perhaps a lock that another thread held.
+# A fork has no child process, and perhaps a lock that another thread held.
 os.register_at_fork(after_in_child=_states.clear)

@@ -1,6 +1,6 @@
 """Find the signs of a number among the components that are too small for characters: points, commas, colons, dashes.
 
-Plus signs and slashes are as high as characters, and are told from digits by the sequence recognizer alone.
+Plus signs and slashes are as high as characters, and are distinguished from digits by the sequence recognizer alone.
 """
 
 from collections.abc import Sequence

@@ -37,7 +37,7 @@ class SingleParams:
     sure: float = 0.99
     """Probability from which the classifier alone decides about a lone character."""
     lone: float = 0.05
-    """Most other ink on the page of a lone character, as a share of its own."""
+    """Most other ink on the page of a lone character, as a share of the ink of the character."""
     doubt: float = 0.3
     """Factor for the recognizer's doubt that the strip holds one character."""
     one: float = 0.1

@@ -19,7 +19,7 @@ _SEED = 20_260
 _TAIL = 0.025
 
 _MAX_HALVINGS = 1100
-"""Bisection of 0..1 ends when no number lies between: after 1,074 steps at the smallest one, if the quantile is 0."""
+"""Bisection of 0..1 ends when no number is left between the bounds: after 1,074 steps if the quantile is 0."""
 _MAX_TERMS = 10_000
 """The continued fraction takes about as many terms as the root of the larger parameter."""
 _TINY = 1e-300
@@ -178,7 +178,7 @@ def betainc(a: float, b: float, x: float) -> float:
 
 
 def betaincinv(a: float, b: float, share: float) -> float:
-    """Return the quantile of the beta distribution: the x below which `share` of it lies.
+    """Return the quantile of the beta distribution: the x with `share` of the distribution below it.
 
     Args:
         a: above 0.

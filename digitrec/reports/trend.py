@@ -149,7 +149,7 @@ def _seconds(opened_at: str, processed_at: str, previous_at: str) -> float | Non
     try:
         began = max(parse_time(opened_at), parse_time(previous_at or opened_at))
         took = (parse_time(processed_at) - began).total_seconds()
-    except ValueError:  # a ledger made again from its CSVs may hold other times
+    except ValueError:  # a ledger rebuilt from its CSVs may have other times
         return None
     return took if took > 0 else None
 

@@ -15,7 +15,7 @@ from digitrec.types import Number, PageReading, PageStatus, Reason
 _NUMBER = "[-+.,/:]*[0-9][-+.,/:0-9]*"
 _TEXT = re.compile(f"{_NUMBER}(?: {_NUMBER})*")
 _MAX_TEXT_LENGTH = 20_000
-"""Characters of a page of 5,000 digits, each a number of its own with signs, and of the spaces between them."""
+"""Characters of a page of 5,000 digits, each a separate number with signs, and of the spaces between them."""
 _MAX_REVIEWER_LENGTH = 100
 _INSERT = (
     "INSERT INTO corrections (batch_id, row, at, who, verdict, old, new, how, number) "

@@ -1,4 +1,4 @@
-"""Pages whose true text a reviewer has told, with the answers of the service."""
+"""Select the pages whose true text a reviewer has given, with the answers of the service."""
 
 import os
 from collections.abc import Iterator

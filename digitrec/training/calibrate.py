@@ -134,7 +134,7 @@ class ClusterMembers:
 
     @classmethod
     def of(cls, clusters: Sequence[Sequence[int]]) -> "ClusterMembers":
-        """Return the pairs; an answer without a cluster is one of its own."""
+        """Return the pairs; an answer without a cluster is a separate cluster."""
         own = 1 + max((cluster for group in clusters for cluster in group), default=0)
         groups = [sorted(set(group)) or [own + index] for index, group in enumerate(clusters)]
         counts = np.array([len(group) for group in groups], np.intp)

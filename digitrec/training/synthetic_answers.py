@@ -40,7 +40,7 @@ def resume(
     """Yield the answers of all pages: those of the checkpoint, then new ones, which are added to it.
 
     Args:
-        checkpoint: file, which is begun anew if its key is another.
+        checkpoint: file, which is replaced if it has another key.
         key: of everything that decides about the answers, except the code.
         tasks: one for each page.
         read: reads the pages of some tasks, in order.

@@ -68,7 +68,7 @@ def test_an_undefined_byte_becomes_percent_xx(harness: ServiceHarness) -> None:
     for path in harness.settings.ledger.parent.glob("ledger.sqlite3*"):
         path.unlink()
     harness.run()
-    assert harness.account().discrepancies == (), "a ledger that is made again tells the same"
+    assert harness.account().discrepancies == (), "a rebuilt ledger has the same content"
 
 
 @pytest.mark.slow
@@ -85,7 +85,7 @@ def test_a_label_is_as_long_as_a_table_can_be_read_again(harness: ServiceHarness
     for path in harness.settings.ledger.parent.glob("ledger.sqlite3*"):
         path.unlink()
     harness.run()
-    assert harness.account().discrepancies == (), "a ledger that is made again tells the same"
+    assert harness.account().discrepancies == (), "a rebuilt ledger has the same content"
 
 
 def test_a_name_matches_as_its_bytes_are_or_decoded(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """The 28 x 28 of a bare digit stay as they are, so that older models of this preprocessing version still answer.
 
 `tests/golden/bare_digits.png` holds 1,000 crops, 40 side by side and 25 below one another, made by the classical
-segmentation that the page path replaced. It may be written anew only with a new `types.PREPROCESSING_VERSION`.
+segmentation that the page path replaced. It may be rewritten only with a new `types.PREPROCESSING_VERSION`.
 """
 
 from collections.abc import Iterator

@@ -16,7 +16,7 @@ echo "$@" >> calls
 [ "$1" = venv ] && mkdir -p .venv/bin && ln -sf /bin/true .venv/bin/python
 [ ! -e fail ] || exit 1
 """
-"""Writes down its arguments; fails where a file `fail` lies."""
+"""Writes down its arguments; fails if there is a file `fail`."""
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_a_set_up_that_failed_is_made_anew(
     (clone / "fail").touch()
     monkeypatch.setattr(environment, "read_version", lambda: (3, 12))
     assert set_up(monkeypatch, "base") == 1
-    assert "starts anew" in capsys.readouterr().err
+    assert "run the same command again" in capsys.readouterr().err
     (clone / "fail").unlink()
     (clone / "calls").unlink()
 
@@ -94,7 +94,7 @@ def test_ctrl_c_leaves_one_line_and_an_environment_to_make_anew(
 
     assert set_up(monkeypatch, "base") == 130
 
-    assert capsys.readouterr().err == "Stopped; the same command starts anew.\n"
+    assert capsys.readouterr().err == "Stopped; run the same command again.\n"
     assert (clone / ".venv" / ".incomplete").exists()
     assert not (clone / ".venv" / ".base").exists()
 

@@ -147,7 +147,7 @@ def _find_file(folder: Path, part: str, paths: list[Path], kind: str) -> Path | 
         names = ", ".join(path.name for path in matches)
         raise DataError(
             f"{folder} holds several sets: {names} could all be the {part} {kind}",
-            hint="Move the set you want into a folder of its own, or use --data emnist-digits:DIR for EMNIST's digits.",
+            hint="Move the set you want into a separate folder, or use --data emnist-digits:DIR for EMNIST's digits.",
         )
     return matches[0] if matches else None
 

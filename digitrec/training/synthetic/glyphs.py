@@ -45,7 +45,7 @@ class Glyphs:
     names: NDArray[np.str_]
     """(m,), name of the font file without its suffix."""
     kinds: NDArray[np.str_]
-    """(m,), `hand` (handwriting, school script, brush) or `print`."""
+    """(m,), `hand` (handwriting, cursive script, brush) or `print`."""
     licences: NDArray[np.str_]
     """(m,)"""
     packages: NDArray[np.str_]

@@ -171,7 +171,7 @@ def _rows_sheet(
         draws: what chance decides.
         pitch: range of the distance between two lines.
         apart: range of the free space between two numbers of a line.
-        slant_degrees: largest angle of the lines; less where it could not be told which line a number is on.
+        slant_degrees: largest angle of the lines; less where the line of a number would be ambiguous.
         is_ruled: whether the paper may be ruled or squared.
     """
     writer = draw_writer(draws, draws.log_uniform("height", 18, 80))

@@ -91,7 +91,7 @@ def edge_visible(sources: GlyphSources, draws: Parameters) -> DrawnPage:
         picture, ink = paper.on_desk(sheet, page, draws, edges=(1, 3), desk_share=(0.02, 0.3), turn=5)
         if _is_inside(ink):
             return scan_page(picture, draws, [[text]])
-    return edge_visible(sources, draws)  # a number at the paper's edge stays outside however it lies
+    return edge_visible(sources, draws)  # a number at the edge of the paper stays outside in any position
 
 
 def _is_inside(ink: Floats) -> bool:
