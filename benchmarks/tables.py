@@ -74,7 +74,7 @@ def _targets(figures: Sequence[Figure], *, is_small: bool) -> Rows:
 
 
 def _taken(taken: Sequence[Taken]) -> Rows:
-    rows: Rows = [("pictures", "program", "files", "CPU ms a file", "wall ms a file", "peak MB", "")]
+    rows: Rows = [("pictures", "program", "files", "CPU ms a file", "wall ms a file", "peak MB", "note")]
     for measurement in [
         measurement for measurement in taken if measurement.files
     ]:  # a run on no file has no time for each

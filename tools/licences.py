@@ -51,8 +51,9 @@ CARRIED = {
     "numpy": "OpenBLAS (BSD), libgfortran (GPL with the GCC exception, which lets every program use it).",
     "opencv-python-headless": "FFmpeg (LGPL-2.1), loaded when needed; may be replaced by another build.",
     "pillow-heif": "libheif and libde265 (LGPL-3), x265 (GPL-2): its author says that the wheel as a whole is GPL-2. "
-    "digitrec is used with it, does not contain it, and only decodes, which x265 has no part in. Anyone who distributes "
-    "an image or a disk with all of this installed hands on GPL-2 software; without this package all works but HEIC.",
+    "digitrec is used with it, does not contain it, and only decodes, which x265 has no part in. Anyone who "
+    "distributes an image or a disk with all of this installed distributes GPL-2 software; without this package all "
+    "works but HEIC.",
     "scipy": "OpenBLAS (BSD), libgfortran (GPL with the GCC exception).",
     "shapely": "GEOS (LGPL-2.1), loaded when needed; may be replaced by another build.",
 }

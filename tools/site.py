@@ -40,6 +40,14 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
     return f"{relinked(markdown, name)}\n\n---\n\n[Source of this page]({source})\n"
 
 
+def on_post_page(output: str, *, page: Page, config: MkDocsConfig) -> str:  # noqa: ARG001 - names of mkdocs
+    """Name the search dialog for screen readers, and make only the outer navigation a landmark."""
+    output = output.replace(
+        'data-md-component="search" role="dialog"', 'data-md-component="search" role="dialog" aria-label="Search"'
+    )
+    return output.replace('<nav class="md-nav" data-md-level', '<nav role="group" class="md-nav" data-md-level')
+
+
 def relinked(markdown: str, name: str) -> str:
     """Rewrite the links of a page for the site; a link to a file that is not on it becomes plain text.
 
