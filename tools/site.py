@@ -41,11 +41,9 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
 
 
 def on_post_page(output: str, *, page: Page, config: MkDocsConfig) -> str:  # noqa: ARG001 - names of mkdocs
-    """Name the search dialog for screen readers, and make only the outer navigation a landmark."""
-    output = output.replace(
-        'data-md-component="search" role="dialog"', 'data-md-component="search" role="dialog" aria-label="Search"'
-    )
-    return output.replace('<nav class="md-nav" data-md-level', '<nav role="group" class="md-nav" data-md-level')
+    """Name the search dialog for screen readers."""
+    dialog = 'data-md-component="search" role="dialog"'
+    return output.replace(dialog, f'{dialog} aria-label="Search"')
 
 
 def relinked(markdown: str, name: str) -> str:
