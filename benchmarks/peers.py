@@ -23,6 +23,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--data", default="mnist", help="training data of the script (what digitrec --data takes)")
+    parser.add_argument(
+        "--only", nargs="+", default=["digitrec", "RapidOCR", "Keras script"], help="readers to measure"
+    )
     parser.add_argument("--markdown", type=Path, help="write the table into this page, too")
     options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
@@ -32,13 +35,15 @@ def main() -> None:
         f"| {len(labels)} pictures | right | wrong among accepted | accepted | CPU per picture |",
         "|---|--:|--:|--:|--:|",
     ]
-    for name, load in (
-        ("digitrec", load_digitrec),
-        ("RapidOCR", load_rapidocr),
-        ("Keras script", lambda: train_script(options.data)),
-    ):
-        rows.append(f"| {name} | {measure(load(), labels)} |")
-        print(rows[-1], flush=True)
+    loaders = {
+        "digitrec": load_digitrec,
+        "RapidOCR": load_rapidocr,
+        "Keras script": lambda: train_script(options.data),
+    }
+    for name, load in loaders.items():
+        if name in options.only:
+            rows.append(f"| {name} | {measure(load(), labels)} |")
+            print(rows[-1], flush=True)
     table = "\n".join(rows)
     print(table)
     if options.markdown:

@@ -7,6 +7,7 @@ import typer
 
 import digitrec
 from digitrec.cli.main import cli
+from digitrec.models.package import ModelPackage
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -40,10 +41,10 @@ def test_every_link_leads_somewhere() -> None:
 
 def test_every_make_target_is_listed_and_every_target_named_exists() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
 
-    assert set(re.findall(r"^([a-z]+):.*## ", makefile, re.MULTILINE)) == targets
-    assert set(re.findall(r"`?make ([a-z]+)", README)) <= targets
+    assert set(re.findall(r"^([a-z-]+):.*## ", makefile, re.MULTILINE)) == targets
+    assert set(re.findall(r"make ([a-z-]+)", README)) <= targets
 
 
 def test_the_newest_heading_of_the_changelog_is_this_version() -> None:
@@ -69,3 +70,29 @@ def test_every_guarantee_names_tests_that_exist() -> None:
     assert len(named) > 30
     for file, test in named:
         assert f"def {test}(" in (ROOT / file).read_text(encoding="utf-8"), f"{file}::{test}"
+
+
+def test_the_user_guide_has_at_most_14_pages_and_15000_words() -> None:
+    guide = [path.read_text(encoding="utf-8") for path in (ROOT / "docs").glob("*.md")]
+
+    assert len(guide) <= 14
+    assert sum(len(text.split()) for text in guide) <= 15_000
+
+
+def test_figures_of_the_readme_are_those_of_the_accuracy_page() -> None:
+    accuracy = (ROOT / "docs" / "dev" / "accuracy.md").read_text(encoding="utf-8")
+    row = re.search(r"^\| digitrec \| (\S+ %) \| \S+ % \((\d+)\) \| (\S+ %) \|", README, re.MULTILINE)
+    photos = re.search(r"^\| 457 phone photos and scans \| (\S+ %) \|.*?\| (\S+ %) \| (\S+)", accuracy, re.MULTILINE)
+
+    assert row is not None
+    assert photos is not None
+    assert (row[1], row[3], row[2]) == photos.groups()
+
+
+def test_documented_thresholds_are_those_of_the_shipped_model() -> None:
+    thresholds = ModelPackage.open(ROOT / "digitrec" / "models" / "shipped").thresholds(0.005)
+
+    for page in ("confidence.md", "dev/accuracy.md"):
+        text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+        documented = set(re.findall(r"\b0\.\d{6}\b", text))
+        assert documented == {f"{thresholds.digit:.6f}", f"{thresholds.number:.6f}"}, page

@@ -41,11 +41,11 @@ def test_only_listed_blocks_are_not_run() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("page", pages())
 def test_every_command_in_the_docs_exists(page: str) -> None:
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     for line in (line for block in blocks(page) if block.kind in {"sh", "console"} for line in block.lines):
         for words in commands(line):
             require_parses(words)
-        for target in re.findall(r"^make ([a-z]+)", line):
+        for target in re.findall(r"^make ([a-z-]+)", line):
             assert target in targets, line
         for module in re.findall(r"python -m ((?:benchmarks|tools)[.\w]*)", line):
             path = ROOT / module.replace(".", "/")
