@@ -35,7 +35,7 @@ def main() -> None:
         f"| {len(labels)} pictures | right | wrong among accepted | accepted | CPU per picture |",
         "|---|--:|--:|--:|--:|",
     ]
-    loaders = {
+    loaders: dict[str, Callable[[], Read]] = {
         "digitrec": load_digitrec,
         "RapidOCR": load_rapidocr,
         "Keras script": lambda: train_script(options.data),
