@@ -1,1 +1,1 @@
-"""Scripts of the repository: reference pages, licences, site, release, container, fonts, screenshots."""
+"""Scripts of the repository: reference pages, licences, site, release, container, fonts, pictures."""
