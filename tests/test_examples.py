@@ -18,7 +18,7 @@ NOT_RUN = {
     "docs/index.md": 1,
     "docs/machines.md": 3,
     "docs/python.md": 1,
-    "docs/review.md": 1,
+    "docs/review.md": 2,
     "docs/running.md": 7,
     "docs/training.md": 3,
     "docs/tutorial.md": 3,
