@@ -2,31 +2,32 @@
 
 import json
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from importlib.resources import files
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qs, urlencode
 
 from anyio.to_thread import run_sync
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from digitrec.errors import DigitrecError, EnvironmentFailure, UsageError, wrap_os_error
-from digitrec.reports import html
-from digitrec.review import json_api
+from digitrec.review import json_api, pages
 from digitrec.review.auth import AuthMiddleware, BodyTooLarge, Session, Sessions, read_body
 from digitrec.review.page_images import ImageUnavailable, View
 from digitrec.review.queries import Filter
-from digitrec.review.service import ResultPage, ReviewService, SaveResult
+from digitrec.review.service import NumberPage, ResultPage, ReviewService, SaveResult
 from digitrec.review.tryout import TryOut
+from digitrec.review.workspace_pages import WorkspacePages
 from digitrec.text import escape
 
 _MAX_JSON_BYTES = 300_000
+_MAX_FORM_BYTES = 1000
 _MAX_LISTED = 100
 _FILTER_KEYS = {"status", "state", "text", "batch", "file"}
 
@@ -41,23 +42,30 @@ class Site:
     port: int
     max_bytes: int
     """Upper limit of a picture that is tried."""
+    workspace: WorkspacePages
+    start: str = "/"
+    """Path of the page that follows the login."""
 
     def app(self) -> ASGIApp:
         """Return the application behind its authentication."""
         routes = [
-            Route("/", self.overview),
+            *self.workspace.routes(),
+            Route("/review", self.overview),
             Route("/one", self.one),
             Route("/grid", self.grid),
             Route("/try", self.try_page),
-            Route("/enter", self.enter, methods=["GET"]),
+            Route("/enter", self.enter, methods=["GET", "POST"]),
             Route("/picture/{view}/{batch}/{row}", self.picture),
+            Route("/picture/{view}/{batch}/{row}/{number}", self.picture),
             Route("/api/list", self.list_answers),
+            Route("/api/numbers", self.list_numbers),
             Route("/api/audit", self.list_audit),
             Route("/api/entry/{batch}/{row}", self.entry),
             Route("/api/judge", self.judge, methods=["POST"]),
             Route("/api/undo", self.undo, methods=["POST"]),
             Route("/api/invite", self.invite, methods=["POST"]),
             Route("/api/try", self.try_it, methods=["POST"]),
+            Route("/api/explain", self.explain, methods=["POST"]),
             Mount("/static", StaticFiles(directory=str(files("digitrec.review") / "static"))),
         ]
         handlers: dict[Any, Any] = {
@@ -70,6 +78,7 @@ class Site:
         }
         hosts = frozenset(f"{name}:{self.port}" for name in ("127.0.0.1", "localhost"))
         app = Starlette(routes=routes, exception_handlers=handlers)
+        app.router.redirect_slashes = False
         return AuthMiddleware(app, self.sessions, hosts, self._cookie, _refuse_entry)
 
     @property
@@ -79,17 +88,21 @@ class Site:
     # Login.
 
     async def enter(self, request: Request) -> Response:
-        """Redeem a one-time link: set the cookie and go to the pages."""
-        if request.method != "GET":  # a HEAD request, as a link checker sends, must not redeem the link
+        """Redeem a one-time link, or take the access token from the form: set the cookie and go to the pages."""
+        if request.method == "HEAD":  # as a link checker sends it: it must not redeem the link
             return Response(status_code=405)
-        cookie = self.sessions.enter(request.query_params.get("token", ""))
+        token = request.query_params.get("token", "")
+        if request.method == "POST":
+            body = (await read_body(request, _MAX_FORM_BYTES)).decode("utf-8", errors="replace")
+            token = parse_qs(body).get("token", [""])[0].strip()
+        cookie = self.sessions.enter(token)
         if cookie is None:
-            return _html("refused", 403, is_used=True)
+            return pages.render(request, "refused", 403, is_used=True)
         # A strict cookie is not sent along a redirect that began on another site, such as a web mailer.
         if request.headers.get("sec-fetch-site") in {"cross-site", "same-site"}:
-            response: Response = _html("welcome")
+            response = pages.render(request, "welcome", start=self.start)
         else:
-            response = RedirectResponse("/", 303)
+            response = RedirectResponse(self.start, 303)
         response.set_cookie(self._cookie, cookie, path="/", httponly=True, samesite="strict")
         return response
 
@@ -115,7 +128,9 @@ class Site:
 
     async def grid(self, request: Request) -> Response:
         """Show answers with the same digit in a grid."""
-        return self._page(request, "grid", chosen=_filter(request))
+        chosen = _filter(request)
+        in_numbers = request.query_params.get("in") == "numbers" and chosen.text in set("0123456789")
+        return self._page(request, "grid", chosen=chosen, in_numbers=in_numbers)
 
     async def try_page(self, request: Request) -> Response:
         """Show the page on which a picture can be tried."""
@@ -123,7 +138,7 @@ class Site:
 
     def _page(self, request: Request, name: str, **content: Any) -> Response:
         content |= {"page": name, "session": _session(request), "has_audit": bool(self.service.audit_sample)}
-        return _html(name, **content)
+        return pages.render(request, name, **content)
 
     # JSON for the scripts of the pages.
 
@@ -131,7 +146,18 @@ class Site:
         """Return the next answers of a filter."""
         query = request.query_params
         after, limit = json_api.parse_key(query.get("after", "")), _limit(query.get("most", ""))
-        return _list(request, await run_sync(self.service.list_answers, _filter(request), after, limit))
+        page = await run_sync(self.service.list_answers, _filter(request), after, limit)
+        return _list(request, page, map(json_api.entry_to_json, page.entries))
+
+    async def list_numbers(self, request: Request) -> Response:
+        """Return the next numbers whose least certain digit is the given one."""
+        query = request.query_params
+        digit = json_api.parse_whole_number(query.get("digit", ""))
+        if digit is None or digit > 9:
+            raise UsageError("digit is 0 to 9")
+        after, limit = json_api.parse_number_key(query.get("after", "")), _limit(query.get("most", ""))
+        page = await run_sync(self.service.list_numbers, _filter(request), digit, after, limit)
+        return _list(request, page, [json_api.listed_number_to_json(*item) for item in page.numbers])
 
     async def list_audit(self, request: Request) -> Response:
         """Return the next answers of the audit."""
@@ -139,7 +165,8 @@ class Site:
         after = json_api.parse_whole_number(query.get("after", "") or "0")
         if after is None:
             raise UsageError("this list has no such position")
-        return _list(request, await run_sync(self.service.list_audit, after, _limit(query.get("most", ""))))
+        page = await run_sync(self.service.list_audit, after, _limit(query.get("most", "")))
+        return _list(request, page, map(json_api.entry_to_json, page.entries))
 
     async def entry(self, request: Request) -> Response:
         """Return an answer."""
@@ -151,10 +178,11 @@ class Site:
         """Return the image of an answer."""
         batch_id, row = _row_id(request)
         view = request.path_params["view"]
-        if view not in set(View) or not json_api.is_row_id(batch_id, row):
+        number = json_api.parse_whole_number(request.path_params.get("number", "0"))
+        if view not in set(View) or not json_api.is_row_id(batch_id, row) or number is None:
             return _problem("there is no such picture", 404)
         try:
-            image = await run_sync(self.service.render_page, batch_id, row, View(view))
+            image = await run_sync(self.service.render_page, batch_id, row, View(view), number)
         except ImageUnavailable as why:
             return _problem(escape(str(why)), 404)
         if image is None:
@@ -171,9 +199,9 @@ class Site:
 
     async def undo(self, request: Request) -> Response:
         """Undo judgements."""
-        entries = json_api.parse_undo(await _json(request))
+        changes = json_api.parse_undo(await _json(request))
         session = _session(request)
-        result = await run_sync(lambda: self.service.undo(entries, who=session.reviewer))
+        result = await run_sync(lambda: self.service.undo(changes, who=session.reviewer))
         session.judged = max(0, session.judged - len(result.saved))
         return self._save_result(session, result)
 
@@ -181,6 +209,11 @@ class Site:
         """Read a picture without storing it."""
         data = await read_body(request, self.max_bytes)
         return JSONResponse(await run_sync(self.tryout.read, data))
+
+    async def explain(self, request: Request) -> Response:
+        """Draw how a picture is read, without storing it."""
+        data = await read_body(request, self.max_bytes)
+        return Response(await run_sync(self.tryout.explain, data), media_type="image/png")
 
     def _save_result(self, session: Session, result: SaveResult) -> Response:
         root = self.service.outbox.parent
@@ -196,12 +229,8 @@ class Site:
         return JSONResponse(content, 409 if result.conflicts else 200)
 
 
-def _html(name: str, status: int = 200, **content: Any) -> Response:
-    return HTMLResponse(html.render_template(f"{name}.html.j2", "digitrec.review", **content), status)
-
-
-def _refuse_entry(_: Request) -> Response:
-    return _html("refused", 403, is_used=False)
+def _refuse_entry(request: Request) -> Response:
+    return pages.render(request, "refused", 403, is_used=False)
 
 
 def _session(request: Request) -> Session:
@@ -223,11 +252,11 @@ def _limit(text: str) -> int:
     return _MAX_LISTED if limit is None else min(max(limit, 1), _MAX_LISTED)
 
 
-def _list(request: Request, page: ResultPage) -> Response:
+def _list(request: Request, page: ResultPage | NumberPage, entries: Iterable[json_api.Json]) -> Response:
     after = json_api.format_key(page.next) if isinstance(page.next, tuple) else page.next
     return JSONResponse(
         {
-            "entries": [json_api.entry_to_json(entry) for entry in page.entries],
+            "entries": [*entries],
             "next": None if after is None else str(after),
             "count": asdict(page.count),
             "by_you": _session(request).judged,
