@@ -18,7 +18,7 @@ def test_every_command_is_named_and_every_named_command_exists() -> None:
 
     commands = program.commands.items()  # type: ignore[attr-defined]
     assert named == {name for name, command in commands if not command.hidden}
-    assert len(named) == 22
+    assert len(named) == 23
 
 
 def test_every_command_has_help_and_an_example() -> None:

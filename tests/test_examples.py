@@ -30,6 +30,7 @@ NOT_RUN = {
     "docs/learning.md": 1,
     "docs/install.md": 2,
     "docs/python.md": 1,
+    "docs/serve.md": 1,
     "docs/tutorial.md": 2,
     "jobs/README.md": 1,
 }

@@ -68,7 +68,7 @@ def _photographs(tab: Any, root: str) -> dict[str, Image.Image]:
     tab.emulate_media(color_scheme="light")
     tab.set_viewport_size(_PHONE)
     phones = []
-    for path, ready in (("/", ".batches"), ("/one?status=review", "#frame image"), ("/grid?text=7", ".tile img")):
+    for path, ready in (("/review", ".batches"), ("/one?status=review", "#frame image"), ("/grid?text=7", ".tile img")):
         tab.goto(root + path)
         tab.wait_for_selector(ready)
         phones.append(_photograph(tab))

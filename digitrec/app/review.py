@@ -1,27 +1,36 @@
-"""Use case `review`: assemble the review service and serve its pages on this machine."""
+"""Use cases `serve` and `review`: assemble the web application of a workspace and serve it on this machine."""
 
 import getpass
 import os
 import signal
 import socket
+import threading
 import time
 import webbrowser
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlencode
 
 from digitrec import logs
 from digitrec.app import composition
+from digitrec.app.reader import Reader
 from digitrec.errors import EnvironmentFailure, UsageError
+from digitrec.exchange.formats import rows_to_json
 from digitrec.pipeline import ledgers
 from digitrec.pipeline.ledgers import open_ledgers
 from digitrec.review import queries
-from digitrec.review.auth import Sessions
+from digitrec.review.auth import Sessions, read_token
+from digitrec.review.home import HomeMonitor
+from digitrec.review.json_api import Json
 from digitrec.review.page_images import PageImages
 from digitrec.review.server import Site
 from digitrec.review.service import ReviewService
 from digitrec.review.tryout import LoadedReader, TryOut
+from digitrec.review.uploads import InboxUploads, verify_inbox
+from digitrec.review.workspace_files import open_files
+from digitrec.review.workspace_pages import MetricsText, WorkspacePages
 from digitrec.settings import Settings
 from digitrec.storage.corrected_tables import write_outdated_tables
 from digitrec.storage.ledger import Ledger
@@ -30,6 +39,8 @@ from digitrec.text import format_utc
 _HOST = "127.0.0.1"
 _KEEP_ALIVE_S = 75
 _SHUTDOWN_S = 3
+_ACCESS_FILE = "access-token"
+"""File in the state folder with the token for programs, and for a login after a restart of the browser."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,32 +55,42 @@ class ReviewOptions:
     """Number of accepted answers that are sampled for an audit."""
     seed: int = 0
     """Seed of the audit sample."""
+    start: str = "/"
+    """Path of the page that follows the login: `/` of `serve`, `/review` of `review`."""
 
 
-def serve_review(settings: Settings, options: ReviewOptions, on_started: Callable[[str], None]) -> None:
-    """Serve the review pages until stopped by a signal.
+def serve(settings: Settings, options: ReviewOptions, on_started: Callable[[str, Path], None]) -> None:
+    """Serve the pages of a workspace until stopped by a signal.
 
     Args:
         settings: name the workspace.
-        options: reviewer, port and audit sample.
-        on_started: called with the address, which holds the reviewer's token, once the server listens.
+        options: reviewer, port, audit sample and first page.
+        on_started: called with the address, which holds a one-time token of the reviewer, and the file of the access
+            token, once the server listens.
 
     Raises:
-        UsageError: nothing was read yet, the port is in use, or the reviewer's name is invalid.
+        UsageError: nothing was read yet and a review is asked for, there is no workspace, the port is in use, or the
+            reviewer's name is invalid.
         EnvironmentFailure: every ledger was written by another version.
     """
     import uvicorn
 
     from digitrec.review.connections import BACKLOG, ConnectionLimits, max_connections, raise_open_files
 
-    sessions = Sessions()
-    token = sessions.invite(options.reviewer or get_login_name())
+    reviewer = options.reviewer or get_login_name()
+    sessions = Sessions(owner=reviewer)
+    token = sessions.invite(reviewer)
+    if options.start == "/" and not settings.inbox.is_dir() and ledgers.is_new_workspace(settings):
+        hint = "`digitrec init` makes one here, --workspace DIR names another."
+        raise UsageError(f"{settings.workspace} is no workspace", hint=hint)
     # While a connection stays open, SQLite keeps its write-ahead log: a verdict costs one fsync instead of five.
     with open_ledgers(settings, skip_unreadable=True) as readable, open_listening_socket(options.port) as listener:
         for ledger in readable.values():
             ledger.is_up_to_date()
         port = int(listener.getsockname()[1])
-        site = build_site(settings, sessions, port, audit=options.audit, seed=options.seed)
+        site = build_site(settings, sessions, port, audit=options.audit, seed=options.seed, start=options.start)
+        token_path = settings.state / _ACCESS_FILE
+        sessions.token = read_token(token_path)
         config = uvicorn.Config(
             site.app(),
             http=ConnectionLimits(max_connections(raise_open_files())).protocol,  # type: ignore[arg-type]  # a factory is accepted as well
@@ -85,7 +106,7 @@ def serve_review(settings: Settings, options: ReviewOptions, on_started: Callabl
         )
         server = uvicorn.Server(config)
         signal.signal(signal.SIGTERM, _exit_on_signal)  # uvicorn finishes its requests, then raises the signal again
-        on_started(f"http://{_HOST}:{port}/enter?{urlencode({'token': token})}")
+        on_started(f"http://{_HOST}:{port}/enter?{urlencode({'token': token})}", token_path)
         server.run(sockets=[listener])
 
 
@@ -93,18 +114,25 @@ def _exit_on_signal(number: int, _frame: object) -> None:
     raise SystemExit(128 + number)
 
 
-def build_site(settings: Settings, sessions: Sessions, port: int, *, audit: int = 0, seed: int = 0) -> Site:
+def build_site(
+    settings: Settings, sessions: Sessions, port: int, *, audit: int = 0, seed: int = 0, start: str = "/"
+) -> Site:
     """Return the web application of a workspace.
 
     Raises:
-        UsageError: nothing was read yet.
+        UsageError: nothing was read yet, and the first page is the review.
         EnvironmentFailure: every ledger was written by another version.
     """
-    audit_sample = _prepare_ledgers(settings, audit, seed)
+    audit_sample = _prepare_ledgers(settings, audit, seed, is_review=start != "/")
+    open_reader = _SharedReader(settings)
 
     def load_reader() -> LoadedReader:
         package = composition.open_model(settings)
         return composition.load_page_reader(package, settings), composition.choose_thresholds(settings, package)
+
+    def read_picture(data: bytes) -> list[Json]:
+        reader = open_reader()
+        return rows_to_json(*reader.to_table(reader.read(data)))
 
     service = ReviewService(
         outbox=settings.outbox,
@@ -113,7 +141,25 @@ def build_site(settings: Settings, sessions: Sessions, port: int, *, audit: int 
         audit_sample=audit_sample,
         now=lambda: format_utc(time.time()),
     )
-    return Site(service, TryOut(load_reader, settings.limits), sessions, port, settings.max_bytes)
+    uploads = InboxUploads(settings.inbox, settings.limits, lambda: verify_inbox(settings))
+    workspace = WorkspacePages(
+        settings, service, HomeMonitor(settings), uploads, open_files(settings), read_picture, MetricsText(settings)
+    )
+    return Site(service, TryOut(load_reader, settings.limits), sessions, port, settings.max_bytes, workspace, start)
+
+
+class _SharedReader:
+    """The model in use, loaded at the first call; thread-safe."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._reader: Reader | None = None
+
+    def __call__(self) -> Reader:
+        with self._lock:
+            self._reader = self._reader or Reader.from_settings(self._settings)
+            return self._reader
 
 
 def open_listening_socket(port: int) -> socket.socket:
@@ -129,9 +175,7 @@ def open_listening_socket(port: int) -> socket.socket:
         listener.listen()  # the browser may connect as soon as the address is printed
     except OSError as why:
         listener.close()
-        raise UsageError(
-            f"port {port} cannot be used: {why.strerror}", hint="Leave --port away for a free one."
-        ) from why
+        raise UsageError(f"port {port} cannot be used: {why.strerror}", hint="`--port 0` takes a free one.") from why
     return listener
 
 
@@ -149,10 +193,10 @@ def open_browser(address: str) -> None:
         webbrowser.open(address)
 
 
-def _prepare_ledgers(settings: Settings, audit: int, seed: int) -> list[queries.RowId]:
+def _prepare_ledgers(settings: Settings, audit: int, seed: int, *, is_review: bool) -> list[queries.RowId]:
     """Write outdated tables of corrections and draw the audit sample; log a warning for each unusable ledger."""
     paths = ledgers.find_ledgers(settings)
-    if not paths:
+    if not paths and is_review:
         raise UsageError(f"nothing was read in {settings.workspace} yet", hint="`digitrec run` reads the inbox.")
     failure: EnvironmentFailure | None = None
     with ExitStack() as stack:

@@ -5,13 +5,12 @@ import io
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
 
 import typer
 
-from digitrec.exchange.formats import NUMERIC_COLUMNS, parse_value
+from digitrec.exchange.formats import rows_to_json
 from digitrec.settings import Settings
 from digitrec.storage import csv_tables, table_reader
 from digitrec.text import escape, pluralize
@@ -68,16 +67,10 @@ def print_predictions(rows: Sequence[TableRow], output_format: OutputFormat, *, 
         sys.stdout.buffer.write(text.encode())
         sys.stdout.buffer.flush()
         return
-    cells = list(csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline="")))
     if table_format == "json":
-        pages = [
-            {column: parse_value(column, cell) if column in NUMERIC_COLUMNS else cell for column, cell in line.items()}
-            | {"numbers": [number_to_json(number) for number in row.reading.numbers]}
-            for line, row in zip(cells, rows, strict=True)
-        ]
-        typer.echo(json.dumps(pages, indent=1))
+        typer.echo(json.dumps(rows_to_json(rows, output_format), indent=1))
         return
-    _print_table(cells)
+    _print_table(list(csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""))))
     _print_laid_out(rows)
 
 
@@ -94,19 +87,6 @@ def _print_laid_out(rows: Iterable[TableRow]) -> None:
 def is_unreadable(reading: PageReading) -> bool:
     """Return whether a page could not be read; a blank page was read."""
     return reading.status is PageStatus.REJECTED and reading.reason is not Reason.BLANK
-
-
-def number_to_json(number: Number) -> dict[str, object]:
-    """Return a number with the keys of `predict --json`."""
-    return {
-        "line": number.line,
-        "column": number.column,
-        "box": asdict(number.box),
-        "text": number.text,
-        "confidence": None if number.confidence is None else round(number.confidence, 6),
-        "status": number.status,
-        "reason_code": number.reason or "",
-    }
 
 
 def format_numbers(numbers: Sequence[Number]) -> Iterator[str]:

@@ -1,6 +1,7 @@
-"""Commands of the review: confirm or correct answers in a browser, and rebuild the reports."""
+"""Commands of the web application: serve its pages, open it for a review; and rebuild the reports."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -10,12 +11,16 @@ from digitrec.errors import require_packages
 from digitrec.settings import Settings
 from digitrec.text import pluralize
 
+DEFAULT_PORT = 8321
+"""Port of `serve`, fixed so that a bookmark and Prometheus find it."""
+
 
 def register(cli: typer.Typer) -> None:
     """Add these commands to the program."""
     command = in_panel(cli, "Review")
     command(epilog="Example: digitrec report --batch 20260102T030405Z-0a1b2c3d")(report)
     command(epilog="Example: digitrec review --reviewer Anna")(review)
+    command(epilog="Example: digitrec serve --workspace /srv/scans")(serve)
 
 
 @takes_settings("workspace")
@@ -44,33 +49,57 @@ def report(
     typer.echo(text.escape_message(f"{pluralize(count, 'report')} made. {page}"))
 
 
-@takes_settings("model", "max_error", "second_opinion", "max_bytes", "max_pixels", "max_pages")
+_Reviewer = Annotated[str, typer.Option("--reviewer", help="Your name, kept with your verdicts. Default: your login.")]
+_NoBrowser = Annotated[bool, typer.Option("--no-browser", help="Only print the address.")]
+_takes_reading_settings = takes_settings(
+    "model", "max_error", "second_opinion", "max_bytes", "max_pixels", "max_pages", "max_wait_s"
+)
+
+
+@_takes_reading_settings
 def review(
     settings: Settings,
-    reviewer: Annotated[
-        str, typer.Option("--reviewer", help="Your name, kept with your verdicts. Default: your login.")
-    ] = "",
+    reviewer: _Reviewer = "",
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 = a free one.")] = 0,
     audit: Annotated[
         int, typer.Option("--audit", min=0, help="Sample this many accepted answers, to estimate their error rate.")
     ] = 0,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of that sample.")] = 0,
-    no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the address.")] = False,
+    no_browser: _NoBrowser = False,
 ) -> None:
     """Confirm or correct answers in a browser, or try a picture.
 
-    Ctrl-C ends it. Served on 127.0.0.1 only. The printed address signs in one person, once; the page invites others.
-    Each verdict is saved in the ledger at once, with name and time; a published CSV is never changed. When no page of a
-    batch needs review any more, outbox/corrected/<batch>.csv is written.
+    Ctrl-C ends it. The application is that of `serve`, opened at its review page, on a free port. Each verdict is saved
+    in the ledger at once, with name and time; a published CSV is never changed. When no page of a batch needs review
+    any more, outbox/corrected/<batch>.csv is written.
     """
-    require_packages("review", "starlette", "uvicorn")
+    _serve(settings, no_browser, reviewer=reviewer, port=port, audit=audit, seed=seed, start="/review")
+
+
+@_takes_reading_settings
+def serve(
+    settings: Settings,
+    reviewer: _Reviewer = "",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 = a free one.")] = DEFAULT_PORT,
+    no_browser: _NoBrowser = False,
+) -> None:
+    """Serve the pages of a workspace: what arrives, answers, reports, review.
+
+    Ctrl-C ends it. Served on 127.0.0.1 only. The printed address signs in one person, once; the page invites others.
+    Files dropped on the home page go into the inbox; `run` or `watch` reads them.
+    """
+    _serve(settings, no_browser, reviewer=reviewer, port=port)
+
+
+def _serve(settings: Settings, no_browser: bool, **options: Any) -> None:
+    require_packages("serve", "starlette", "uvicorn")
     from digitrec.app import review
 
-    def print_address(address: str) -> None:
+    def print_address(address: str, token_path: Path) -> None:
         typer.echo(f"Open this once, on this machine: {address}")
+        typer.echo(text.escape_message(f"For programs, and to sign in again: the access token in {token_path}"))
         typer.echo("Ctrl-C ends it; every verdict is saved at once.")
         if not no_browser:
             review.open_browser(address)
 
-    review_options = review.ReviewOptions(reviewer=reviewer, port=port, audit=audit, seed=seed)
-    review.serve_review(settings, review_options, print_address)
+    review.serve(settings, review.ReviewOptions(**options), print_address)

@@ -10,10 +10,13 @@ import itertools
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from enum import StrEnum
 from typing import IO, Any, TypeAlias
 
 from digitrec.errors import UsageError
+from digitrec.storage import csv_tables
+from digitrec.types import Number, OutputFormat, TableRow
 
 Cells: TypeAlias = Iterable[Mapping[str, str]]
 """Rows; the text of each cell by column."""
@@ -137,3 +140,29 @@ def parse_value(column: str, text: str) -> str | int | float | None:
 
 def _escape_match(match: re.Match[str]) -> str:
     return "".join(f"%{byte:02X}" for byte in match[0].encode())
+
+
+def rows_to_json(rows: Sequence[TableRow], output_format: OutputFormat) -> list[dict[str, object]]:
+    """Return rows with the columns of the main table as `predict --json` prints them.
+
+    Columns of numbers hold numbers, None for an empty cell, and `numbers` has an object for each number.
+    """
+    pages: list[dict[str, object]] = []
+    for row in rows:
+        cells = csv_tables.format_cells(row, output_format)
+        values = {name: parse_value(name, cell) if name in NUMERIC_COLUMNS else cell for name, cell in cells.items()}
+        pages.append(values | {"numbers": [number_to_json(number) for number in row.reading.numbers]})
+    return pages
+
+
+def number_to_json(number: Number) -> dict[str, object]:
+    """Return a number with the keys of `predict --json`."""
+    return {
+        "line": number.line,
+        "column": number.column,
+        "box": asdict(number.box),
+        "text": number.text,
+        "confidence": None if number.confidence is None else round(number.confidence, 6),
+        "status": number.status,
+        "reason_code": number.reason or "",
+    }

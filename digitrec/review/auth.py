@@ -1,23 +1,48 @@
 """Authenticate every request before it reaches a route, and set the security headers of every response.
 
 The Host header is checked against DNS rebinding, a cookie keeps out other people, Origin and Sec-Fetch-Site keep out
-other web pages, and bodies have a size limit.
+other web pages, and bodies have a size limit. Programs send the access token of the workspace instead of a cookie.
 """
 
 import hashlib
+import hmac
+import os
+import re
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request, cookie_parser
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from digitrec import files
 from digitrec.storage.judgements import normalize_reviewer
 
 _MAX_LINKS = 50
 """Upper limit of unused invitations; a new one replaces the oldest."""
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{32,100}")
+
+
+def read_token(path: Path) -> str:
+    """Return the access token of a workspace; create its file at first use, readable by its owner only.
+
+    Raises:
+        OSError: the file cannot be read or written.
+    """
+    files.make_dir(path.parent)
+    try:
+        with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="ascii") as file:
+            file.write(f"{secrets.token_urlsafe(32)}\n")
+    except FileExistsError:
+        pass
+    token = path.read_text(encoding="ascii", errors="replace").strip()
+    if _TOKEN.fullmatch(token) is None:  # empty after a power cut, or edited
+        path.unlink()
+        return read_token(path)
+    return token
 
 
 @dataclass(slots=True)
@@ -39,6 +64,10 @@ class Session:
 class Sessions:
     """Links and sessions by the digest of their secret, so that the time of a lookup reveals nothing about a secret."""
 
+    token: str = field(default_factory=secrets.token_urlsafe)
+    """Access token of the workspace: unlike a link it works any number of times."""
+    owner: str = "somebody"
+    """Name of a reviewer who enters with the access token."""
     _links: dict[bytes, str] = field(default_factory=dict)
     _open: dict[bytes, Session] = field(default_factory=dict)
 
@@ -52,13 +81,17 @@ class Sessions:
         return secret
 
     def enter(self, secret: str) -> str | None:
-        """Redeem a link; return the secret of the new session for the cookie, or None if there is no such link."""
-        who = self._links.pop(_digest(secret), None)
+        """Redeem a link or the access token; return the secret of the new session for the cookie, None for others."""
+        who = self.owner if self.is_token(secret) else self._links.pop(_digest(secret), None)
         if who is None:
             return None
         cookie = secrets.token_urlsafe(32)
         self._open[_digest(cookie)] = Session(who)
         return cookie
+
+    def is_token(self, secret: str) -> bool:
+        """Return whether a secret is the access token."""
+        return hmac.compare_digest(_digest(secret), _digest(self.token))
 
     def find(self, cookie: str) -> Session | None:
         """Return the session of a cookie, or None."""
@@ -83,8 +116,10 @@ _HEADERS = {
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
     "Cache-Control": "no-store",
 }
-PUBLIC_PATHS = ("/enter", "/static/")
-"""Paths that need no session: the login and the static files, which hold no data of anyone."""
+PUBLIC_PATHS = ("/enter", "/static/", "/metrics")
+"""Paths that need no session: login, static files and metrics, which hold counts only."""
+API_PATH = "/api/read"
+"""Path for programs, which send the access token as `Authorization: Bearer`."""
 
 
 class BodyTooLarge(Exception):
@@ -128,8 +163,11 @@ class AuthMiddleware:
         hosts = headers.getlist("host")
         if len(hosts) != 1 or hosts[0].lower() not in self.hosts:
             return PlainTextResponse("This server does not answer to that host name.", 421)
-        if not _is_same_origin(headers, hosts[0], method):
+        is_program = scope["path"] == API_PATH and "origin" not in headers and "sec-fetch-site" not in headers
+        if not is_program and not _is_same_origin(headers, hosts[0], method):
             return PlainTextResponse("Only pages of this server may send this request.", 403)
+        if scope["path"] == API_PATH:
+            return None if self._has_token(headers) else _refuse_program()
         if scope["path"].startswith(PUBLIC_PATHS):
             return None
         session = self.sessions.find(cookie_parser(headers.get("cookie", "")).get(self.cookie, ""))
@@ -137,6 +175,15 @@ class AuthMiddleware:
             return self.unauthorized(Request(scope))
         scope.setdefault("state", {})["session"] = session
         return None
+
+    def _has_token(self, headers: Headers) -> bool:
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        return scheme.lower() == "bearer" and self.sessions.is_token(token.strip())
+
+
+def _refuse_program() -> Response:
+    content = {"problem": "the access token is missing or wrong", "hint": "Send it as `Authorization: Bearer TOKEN`."}
+    return JSONResponse(content, 401, {"WWW-Authenticate": "Bearer"})
 
 
 def _is_same_origin(headers: Headers, host: str, method: str) -> bool:

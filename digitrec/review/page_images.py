@@ -46,7 +46,7 @@ def read_original(outbox: Path, location: str, sha256: str, max_bytes: int) -> b
     if top != outbox.name or not parts or any(part in {"", ".", ".."} for part in parts):
         raise OriginalMissing("the original is not archived")
     try:
-        descriptor = _open(outbox, parts)
+        descriptor = open_below(outbox, parts)
     except OSError as why:
         raise OriginalMissing(f"the original cannot be opened: {os.strerror(why.errno or 0)}") from why
     with os.fdopen(descriptor, "rb") as file:
@@ -59,9 +59,9 @@ def read_original(outbox: Path, location: str, sha256: str, max_bytes: int) -> b
     return data
 
 
-def _open(outbox: Path, parts: list[str]) -> int:
-    """Open a file folder by folder; return its descriptor."""
-    folder = os.open(outbox, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def open_below(root: Path, parts: list[str]) -> int:
+    """Open a file below a folder, folder by folder and without following links; return its descriptor."""
+    folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         for part in parts[:-1]:
             below = os.open(part, _FOLDER, dir_fd=folder)

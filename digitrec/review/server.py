@@ -6,27 +6,28 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib.resources import files
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qs, urlencode
 
 from anyio.to_thread import run_sync
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from digitrec.errors import DigitrecError, EnvironmentFailure, UsageError, wrap_os_error
-from digitrec.reports import html
-from digitrec.review import json_api
+from digitrec.review import json_api, pages
 from digitrec.review.auth import AuthMiddleware, BodyTooLarge, Session, Sessions, read_body
 from digitrec.review.page_images import ImageUnavailable, View
 from digitrec.review.queries import Filter
 from digitrec.review.service import ResultPage, ReviewService, SaveResult
 from digitrec.review.tryout import TryOut
+from digitrec.review.workspace_pages import WorkspacePages
 from digitrec.text import escape
 
 _MAX_JSON_BYTES = 300_000
+_MAX_FORM_BYTES = 1000
 _MAX_LISTED = 100
 _FILTER_KEYS = {"status", "state", "text", "batch", "file"}
 
@@ -41,15 +42,19 @@ class Site:
     port: int
     max_bytes: int
     """Upper limit of a picture that is tried."""
+    workspace: WorkspacePages
+    start: str = "/"
+    """Path of the page that follows the login."""
 
     def app(self) -> ASGIApp:
         """Return the application behind its authentication."""
         routes = [
-            Route("/", self.overview),
+            *self.workspace.routes(),
+            Route("/review", self.overview),
             Route("/one", self.one),
             Route("/grid", self.grid),
             Route("/try", self.try_page),
-            Route("/enter", self.enter, methods=["GET"]),
+            Route("/enter", self.enter, methods=["GET", "POST"]),
             Route("/picture/{view}/{batch}/{row}", self.picture),
             Route("/api/list", self.list_answers),
             Route("/api/audit", self.list_audit),
@@ -79,17 +84,21 @@ class Site:
     # Login.
 
     async def enter(self, request: Request) -> Response:
-        """Redeem a one-time link: set the cookie and go to the pages."""
-        if request.method != "GET":  # a HEAD request, as a link checker sends, must not redeem the link
+        """Redeem a one-time link, or take the access token from the form: set the cookie and go to the pages."""
+        if request.method == "HEAD":  # as a link checker sends it: it must not redeem the link
             return Response(status_code=405)
-        cookie = self.sessions.enter(request.query_params.get("token", ""))
+        token = request.query_params.get("token", "")
+        if request.method == "POST":
+            body = (await read_body(request, _MAX_FORM_BYTES)).decode("utf-8", errors="replace")
+            token = parse_qs(body).get("token", [""])[0].strip()
+        cookie = self.sessions.enter(token)
         if cookie is None:
-            return _html("refused", 403, is_used=True)
+            return pages.render(request, "refused", 403, is_used=True)
         # A strict cookie is not sent along a redirect that began on another site, such as a web mailer.
         if request.headers.get("sec-fetch-site") in {"cross-site", "same-site"}:
-            response: Response = _html("welcome")
+            response = pages.render(request, "welcome", start=self.start)
         else:
-            response = RedirectResponse("/", 303)
+            response = RedirectResponse(self.start, 303)
         response.set_cookie(self._cookie, cookie, path="/", httponly=True, samesite="strict")
         return response
 
@@ -123,7 +132,7 @@ class Site:
 
     def _page(self, request: Request, name: str, **content: Any) -> Response:
         content |= {"page": name, "session": _session(request), "has_audit": bool(self.service.audit_sample)}
-        return _html(name, **content)
+        return pages.render(request, name, **content)
 
     # JSON for the scripts of the pages.
 
@@ -196,12 +205,8 @@ class Site:
         return JSONResponse(content, 409 if result.conflicts else 200)
 
 
-def _html(name: str, status: int = 200, **content: Any) -> Response:
-    return HTMLResponse(html.render_template(f"{name}.html.j2", "digitrec.review", **content), status)
-
-
-def _refuse_entry(_: Request) -> Response:
-    return _html("refused", 403, is_used=False)
+def _refuse_entry(request: Request) -> Response:
+    return pages.render(request, "refused", 403, is_used=False)
 
 
 def _session(request: Request) -> Session:

@@ -10,7 +10,9 @@ from digitrec.settings import Settings
 from tests.review.conftest import BASE, BATCH, ORIGIN, PORT, Answer, Opens, Pages
 
 ADDRESSES = (
-    "/", "/one", "/grid", "/try", "/api/list", "/api/audit", f"/api/entry/{BATCH}/1", f"/picture/whole/{BATCH}/1",
+    "/", "/review", "/one", "/grid", "/try", "/api/list", "/api/audit", f"/api/entry/{BATCH}/1",
+    f"/picture/whole/{BATCH}/1", "/find?q=7", f"/answer/{BATCH}/1", f"/original/{BATCH}/1", "/export/answers.csv",
+    f"/outbox/{BATCH}.csv", f"/outbox/done/{BATCH}/secret.png", "/reports/", "/theme?to=dark", "/api/home",
 )  # fmt: skip
 JSON = {"Content-Type": "application/json"}
 
@@ -95,7 +97,7 @@ def test_localhost_is_this_server_too(pages: Pages) -> None:
     ],
     ids=str,
 )
-@pytest.mark.parametrize("address", ["/api/judge", "/api/undo", "/api/invite", "/api/try"])
+@pytest.mark.parametrize("address", ["/api/judge", "/api/undo", "/api/invite", "/api/try", "/api/upload?name=7.png"])
 def test_another_page_cannot_post_even_with_the_cookie(pages: Pages, address: str, headers: dict[str, str]) -> None:
     person = pages.person()
 

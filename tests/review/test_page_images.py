@@ -129,7 +129,7 @@ def test_a_hostile_file_name_is_nothing_but_a_name(opened: Opens) -> None:
     person = opened([Answer(name=name, confidence=0.5)]).person()
 
     assert person.listed()["entries"][0]["file"] == name
-    for address in ("/", "/one", "/grid"):
+    for address in ("/", "/review", "/one", "/grid"):
         answer = person.get(address, params={"file": name, "text": ""})
         assert "<img" not in answer.text
         assert answer.headers["content-type"].startswith("text/html")

@@ -69,7 +69,7 @@ def test_the_overview_counts_what_each_tab_of_the_grid_shows(opened: Opens) -> N
     person = opened([*NOTHING_READ, Answer("7", 0.5, "j.png", Reason.NOT_A_DIGIT)]).person()
     person.judge((1, "7"), (6, "none"))
 
-    words = person.get("/").text
+    words = person.get("/review").text
 
     assert "Read as 7: 1 not reviewed" in words
     assert re.search(r"Read as no digit\s*<span>3</span>", words)

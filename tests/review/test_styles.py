@@ -20,7 +20,9 @@ def test_the_colours_are_those_of_the_reports_in_light_and_in_dark() -> None:
     reports = (files("digitrec.reports") / "templates" / "_style.css").read_text(encoding="utf-8")
     own = (STATIC / "review.css").read_text(encoding="utf-8")
 
-    for ours, theirs in zip(colours(own)[:2], colours(reports)[:2], strict=True):
+    dark = (STATIC / "dark.css").read_text(encoding="utf-8")
+
+    for ours, theirs in zip(colours(own)[:1] + colours(dark), colours(reports)[:2], strict=True):
         shared = ours.keys() & theirs.keys()
         assert len(shared) >= 10
         assert {name: ours[name] for name in shared} == {name: theirs[name] for name in shared}

@@ -98,7 +98,7 @@ function updateAll() {
   byId("undo").disabled = isBusy || !saved.length;
   if (isEmpty) {
     byId("correct").hidden = true;
-    byId("empty").replaceChildren("No answers are left here. Choose another digit above, or go ", el("a", { href: "/", textContent: "to the overview" }), ".");
+    byId("empty").replaceChildren("No answers are left here. Choose another digit above, or go ", el("a", { href: "/review", textContent: "to the overview" }), ".");
     return;
   }
   const loading = tiles.filter((one) => one.picture === "loading").length;

@@ -122,7 +122,7 @@ function showEnd(words) {
   const isNone = entries.length === 0;
   empty.textContent = isNone ? "There are no answers to review here. " : "That was the last answer. ";
   if (isNone && !isAudit) empty.append("Change the filter above to see others. ");
-  empty.append(el("a", { href: "/", textContent: "To the overview" }));
+  empty.append(el("a", { href: "/review", textContent: "To the overview" }));
   announce(`${words} ${empty.textContent}`);
 }
 
