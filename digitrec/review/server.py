@@ -75,6 +75,7 @@ class Site:
         }
         hosts = frozenset(f"{name}:{self.port}" for name in ("127.0.0.1", "localhost"))
         app = Starlette(routes=routes, exception_handlers=handlers)
+        app.router.redirect_slashes = False
         return AuthMiddleware(app, self.sessions, hosts, self._cookie, _refuse_entry)
 
     @property

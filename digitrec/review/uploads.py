@@ -4,7 +4,6 @@ The temporary files, `.upload-<16 hex digits>.part`, are never claimed: their na
 """
 
 import errno
-import itertools
 import os
 import re
 import secrets
@@ -42,6 +41,8 @@ class UploadParams:
     """No upload is accepted with less free space on the disk of the inbox."""
     dead_after_s: float = 86_400.0
     """Age at which a temporary file belongs to no upload any more, seconds."""
+    cleanup_interval_s: float = 3600.0
+    """Least time between two searches for such files, seconds."""
     stall_s: float = 60.0
     """Longest wait for the next bytes, seconds."""
     write_bytes: int = 1 << 20
@@ -98,7 +99,7 @@ def verify_inbox(settings: Settings) -> None:
         raise EnvironmentFailure(f"{settings.inbox} is missing", hint="`digitrec init` makes the folders.")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class InboxUploads:
     """Uploads into one inbox; any number may run at once."""
 
@@ -108,6 +109,7 @@ class InboxUploads:
     """Raise EnvironmentFailure if the inbox cannot be used now."""
     free_bytes: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free
     params: UploadParams = PARAMS
+    _next_cleanup_s: float = 0.0
 
     async def store(self, name: str, chunks: AsyncIterator[bytes], size: int | None) -> str:
         """Store the bytes of a file under its name, or `STEM~2.EXT` where that is taken; return the name.
@@ -182,6 +184,9 @@ class InboxUploads:
     def _check_folder(self, size: int) -> None:
         self.verify()
         self._check_space(size)
+        if time.monotonic() >= self._next_cleanup_s:
+            self._next_cleanup_s = time.monotonic() + self.params.cleanup_interval_s
+            self.remove_dead()
 
     def _check_space(self, size: int) -> None:
         if self.free_bytes(self.inbox) - size < self.params.min_free_bytes:
@@ -195,15 +200,29 @@ class InboxUploads:
 
     def _publish(self, temp_path: Path, name: str) -> str:
         """Give a complete file its name, durably; return the name."""
-        free = itertools.chain([name], (files.numbered_name(name, number) for number in itertools.count(2)))
-        for candidate in free:
+        candidate = name
+        while True:
             try:
                 _link(temp_path, self.inbox / candidate)
             except FileExistsError:
+                candidate = self._find_free(name)
                 continue
             files.fsync_folder(self.inbox)
             return candidate
-        raise AssertionError("the names never end")
+
+    def _find_free(self, name: str) -> str:
+        """Return a numbered name that is free now; of thousands that are taken, few are looked at."""
+
+        def is_taken(number: int) -> bool:
+            return os.path.lexists(self.inbox / files.numbered_name(name, number))
+
+        taken, free = 1, 2
+        while is_taken(free):
+            taken, free = free, 2 * free
+        while free - taken > 1:
+            middle = (taken + free) // 2
+            taken, free = (middle, free) if is_taken(middle) else (taken, middle)
+        return files.numbered_name(name, free)
 
     def remove_dead(self, now_s: Callable[[], float] = time.time) -> int:
         """Remove temporary files of uploads that ended long ago, as at a crash; return their number."""

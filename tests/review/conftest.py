@@ -108,7 +108,7 @@ def _row(batch_id: str, number: int, path: str, data: bytes, answer: Answer) -> 
             Box(10 + 3 * at, 15, 30, 50),
             tuple(share if digit == int(text_digit) else (1 - share) / 10 for digit in range(10)),
         )
-        for at, text_digit in enumerate(answer.text.replace(" ", ""))
+        for at, text_digit in enumerate(filter(str.isdigit, answer.text))
     )
     reading = PageReading(
         1, answer.status, answer.text, answer.confidence, "1" if answer.text else "", 0.1 if answer.text else None,

@@ -1,5 +1,6 @@
 """`digitrec review`: what it prints, where it listens, and how it ends."""
 
+import json
 import re
 import signal
 import socket
@@ -26,6 +27,34 @@ def test_before_anything_was_read_it_says_so(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "nothing was read" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_serve_needs_a_workspace_but_no_answers(tmp_path: Path) -> None:
+    done = in_folder(tmp_path, "serve", "--no-browser")
+    assert done.returncode == 2
+    assert "is no workspace" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+    assert in_folder(tmp_path, "init").returncode == 0
+    command = [sys.executable, "-m", "digitrec", "serve", "--no-browser", "--port", "0", "--workspace", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        match = re.search(r"http://127\.0\.0\.1:\d+", running.stdout.readline())
+        assert match
+        assert "access-token" in running.stdout.readline()
+        token = (tmp_path / ".digitrec" / "access-token").read_text().strip()
+        opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(CookieJar()))
+        with opener.open(f"{match[0]}/enter?token={token}", timeout=20) as page:
+            assert "Drop files" in page.read().decode()
+        with opener.open(f"{match[0]}/api/home", timeout=20) as state:
+            assert json.loads(state.read())["days"] == []
+        with urllib.request.urlopen(f"{match[0]}/metrics", timeout=20) as metrics:
+            assert "digitrec_files_waiting 0.0" in metrics.read().decode()
+        running.send_signal(signal.SIGTERM)
+        running.wait(20)
+
+    assert running.returncode == 143
 
 
 def test_it_listens_on_this_machine_only_and_says_if_a_port_is_taken() -> None:
