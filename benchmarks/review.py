@@ -1,4 +1,4 @@
-"""How fast the review pages are: with 50,000 answers in the ledger, and for a scripted person in each way of working.
+"""Measure the pages of `serve` and `review` with 50,000 answers, an idle server, and a scripted person.
 
 `python -m benchmarks.review` prints figures. The person in a browser looks at nothing: what they get through in a
 minute is what the pages allow, not what people do. Needs Chromium; without it only the pages' times are measured.
@@ -6,6 +6,9 @@ minute is what the pages allow, not what people do. Needs Chromium; without it o
 
 import argparse
 import asyncio
+import contextlib
+import json
+import os
 import random
 import statistics
 import tempfile
@@ -13,17 +16,21 @@ import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.request import HTTPCookieProcessor, build_opener
 
 import httpx
 
-from digitrec.app import review
+from digitrec.app import reports, review
+from digitrec.pipeline.ledgers import open_ledgers
 from digitrec.review.auth import Sessions
+from digitrec.review.home import HomeMonitor
 from digitrec.settings import Settings
 from digitrec.storage.ledger import Ledger
 from tests.review import browser
 from tests.review.conftest import Answer, fill
 
 _PORT = 8123
+_BATCH = "20260101T000000Z-0a1b2c3d"
 _ROUNDS = 15
 
 
@@ -32,9 +39,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--answers", type=int, default=50_000)
     parser.add_argument("--pictures", type=int, default=300, help="that the scripted person looks at, each way")
+    parser.add_argument("--idle-s", type=float, default=60.0, help="how long an idle server is observed")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         latency(Path(folder), asked.answers)
+        idle(Path(folder), asked.idle_s)
     if browser.program() is None:
         print("no Chromium: nobody to review")
         return
@@ -51,21 +60,73 @@ def latency(folder: Path, answers: int) -> None:
         made = [_answer(rng, blank) for _ in range(min(500, answers - number))]
         fill(settings, f"20260101T{number // 500:06d}Z-0a1b2c3d", made)
     _judge(settings, rng)
+    settings.inbox.mkdir(exist_ok=True)
+    with open_ledgers(settings) as ledgers:
+        reports.report_batch(settings, ledgers["main"], _BATCH)
     site = review.build_site(settings, Sessions(), _PORT, audit=50)
     times = asyncio.run(_ask_all(site.app(), site.sessions.invite("Bench")))
-    print(f"{answers} answers; milliseconds a request, fastest, median and slowest of {_ROUNDS}:")
+    times["/api/home, after a change"] = [_collect_ms(settings) for _ in range(_ROUNDS)]
+    print(
+        f"{answers} answers; milliseconds a request, fastest, median and slowest of {_ROUNDS}, and median of CPU time:"
+    )
     for address, taken in times.items():
-        print(f"  {address:44} {min(taken):7.1f} {statistics.median(taken):7.1f} {max(taken):7.1f}")
+        walls, cpu = [wall for wall, _ in taken], statistics.median(cpu for _, cpu in taken)
+        print(f"  {address:48} {min(walls):7.1f} {statistics.median(walls):7.1f} {max(walls):7.1f} {cpu:7.1f}")
 
 
-async def _ask_all(app: Any, token: str) -> dict[str, list[float]]:
+def _collect_ms(settings: Settings) -> tuple[float, float]:
+    monitor, start, cpu_start = HomeMonitor(settings), time.perf_counter(), time.process_time()
+    monitor.read()
+    return 1000 * (time.perf_counter() - start), 1000 * (time.process_time() - cpu_start)
+
+
+def idle(folder: Path, seconds: float) -> None:
+    """Measure the CPU that a server takes while one home page is open and nothing happens."""
+    with browser.served(folder, "--port", "0") as address:
+        opener = build_opener(HTTPCookieProcessor())
+        opener.open(address, timeout=20).close()
+        root, version = address.partition("/enter")[0], ""
+        pid = _find_server(int(root.rpartition(":")[2]))
+        for _ in range(3):  # the first requests load modules
+            version = json.loads(opener.open(f"{root}/api/home?seen={version}", timeout=20).read())["version"]
+            time.sleep(2)
+        before_s, started_s = _cpu_s(pid), time.perf_counter()
+        while time.perf_counter() - started_s < seconds:
+            opener.open(f"{root}/api/home?seen={version}", timeout=20).close()
+            time.sleep(2)
+        share = (_cpu_s(pid) - before_s) / (time.perf_counter() - started_s)
+        print(f"an open home page, nothing happens: {share:.2%} of a core over {seconds:.0f} s")
+
+
+def _find_server(port: int) -> int:
+    """Return the process that listens on a port, a child of this one."""
+    inode = next(line.split()[9] for line in _lines("/proc/net/tcp") if line.split()[1].endswith(f":{port:04X}"))
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if any(str(file.readlink()) == f"socket:[{inode}]" for file in (process / "fd").iterdir()):
+                return int(process.name)
+    raise LookupError(port)
+
+
+def _lines(path: str) -> list[str]:
+    return Path(path).read_text(encoding="ascii").splitlines()
+
+
+def _cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+async def _ask_all(app: Any, token: str) -> dict[str, list[tuple[float, float]]]:
     base = f"http://127.0.0.1:{_PORT}"
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url=base) as client:
         await client.get("/enter", params={"token": token})
         first = (await client.get("/api/list", params={"status": "review", "most": 1})).json()["entries"][0]
         judgement = {"batch": first["batch"], "row": first["row"], "new": first["text"], "seen": first["seen"]}
         addresses = (
-            *("/", "/one?status=review", "/grid?text=7", "/try", "/api/list?status=review&most=24"),
+            *("/", "/api/home", "/review", "/one?status=review", "/grid?text=7", "/try"),
+            *("/find?q=scan-00007", "/find?q=4711", "/find?q=0123456789", f"/find?batch={_BATCH}", "/metrics"),
+            *(f"/answer/{_BATCH}/7", "/reports/", f"/reports/{_BATCH}/index.html", "/api/list?status=review&most=24"),
             *("/api/list?text=7", "/api/list?state=any", "/api/list?state=any&file=no+such+file", "/api/audit"),
             *("/api/list?state=settled", f"/api/entry/{judgement['batch']}/{judgement['row']}"),
         )
@@ -80,10 +141,10 @@ async def _ask_all(app: Any, token: str) -> dict[str, list[float]]:
         return times
 
 
-async def _ms(client: httpx.AsyncClient, method: str, address: str, **more: Any) -> float:
-    start = time.perf_counter()
+async def _ms(client: httpx.AsyncClient, method: str, address: str, **more: Any) -> tuple[float, float]:
+    start, cpu_start = time.perf_counter(), time.process_time()
     answer = await client.request(method, address, **more)
-    taken = 1000 * (time.perf_counter() - start)
+    taken = 1000 * (time.perf_counter() - start), 1000 * (time.process_time() - cpu_start)
     answer.raise_for_status()
     return taken
 
