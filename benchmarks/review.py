@@ -67,7 +67,7 @@ def latency(folder: Path, answers: int) -> None:
     times = asyncio.run(_ask_all(site.app(), site.sessions.invite("Bench")))
     times["/api/home, after a change"] = [_collect_ms(settings) for _ in range(_ROUNDS)]
     print(
-        f"{answers} answers; milliseconds a request, fastest, median and slowest of {_ROUNDS}, and median of CPU time:"
+        f"{answers} answers; milliseconds a request: fastest, median, slowest of {_ROUNDS}; median of CPU time:"
     )
     for address, taken in times.items():
         walls, cpu = [wall for wall, _ in taken], statistics.median(cpu for _, cpu in taken)
