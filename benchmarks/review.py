@@ -66,9 +66,7 @@ def latency(folder: Path, answers: int) -> None:
     site = review.build_site(settings, Sessions(), _PORT, audit=50)
     times = asyncio.run(_ask_all(site.app(), site.sessions.invite("Bench")))
     times["/api/home, after a change"] = [_collect_ms(settings) for _ in range(_ROUNDS)]
-    print(
-        f"{answers} answers; milliseconds a request: fastest, median, slowest of {_ROUNDS}; median of CPU time:"
-    )
+    print(f"{answers} answers; milliseconds a request: fastest, median, slowest of {_ROUNDS}; median of CPU time:")
     for address, taken in times.items():
         walls, cpu = [wall for wall, _ in taken], statistics.median(cpu for _, cpu in taken)
         print(f"  {address:48} {min(walls):7.1f} {statistics.median(walls):7.1f} {max(walls):7.1f} {cpu:7.1f}")

@@ -141,6 +141,8 @@ class HomeMonitor:
         for worker in workers:
             claims = backlog.list_claims(self._settings.inbox, worker.name) if worker.open_batches else {}
             for batch in worker.open_batches:
+                if not batch.files:  # its answers are being published
+                    continue
                 names = sorted(map(escape, claims.get(batch.id, ())))
                 since = text.batch_opened_s(batch.id) if text.BATCH_ID.fullmatch(batch.id) else 0
                 reading.append(

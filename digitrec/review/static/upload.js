@@ -5,6 +5,7 @@ import { byId, el } from "./text.js";
 
 const AT_ONCE = 3;
 const MAX_LINES = 20;
+const SHOWN_MS = 8000;
 
 /** Yield the files of a drop, those in folders too. */
 async function* filesOf(items) {
@@ -64,6 +65,8 @@ async function work() {
   if (state.running) return;
   showState();
   if (state.stored) callbacks.done(state.stored);
+  const isDone = !state.refused;
+  setTimeout(() => { if (isDone && !state.total) byId("sending").hidden = true; }, SHOWN_MS);
   Object.assign(state, { total: 0, sent: 0, refused: 0, stored: 0 });
 }
 
