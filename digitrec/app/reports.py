@@ -17,7 +17,7 @@ from digitrec.reports import batch_report
 from digitrec.reports.batch import BatchFacts, DeferredFacts, ReviewVerdict, RowFacts
 from digitrec.review import queries
 from digitrec.settings import Settings
-from digitrec.storage.claims import FileOutcome
+from digitrec.storage.claims import Claim, FileOutcome
 from digitrec.storage.corrected_rows import apply_correction
 from digitrec.storage.corrected_tables import CORRECTED_FOLDER
 from digitrec.storage.corrections import Correction, find_audited_rows, read_latest, read_number_corrections
@@ -140,6 +140,7 @@ def _load_facts_with_previews(settings: Settings, ledger: Ledger, batch_id: str)
     facts = load_batch_facts(settings, ledger, batch_id)
     listed = batch_report.select_pictured_rows(facts.rows)
     corrections = read_latest(ledger, batch_id)
+    originals = {text.escape(claim.path): claim for claim in ledger.claims(batch_id)}
     rows, room = [], batch_report.MAX_NUMBERS
     for row in facts.rows:
         if row.row not in listed:
@@ -148,8 +149,17 @@ def _load_facts_with_previews(settings: Settings, ledger: Ledger, batch_id: str)
         numbers = _load_numbers(ledger, batch_id, row, corrections.get((batch_id, row.row)))
         numbers = numbers if len(numbers) <= room else ()
         room -= len(numbers)
-        rows.append(replace(row, preview_png=_load_preview(settings, ledger, batch_id, row), numbers=numbers))
+        original = _find_original(settings, originals.get(row.file))
+        preview = _load_preview(settings, ledger, batch_id, row)
+        rows.append(replace(row, preview_png=preview, numbers=numbers, original=original))
     return replace(facts, rows=rows)
+
+
+def _find_original(settings: Settings, claim: Claim | None) -> str:
+    """Return the path of an original relative to the report; "" if it was rejected or is not in the outbox."""
+    if claim is None or claim.outcome is FileOutcome.REJECTED:
+        return ""
+    return f"../../{claim.location}" if claim.location.startswith(f"{settings.outbox.name}/") else ""
 
 
 def _load_numbers(ledger: Ledger, batch_id: str, row: RowFacts, correction: Correction | None) -> tuple[Number, ...]:

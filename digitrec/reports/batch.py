@@ -77,6 +77,8 @@ class RowFacts:
     width: int | None = None
     """Of the page, in pixels; None if it could not be read."""
     height: int | None = None
+    original: str = ""
+    """Path of the archived original, relative to the report; empty for a rejected one, which may be anything."""
     numbers: Sequence[Number] = ()
     """Numbers of a page that has several, with corrections applied; needed for the same rows as `preview_png`, at
     most `batch_report.MAX_NUMBERS` in all."""

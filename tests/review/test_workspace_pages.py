@@ -4,6 +4,7 @@ import json
 import os
 import stat
 from pathlib import Path
+from urllib.parse import unquote, urljoin
 
 import pytest
 
@@ -13,6 +14,7 @@ from digitrec.pipeline.ledgers import open_ledgers
 from digitrec.review import pages as page_rendering
 from digitrec.review.auth import read_token
 from digitrec.settings import Settings
+from digitrec.types import Reason
 from tests.conftest import draw, in_folder
 from tests.review.conftest import BASE, BATCH, ORIGIN, Answer, Opens, Pages
 
@@ -180,6 +182,27 @@ def test_an_original_is_found_by_its_place_and_downloaded_under_its_name(pages: 
     assert original.headers["content-type"] == "application/octet-stream"
     assert person.get(f"/outbox/done/{BATCH}/nowhere.png").status_code == 404
     assert person.get(f"/outbox/inbox/{BATCH}/plain.png").status_code == 404
+
+
+def test_a_report_links_originals_as_a_file_and_on_the_server(pages: Pages) -> None:
+    address = f"../../outbox/done/{BATCH}/a%20b/%231%3F.png"
+    report = (pages.settings.reports / BATCH / "index.html").read_text(encoding="utf-8")
+
+    assert f'href="{address}"' in report
+    assert (pages.settings.reports / BATCH / unquote(address)).resolve().read_bytes() == draw(7, shift=1)
+    led = pages.person().get(urljoin(f"/reports/{BATCH}/index.html", address))
+    assert led.headers["location"] == f"/answer/{BATCH}/1"
+
+
+def test_a_report_links_no_rejected_file_which_may_be_anything(opened: Opens) -> None:
+    pages = opened([Answer("", None, "page.html", reason=Reason.NOT_AN_IMAGE, content=b"<script>alert(1)</script>")])
+    with open_ledgers(pages.settings) as ledgers:
+        report_batch(pages.settings, ledgers["main"], BATCH)
+
+    report = (pages.settings.reports / BATCH / "index.html").read_text(encoding="utf-8")
+
+    assert "page.html" in report
+    assert "rejected/" + BATCH + "/page.html" not in report
 
 
 def test_an_original_that_was_replaced_is_not_shown(pages: Pages) -> None:
