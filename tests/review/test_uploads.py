@@ -1,6 +1,7 @@
 """Files are put into the inbox whole, once, under a free name; whatever else is sent leaves nothing there."""
 
 import asyncio
+import errno
 import os
 import socket
 import time
@@ -160,6 +161,18 @@ def test_a_disk_that_fills_up_meanwhile_ends_the_upload(inbox: Path) -> None:
     with pytest.raises(UploadRefused, match="1 GB"):
         store(uploads, "7.png", SEVEN + bytes(5000), bytes(20_000))
 
+    assert names(inbox) == []
+
+
+def test_a_full_disk_is_told_as_such_and_leaves_nothing(inbox: Path) -> None:
+    async def failing() -> AsyncIterator[bytes]:
+        yield SEVEN
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(UploadRefused, match="is full") as refused:
+        asyncio.run(into(inbox).store("7.png", failing(), None))
+
+    assert refused.value.status == 507
     assert names(inbox) == []
 
 

@@ -22,7 +22,7 @@ async function ask(address, options) {
   try {
     return await fetch(address, { credentials: "same-origin", ...options });
   } catch {
-    throw new Problem("The server does not respond. Start `digitrec review` again; everything that was saved is kept.");
+    throw new Problem("The server does not respond. Start `digitrec serve` or `digitrec review` again; everything that was saved is kept.");
   }
 }
 
