@@ -11,7 +11,7 @@ from digitrec.storage.judgements import is_text
 from digitrec.storage.ledger import Ledger
 from digitrec.text import BATCH_ID, unescape_cell
 
-MAX_FOUND = 60
+MAX_RESULTS = 60
 MAX_QUERY_LENGTH = 400
 _SHA256_PREFIX = re.compile(r"[0-9a-f]{8,64}")
 
@@ -43,12 +43,12 @@ def find_answers(ledgers: Iterable[Ledger], query: str, batch_id: str = "") -> S
     """
     entries: list[Entry] = []
     for ledger in ledgers:
-        for found_id, row in _find_rows(ledger, query, batch_id):
-            entry = queries.read_entry(ledger, found_id, row)
+        for row_batch_id, row in _find_rows(ledger, query, batch_id):
+            entry = queries.read_entry(ledger, row_batch_id, row)
             if entry is not None:
                 entries.append(entry)
     entries.sort(key=lambda entry: (entry.row.batch_id, -entry.row.row), reverse=True)
-    return SearchResult(tuple(entries[:MAX_FOUND]), len(entries) > MAX_FOUND)
+    return SearchResult(tuple(entries[:MAX_RESULTS]), len(entries) > MAX_RESULTS)
 
 
 def find_original(ledger: Ledger, batch_id: str, location: str) -> RowId | None:
@@ -87,10 +87,10 @@ def _find_rows(ledger: Ledger, query: str, batch_id: str) -> list[RowId]:
     if _SHA256_PREFIX.fullmatch(query.lower()):
         # The index holds the digests: a range instead of a scan.
         sql = f"SELECT batch_id, row FROM readings WHERE sha256 >= ? AND sha256 < ? AND {_CLOSED} LIMIT ?"
-        rows = ledger.query(sql, (query.lower(), query.lower() + "g", MAX_FOUND + 1)).fetchall()
+        rows = ledger.query(sql, (query.lower(), query.lower() + "g", MAX_RESULTS + 1)).fetchall()
     sql = f"SELECT batch_id, row FROM readings WHERE {' AND '.join(conditions)} ORDER BY {order} LIMIT ?"
-    found = ledger.query(sql, (*values, MAX_FOUND + 1)).fetchall()
-    return list(dict.fromkeys([*rows, *found]))
+    rows += ledger.query(sql, (*values, MAX_RESULTS + 1)).fetchall()
+    return list(dict.fromkeys(rows))
 
 
 def is_batch_id(text: str) -> bool:

@@ -92,8 +92,8 @@ def verify_inbox(settings: Settings) -> None:
     with open_ledgers(settings, skip_unreadable=True) as ledgers:
         for ledger in ledgers.values():
             with suppress(sqlite3.DatabaseError):  # `doctor` reports a damaged one
-                if known := ledger.get_meta("inbox_id"):
-                    folder_id.verify_folder(settings.inbox, known, ledger.get_meta("inbox_device"))
+                if expected_id := ledger.get_meta("inbox_id"):
+                    folder_id.verify_folder(settings.inbox, expected_id, ledger.get_meta("inbox_device"))
                     return
     if not settings.inbox.is_dir():
         raise EnvironmentFailure(f"{settings.inbox} is missing", hint="`digitrec init` makes the folders.")

@@ -134,8 +134,8 @@ class WorkspacePages:
         result = search.SearchResult((), has_more=False)
         if query or batch_id:
             result = await run_sync(self._find, query, batch_id)
-        found = [_describe(entry) for entry in result.entries]
-        return self._page(request, "find", found=found, has_more=result.has_more, batch=batch_id)
+        answers = [_describe(entry) for entry in result.entries]
+        return self._page(request, "find", answers=answers, has_more=result.has_more, batch=batch_id)
 
     def _find(self, query: str, batch_id: str) -> search.SearchResult:
         with open_ledgers(self.settings, skip_unreadable=True) as ledgers:
@@ -167,17 +167,17 @@ class WorkspacePages:
         if kind not in {"done", "rejected"} or not search.is_batch_id(batch_id):
             return self._missing(request, "There is no such file")
         location = _raw_path(request).removeprefix("/")
-        found = await run_sync(self._find_original, batch_id, location)
-        if found is None:
+        row_id = await run_sync(self._find_original, batch_id, location)
+        if row_id is None:
             return self._missing(request, "There is no such original")
-        return RedirectResponse(f"/answer/{found[0]}/{found[1]}", 303)
+        return RedirectResponse(f"/answer/{row_id[0]}/{row_id[1]}", 303)
 
     def _find_original(self, batch_id: str, location: str) -> tuple[str, int] | None:
         # The ledger has the path as seen from the workspace, the address begins with `outbox`.
         location = f"{self.settings.outbox.name}/{location.partition('/')[2]}"
         with open_ledgers(self.settings, skip_unreadable=True) as ledgers:
-            found = (search.find_original(ledger, batch_id, location) for ledger in ledgers.values())
-            return next(filter(None, found), None)
+            row_ids = (search.find_original(ledger, batch_id, location) for ledger in ledgers.values())
+            return next(filter(None, row_ids), None)
 
     async def table(self, request: Request) -> Response:
         """Return a published table."""
@@ -215,12 +215,12 @@ class WorkspacePages:
         path = request.path_params.get("path", "")
         if request.url.path == "/reports":
             return RedirectResponse("/reports/", 303)
-        found = await run_sync(self.files.read_report, path)
-        if found is None and path in {"", "index.html"}:
+        file = await run_sync(self.files.read_report, path)
+        if file is None and path in {"", "index.html"}:
             return self._page(request, "no_reports", 200)
-        if found is None:
+        if file is None:
             return self._missing(request, "There is no such report")
-        media_type, data = found
+        media_type, data = file
         headers = {"Content-Security-Policy": pages.REPORT_POLICY}
         if media_type == "text/html":
             batch_id = path.partition("/")[0]
@@ -258,10 +258,10 @@ def _describe(entry: Entry) -> Json:
     """Return an answer for a template: what was read, what a person said, and the addresses of its pages."""
     described = json_api.entry_to_json(entry)
     batch_id, row, read = entry.row.batch_id, entry.row.row, entry.row.reading
-    said = described["said"]
+    correction = described["said"]
     review = {"batch": batch_id, "state": "any", "file": described["file"]}
     return described | {
-        "final": said["new"] if said and said["new"] else read.text,
+        "final": correction["new"] if correction and correction["new"] else read.text,
         "sha256": entry.row.sha256,
         "model_status": str(read.status),
         "picture": f"/picture/whole/{batch_id}/{row}",

@@ -111,7 +111,7 @@ def test_waiting_files_are_named_and_what_is_claimed_is_being_read(opened: Opens
     assert state["health"]["fix"] in {"digitrec run", "digitrec doctor"}, "an interrupted batch from long ago"
 
 
-def test_a_workspace_without_an_inbox_is_told(opened: Opens) -> None:
+def test_a_missing_inbox_is_a_problem_of_the_workspace(opened: Opens) -> None:
     state = home(opened([Answer()]))
 
     assert state["health"]["kind"] == "bad"

@@ -28,7 +28,7 @@ def pages(opened: Opens) -> Pages:
     return pages
 
 
-def found(pages: Pages, query: str) -> list[str]:
+def find(pages: Pages, query: str) -> list[str]:
     answer = pages.person().get("/find", params={"q": query} if "=" not in query else query)
     assert answer.status_code == 200
     names = ("Monday/Meter 12.png", "page.png", "later.png", "odd%0A%25.png", "alert(1)")
@@ -54,18 +54,18 @@ def found(pages: Pages, query: str) -> list[str]:
     ],
 )
 def test_what_is_found(pages: Pages, query: str, files: list[str]) -> None:
-    assert found(pages, query) == files
+    assert find(pages, query) == files
 
 
 def test_a_number_that_a_person_typed_is_found(pages: Pages) -> None:
     pages.person().judge((1, "4711"))
 
-    assert found(pages, "4711") == ["Monday/Meter 12.png"]
+    assert find(pages, "4711") == ["Monday/Meter 12.png"]
     assert "corrected by Anna" in pages.person().get("/find?q=4711").text
 
 
 def test_the_originals_of_a_batch_are_listed_in_order(pages: Pages) -> None:
-    assert found(pages, f"batch={BATCH}") == ["Monday/Meter 12.png", "page.png", "alert(1)", "odd%0A%25.png"]
+    assert find(pages, f"batch={BATCH}") == ["Monday/Meter 12.png", "page.png", "alert(1)", "odd%0A%25.png"]
 
 
 def test_a_batch_that_is_not_finished_is_not_found(pages: Pages) -> None:

@@ -107,7 +107,7 @@ def test_a_name_that_is_never_claimed_is_refused(pages: Pages, inbox: Path, name
     assert names(inbox) == []
 
 
-def test_a_name_in_any_bytes_is_kept(pages: Pages, inbox: Path) -> None:
+def test_a_name_in_any_bytes_stays_as_it_is(pages: Pages, inbox: Path) -> None:
     assert upload(pages, "%FF%0A%3Cb%3E+x.png").json() == {"file": "%FF%0A<b> x.png"}
     assert os.listdir(os.fsencode(inbox)) == [b"\xff\n<b> x.png"]
 
@@ -164,7 +164,7 @@ def test_a_disk_that_fills_up_meanwhile_ends_the_upload(inbox: Path) -> None:
     assert names(inbox) == []
 
 
-def test_a_full_disk_is_told_as_such_and_leaves_nothing(inbox: Path) -> None:
+def test_a_full_disk_is_reported_and_leaves_nothing(inbox: Path) -> None:
     async def failing() -> AsyncIterator[bytes]:
         yield SEVEN
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -233,8 +233,13 @@ def test_an_empty_folder_in_place_of_the_inbox_is_no_inbox(pages: Pages, inbox: 
 
 def test_only_its_own_old_temporary_files_are_removed(inbox: Path) -> None:
     own, young = inbox / ".upload-0123456789abcdef.part", inbox / ".upload-0123456789abcde0.part"
-    kept = [".upload-x.part", ".0123456789abcdef.part", "upload-0123456789abcdef.part", ".upload-0123456789abcdef.png"]
-    for name in (own.name, *kept):
+    others = [
+        ".upload-x.part",
+        ".0123456789abcdef.part",
+        "upload-0123456789abcdef.part",
+        ".upload-0123456789abcdef.png",
+    ]
+    for name in (own.name, *others):
         (inbox / name).write_bytes(b"x")
     (inbox / ".upload-0123456789abcdee.part").symlink_to(own)
     uploads = into(inbox)
@@ -247,7 +252,7 @@ def test_only_its_own_old_temporary_files_are_removed(inbox: Path) -> None:
     assert not own.exists()
     young.write_bytes(b"x")
     assert uploads.remove_dead(lambda: time.time() + 100) == 0
-    assert names(inbox) == sorted([*kept, young.name, ".upload-0123456789abcdee.part"])
+    assert names(inbox) == sorted([*others, young.name, ".upload-0123456789abcdee.part"])
 
 
 def test_the_scanner_claims_no_upload_that_is_not_complete(inbox: Path) -> None:
@@ -289,9 +294,9 @@ def test_two_thousand_uploads_of_one_name_are_two_thousand_files(pages: Pages, i
             return [answer.status_code for answer in await asyncio.gather(*sends)]
 
     assert set(asyncio.run(send_all())) == {201}
-    found = names(inbox)
-    assert found == sorted(["scan.png", *(files.numbered_name("scan.png", number) for number in range(2, 2001))])
-    assert {(inbox / name).read_bytes()[-2:] for name in found} == {n.to_bytes(2, "big") for n in range(2000)}
+    stored = names(inbox)
+    assert stored == sorted(["scan.png", *(files.numbered_name("scan.png", number) for number in range(2, 2001))])
+    assert {(inbox / name).read_bytes()[-2:] for name in stored} == {n.to_bytes(2, "big") for n in range(2000)}
 
 
 @pytest.fixture
