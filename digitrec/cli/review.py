@@ -83,7 +83,7 @@ def serve(
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 = a free one.")] = DEFAULT_PORT,
     no_browser: _NoBrowser = False,
 ) -> None:
-    """Serve the pages of a workspace: what arrives, answers, reports, review.
+    """Show a workspace in a browser: inbox, answers, reports, review.
 
     Ctrl-C ends it. Served on 127.0.0.1 only. The printed address signs in one person, once; the page invites others.
     Files dropped on the home page go into the inbox; `run` or `watch` reads them.
