@@ -5,7 +5,8 @@ from typing import Any, TypeAlias
 
 from digitrec.errors import UsageError
 from digitrec.review import queries
-from digitrec.review.page_images import find_zoom_box
+from digitrec.review.characters import NumberKey, find_doubtful_digit
+from digitrec.review.page_images import find_number_box, find_thumbnail_box, find_zoom_box
 from digitrec.review.queries import START, Entry, Filter, Key, State
 from digitrec.storage.corrections import ILLEGIBLE, NONE, Correction, ReviewMethod, Verdict
 from digitrec.storage.judgements import Judgement, is_text
@@ -24,7 +25,7 @@ _HOWS = [ReviewMethod.ONE, ReviewMethod.GRID, ReviewMethod.AUDIT]
 def entry_to_json(entry: Entry) -> Json:
     """Return an answer as JSON; names are escaped as in the CSV."""
     row, read = entry.row, entry.row.reading
-    zoom_box = find_zoom_box(row)
+    zoom_box, thumbnail_box = find_zoom_box(row), find_thumbnail_box(row)
     return {
         "batch": row.batch_id,
         "row": row.row,
@@ -39,9 +40,10 @@ def entry_to_json(entry: Entry) -> Json:
         "why": escape(read.detail or (read.reason.description if read.reason else "")),
         "width": read.width,
         "height": read.height,
-        "numbers": [_number_to_json(entry, position) for position in range(1, len(read.numbers) + 1)],
+        "numbers": [number_to_json(entry, position) for position in range(1, len(read.numbers) + 1)],
         "boxes": [[*box_to_json(digit.box), digit.digit, round(digit.confidence, 6)] for digit in read.digits],
         "near": box_to_json(zoom_box) if zoom_box else None,
+        "part": box_to_json(thumbnail_box) if thumbnail_box else None,
         "label": escape(row.label),
         "duplicate_of": row.duplicate_of,
         "seen": entry.newest.id if entry.newest else 0,
@@ -49,8 +51,10 @@ def entry_to_json(entry: Entry) -> Json:
     }
 
 
-def _number_to_json(entry: Entry, position: int) -> Json:
+def number_to_json(entry: Entry, position: int) -> Json:
+    """Return a number of an answer as JSON, with the index and the box of its least certain digit."""
     number = entry.row.reading.numbers[position - 1]
+    doubt = find_doubtful_digit(number)
     return {
         "number": position,
         "line": number.line,
@@ -61,6 +65,23 @@ def _number_to_json(entry: Entry, position: int) -> Json:
         "status": number.status,
         "reason": number.reason,
         "said": correction_to_json(entry.of_numbers.get(position)),
+        "doubt": {"at": doubt.index, "box": box_to_json(doubt.digit.box)} if doubt else None,
+    }
+
+
+def listed_number_to_json(entry: Entry, position: int) -> Json:
+    """Return a number of a list of numbers as JSON, with what its tile needs of its page."""
+    row, read = entry.row, entry.row.reading
+    part = find_number_box(row, position)
+    return number_to_json(entry, position) | {
+        "batch": row.batch_id,
+        "row": row.row,
+        "file": escape(row.path),
+        "page": read.page,
+        "width": read.width,
+        "height": read.height,
+        "part": box_to_json(part) if part else None,
+        "seen": entry.newest.id if entry.newest else 0,
     }
 
 
@@ -118,9 +139,20 @@ def parse_key(text: str) -> Key:
     return key
 
 
-def format_key(key: Key) -> str:
-    """Format the position of an answer in a list."""
-    return f"{key[0]!r},{key[1]},{key[2]}"
+def parse_number_key(text: str) -> NumberKey | None:
+    """Parse the position in a list of numbers that `format_key` wrote; None for an empty text."""
+    if not text:
+        return None
+    key, _, number = text.rpartition(",")
+    position = parse_whole_number(number)
+    if not key or position is None:
+        raise UsageError("this list has no such position")
+    return (*parse_key(key), position)
+
+
+def format_key(key: Key | NumberKey) -> str:
+    """Format the position of an answer or a number in a list."""
+    return ",".join([repr(key[0]), *map(str, key[1:])])
 
 
 def parse_judgements(body: object) -> tuple[ReviewMethod, list[Judgement]]:
@@ -133,11 +165,22 @@ def parse_judgements(body: object) -> tuple[ReviewMethod, list[Judgement]]:
     return ReviewMethod(body["how"]), [_parse_judgement(item) for item in _check_list(body["judgements"])]
 
 
-def parse_undo(body: object) -> list[tuple[str, int, int]]:
-    """Parse {"entries": [{"batch", "row", "seen"}]}, the judgements to undo; raises UsageError for anything else."""
+def parse_undo(body: object) -> dict[Judgement, int]:
+    """Parse {"entries": [{"batch", "row", "seen"}]}, the judgements to undo; raises UsageError for anything else.
+
+    An entry that undoes an earlier change than the latest one has the id of that `change`, too.
+    """
     if not isinstance(body, dict) or set(body) != {"entries"}:
         raise UsageError("the request needs entries")
-    return [_parse_row(item, {"batch", "row", "seen"}) for item in _check_list(body["entries"])]
+    changes = {}
+    for item in _check_list(body["entries"]):
+        has_change = isinstance(item, dict) and "change" in item
+        batch_id, row, seen = _parse_row(item, {"batch", "row", "seen"} | ({"change"} if has_change else set()))
+        change = item.get("change", 0) if isinstance(item, dict) else 0
+        if type(change) is not int or not 0 <= change <= seen:
+            raise UsageError("change is the id of an entry of the row")
+        changes[Judgement(batch_id, row, None, seen)] = change
+    return changes
 
 
 def is_row_id(batch_id: str, row: int) -> bool:

@@ -72,7 +72,6 @@ def open_below(root: Path, parts: list[str]) -> int:
         os.close(folder)
 
 
-_PAGE_PX = 2400
 _MAX_PNG_PIXELS = 250_000
 """Larger images are sent as JPEG: a tenth of the bytes and of the time."""
 _JPEG_QUALITY = 92
@@ -89,9 +88,15 @@ class View(StrEnum):
     WHOLE = "whole"
     NEAR = "near"
     SMALL = "small"
+    FULL = "full"
 
 
-_LONGEST_PX = {View.WHOLE: 1000, View.NEAR: 800, View.SMALL: 176}
+_PAGE_PX = 2400
+_ZOOMED = {View.NEAR, View.SMALL}
+_LONGEST_PX = {View.WHOLE: 1000, View.NEAR: 800, View.SMALL: 352, View.FULL: _PAGE_PX}
+_SMALL_HEIGHT_PX = 176
+_NUMBER_MARGIN = 0.4
+"""Margin around a number that is cut out, as a share of its height."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +125,10 @@ class PageImages:
         self._limits = limits
         self._decoding = threading.BoundedSemaphore(_MAX_DECODERS)
         self._cache = _Cache(_CACHE_BYTES)
+        self._latest: tuple[object, Picture] | None = None
+        """The page that was read last, decoded: a grid may show many numbers of one page."""
 
-    def render(self, row: TableRow, location: str, preview: bytes | None, view: View) -> PageImage:
+    def render(self, row: TableRow, location: str, preview: bytes | None, view: View, number: int = 0) -> PageImage:
         """Return the image of an answer.
 
         Args:
@@ -129,11 +136,12 @@ class PageImages:
             location: path of the original, relative to the workspace.
             preview: PNG from the ledger, if there is one.
             view: part and size of the page.
+            number: position of the number that is cut out, from 1; 0 for the page.
 
         Raises:
             ImageUnavailable: there is neither an original nor a preview.
         """
-        zoom_box = find_zoom_box(row) if view is not View.WHOLE else None
+        zoom_box = _find_box(row, view, number)
         # The key holds the box: two models may have found different digits in the same bytes.
         key = (row.sha256, row.reading.page, view.value, zoom_box)
         try:
@@ -141,7 +149,7 @@ class PageImages:
             if data is None:  # two threads may rarely do the same work, which is harmless
                 # The page is not cached for thumbnails: a grid requests a hundred, and few are opened afterwards.
                 page = self._read_page(row, location, is_small=view is View.SMALL and zoom_box is None)
-                data = _encode(downscale(_crop(page, zoom_box, row), _LONGEST_PX[view]))
+                data = _encode(_fit(_crop(page, zoom_box, row), view))
                 self._cache.put(key, data)
             return PageImage(data, is_original=True)
         except (OriginalMissing, RejectedImage) as why:
@@ -152,9 +160,12 @@ class PageImages:
     def _read_page(self, row: TableRow, location: str, *, is_small: bool) -> Picture:
         key = (row.sha256, row.reading.page, "page", None)
         with self._decoding:
-            data = self._cache.get(key)
+            latest, data = self._latest, self._cache.get(key)
+            if latest is not None and latest[0] == key:
+                return latest[1]
             if data is not None:
-                return _decode(data)
+                self._latest = key, _decode(data)
+                return self._latest[1]
             original = read_original(self._outbox, location, row.sha256, self._limits.max_bytes)
             decoded = decode.decode_page(original, self._limits, row.reading.page)
             picture = decoded.at_least_px(_LONGEST_PX[View.SMALL]) if is_small else decoded.full_detail()
@@ -180,6 +191,27 @@ def draw_preview(outbox: Path, limits: Limits, row: TableRow, location: str) -> 
     return _encode(Thumbnail.of(picture, SMALL_PX).preview)
 
 
+def _find_box(row: TableRow, view: View, number: int) -> Box | None:
+    if number:
+        return find_number_box(row, number)
+    if view is View.SMALL and (box := find_thumbnail_box(row)):
+        return box
+    return find_zoom_box(row) if view in _ZOOMED else None
+
+
+def find_number_box(row: TableRow, number: int) -> Box | None:
+    """Return the box around a number with a margin, in pixels of the page; None if it is not on the page."""
+    box = row.reading.numbers[number - 1].box
+    return _add_margin(box, round(_NUMBER_MARGIN * box.height), row)
+
+
+def find_thumbnail_box(row: TableRow) -> Box | None:
+    """Return the part of a page that its thumbnail shows; None for the whole page."""
+    if find_zoom_box(row) is None:
+        return None
+    return find_number_box(row, 1) if len(row.reading.numbers) == 1 else find_zoom_box(row)
+
+
 def find_zoom_box(row: TableRow) -> Box | None:
     """Return the box around small digits with a margin, in pixels of the page; None if the digits are large enough."""
     boxes = [digit.box for digit in row.reading.digits]
@@ -187,11 +219,25 @@ def find_zoom_box(row: TableRow) -> Box | None:
     margin = max((box.height for box in boxes), default=0)
     if not 0 < margin < _SMALL_DIGIT * max(width, height):
         return None
-    left = max(0, min(box.x for box in boxes) - margin)
-    top = max(0, min(box.y for box in boxes) - margin)
-    right = min(width, max(box.x + box.width for box in boxes) + margin)
-    bottom = min(height, max(box.y + box.height for box in boxes) + margin)
-    return Box(left, top, right - left, bottom - top)
+    return _add_margin(Box.enclose(boxes), margin, row)
+
+
+def _add_margin(box: Box, margin: int, row: TableRow) -> Box | None:
+    width, height = row.reading.width, row.reading.height
+    if not width or not height:
+        return None
+    left, top = max(0, box.x - margin), max(0, box.y - margin)
+    right, bottom = min(width, box.x + box.width + margin), min(height, box.y + box.height + margin)
+    return Box(left, top, right - left, bottom - top) if left < right and top < bottom else None
+
+
+def _fit(picture: Picture, view: View) -> Picture:
+    """Downscale a picture to the size of a view; a thumbnail has a limit of its height, too."""
+    longest = _LONGEST_PX[view]
+    if view is View.SMALL:
+        height, width = picture.shape[:2]
+        longest = min(longest, max(1, _SMALL_HEIGHT_PX * max(height, width) // height))
+    return downscale(picture, longest)
 
 
 class _Cache:

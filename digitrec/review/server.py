@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from importlib.resources import files
 from typing import Any
@@ -21,7 +21,7 @@ from digitrec.review import json_api, pages
 from digitrec.review.auth import AuthMiddleware, BodyTooLarge, Session, Sessions, read_body
 from digitrec.review.page_images import ImageUnavailable, View
 from digitrec.review.queries import Filter
-from digitrec.review.service import ResultPage, ReviewService, SaveResult
+from digitrec.review.service import NumberPage, ResultPage, ReviewService, SaveResult
 from digitrec.review.tryout import TryOut
 from digitrec.review.workspace_pages import WorkspacePages
 from digitrec.text import escape
@@ -56,7 +56,9 @@ class Site:
             Route("/try", self.try_page),
             Route("/enter", self.enter, methods=["GET", "POST"]),
             Route("/picture/{view}/{batch}/{row}", self.picture),
+            Route("/picture/{view}/{batch}/{row}/{number}", self.picture),
             Route("/api/list", self.list_answers),
+            Route("/api/numbers", self.list_numbers),
             Route("/api/audit", self.list_audit),
             Route("/api/entry/{batch}/{row}", self.entry),
             Route("/api/judge", self.judge, methods=["POST"]),
@@ -141,7 +143,18 @@ class Site:
         """Return the next answers of a filter."""
         query = request.query_params
         after, limit = json_api.parse_key(query.get("after", "")), _limit(query.get("most", ""))
-        return _list(request, await run_sync(self.service.list_answers, _filter(request), after, limit))
+        page = await run_sync(self.service.list_answers, _filter(request), after, limit)
+        return _list(request, page, map(json_api.entry_to_json, page.entries))
+
+    async def list_numbers(self, request: Request) -> Response:
+        """Return the next numbers whose least certain digit is the given one."""
+        query = request.query_params
+        digit = json_api.parse_whole_number(query.get("digit", ""))
+        if digit is None or digit > 9:
+            raise UsageError("digit is 0 to 9")
+        after, limit = json_api.parse_number_key(query.get("after", "")), _limit(query.get("most", ""))
+        page = await run_sync(self.service.list_numbers, _filter(request), digit, after, limit)
+        return _list(request, page, [json_api.listed_number_to_json(*item) for item in page.numbers])
 
     async def list_audit(self, request: Request) -> Response:
         """Return the next answers of the audit."""
@@ -149,7 +162,8 @@ class Site:
         after = json_api.parse_whole_number(query.get("after", "") or "0")
         if after is None:
             raise UsageError("this list has no such position")
-        return _list(request, await run_sync(self.service.list_audit, after, _limit(query.get("most", ""))))
+        page = await run_sync(self.service.list_audit, after, _limit(query.get("most", "")))
+        return _list(request, page, map(json_api.entry_to_json, page.entries))
 
     async def entry(self, request: Request) -> Response:
         """Return an answer."""
@@ -161,10 +175,11 @@ class Site:
         """Return the image of an answer."""
         batch_id, row = _row_id(request)
         view = request.path_params["view"]
-        if view not in set(View) or not json_api.is_row_id(batch_id, row):
+        number = json_api.parse_whole_number(request.path_params.get("number", "0"))
+        if view not in set(View) or not json_api.is_row_id(batch_id, row) or number is None:
             return _problem("there is no such picture", 404)
         try:
-            image = await run_sync(self.service.render_page, batch_id, row, View(view))
+            image = await run_sync(self.service.render_page, batch_id, row, View(view), number)
         except ImageUnavailable as why:
             return _problem(escape(str(why)), 404)
         if image is None:
@@ -181,9 +196,9 @@ class Site:
 
     async def undo(self, request: Request) -> Response:
         """Undo judgements."""
-        entries = json_api.parse_undo(await _json(request))
+        changes = json_api.parse_undo(await _json(request))
         session = _session(request)
-        result = await run_sync(lambda: self.service.undo(entries, who=session.reviewer))
+        result = await run_sync(lambda: self.service.undo(changes, who=session.reviewer))
         session.judged = max(0, session.judged - len(result.saved))
         return self._save_result(session, result)
 
@@ -229,11 +244,11 @@ def _limit(text: str) -> int:
     return _MAX_LISTED if limit is None else min(max(limit, 1), _MAX_LISTED)
 
 
-def _list(request: Request, page: ResultPage) -> Response:
+def _list(request: Request, page: ResultPage | NumberPage, entries: Iterable[json_api.Json]) -> Response:
     after = json_api.format_key(page.next) if isinstance(page.next, tuple) else page.next
     return JSONResponse(
         {
-            "entries": [json_api.entry_to_json(entry) for entry in page.entries],
+            "entries": [*entries],
             "next": None if after is None else str(after),
             "count": asdict(page.count),
             "by_you": _session(request).judged,

@@ -1,6 +1,7 @@
 """List answers for review, save and undo judgements, and write corrected tables; every call opens the ledgers."""
 
 import sqlite3
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -9,7 +10,8 @@ from pathlib import Path
 
 from digitrec import logs
 from digitrec.errors import EnvironmentFailure, UsageError
-from digitrec.review import queries
+from digitrec.review import characters, queries
+from digitrec.review.characters import NumberKey
 from digitrec.review.page_images import ImageUnavailable, PageImage, PageImages, View
 from digitrec.review.queries import Entry, Filter, Key, ReviewProgress, RowId
 from digitrec.storage.corrected_tables import has_final_table, write_corrected_table
@@ -28,6 +30,17 @@ class ResultPage:
 
     entries: tuple[Entry, ...]
     next: Key | int | None
+    """Start of the next page; None at the end of the list."""
+    count: ReviewProgress
+
+
+@dataclass(frozen=True, slots=True)
+class NumberPage:
+    """A page of a list of numbers."""
+
+    numbers: tuple[tuple[Entry, int], ...]
+    """Answers, with the position of a number on each, from 1."""
+    next: NumberKey | None
     """Start of the next page; None at the end of the list."""
     count: ReviewProgress
 
@@ -92,6 +105,18 @@ class ReviewService:
             counts = [queries.count_answers(ledger, chosen) for ledger in ledgers]
         return ResultPage(tuple(entries), keys[-1] if len(keys) == most else None, sum(counts, ReviewProgress()))
 
+    def list_numbers(self, chosen: Filter, digit: int, after: NumberKey | None, most: int) -> NumberPage:
+        """Return the next numbers whose least certain digit is `digit`, lowest probability first."""
+        with self._open() as ledgers:
+            keys = characters.list_keys(ledgers, chosen, digit)
+            start = bisect_right(keys, after) if after else 0
+            keys_of_page = keys[start : start + most]
+            rows = {key[1:3] for key in keys_of_page}
+            entries = {row_id: self._entry(ledgers, *row_id) for row_id in rows}
+        numbers = tuple((entries[batch_id, row], number) for _, batch_id, row, number in keys_of_page)
+        is_last = start + most >= len(keys)
+        return NumberPage(numbers, None if is_last else keys_of_page[-1], ReviewProgress(open=len(keys)))
+
     def list_audit(self, after: int, most: int) -> ResultPage:
         """Return the next answers of the audit sample without a judgement, from index `after` on."""
         with self._open() as ledgers:
@@ -110,16 +135,20 @@ class ReviewService:
         with self._open() as ledgers:
             return _find_entry(ledgers, batch_id, row)
 
-    def render_page(self, batch_id: str, row: int, view: View) -> PageImage | None:
-        """Return the image of an answer, or None if there is no such answer; raises ImageUnavailable."""
+    def render_page(self, batch_id: str, row: int, view: View, number: int = 0) -> PageImage | None:
+        """Return the image of an answer or of one of its numbers; None if there is no such answer.
+
+        Raises:
+            ImageUnavailable: there is neither an original nor a preview.
+        """
         with self._open() as ledgers:
             entry = _find_entry(ledgers, batch_id, row)
             previews = [queries.read_preview(ledger, batch_id, row) for ledger in ledgers]
-        if entry is None:
+        if entry is None or number > len(entry.row.reading.numbers):
             return None
         if not entry.row.sha256:
             raise ImageUnavailable("the file could not be read")
-        return self.pictures.render(entry.row, entry.location, next(filter(None, previews), None), view)
+        return self.pictures.render(entry.row, entry.location, next(filter(None, previews), None), view, number)
 
     def build_dashboard(self) -> Dashboard:
         """Count the answers by state."""
@@ -153,20 +182,25 @@ class ReviewService:
                 lambda ledger, own: record_judgements(ledger, own, reviewer=who, method=how, reviewed_at=self.now()),
             )
 
-    def undo(self, entries: Sequence[tuple[str, int, int]], *, who: str) -> SaveResult:
-        """Undo judgements given as (batch, row, id of the correction), the last one first."""
-        judgements = [Judgement(batch_id, row, None, seen) for batch_id, row, seen in entries]
+    def undo(self, changes: Mapping[Judgement, int], *, who: str) -> SaveResult:
+        """Undo judgements, the last one first; the values are the ids of the changes, 0 for the latest of a row."""
 
         def undo_all(ledger: Ledger, own: Sequence[Judgement]) -> list[Correction]:
             return [
                 undo_correction(
-                    ledger, item.batch_id, item.row, seen_id=item.seen_id, reviewer=who, reviewed_at=self.now()
+                    ledger,
+                    item.batch_id,
+                    item.row,
+                    seen_id=item.seen_id,
+                    reviewer=who,
+                    reviewed_at=self.now(),
+                    change_id=changes[item],
                 )
                 for item in reversed(own)
             ]
 
         with self._open() as ledgers:
-            return self._save(ledgers, judgements, undo_all)
+            return self._save(ledgers, [*changes], undo_all)
 
     def _save(
         self,
@@ -187,8 +221,9 @@ class ReviewService:
             complete_before = {batch_id for batch_id in batch_ids if has_final_table(self.outbox, ledger, batch_id)}
             try:
                 saved += [correction for correction in save(ledger, own) if correction.number == 0]
-            except Conflict:  # judged by another reviewer since the check above
-                conflicts += _find_conflicts(ledger, own)
+            except Conflict as why:  # judged by another reviewer, perhaps since the check above
+                theirs = ConflictInfo(why.batch_id, why.row, why.correction)
+                conflicts += _find_conflicts(ledger, own) or [theirs]
                 continue
             for batch_id in batch_ids:
                 try:

@@ -46,7 +46,7 @@ class Conflict(DigitrecError):
     def __init__(self, batch_id: str, row: int, correction: Correction | None) -> None:
         by = f"by {correction.reviewer}" if correction else "otherwise"
         super().__init__(f"row {row} of batch {batch_id} was judged {by} in between")
-        self.correction = correction
+        self.batch_id, self.row, self.correction = batch_id, row, correction
 
 
 def is_text(value: str) -> bool:
@@ -92,23 +92,24 @@ def record_judgements(
 
 
 def undo_correction(
-    ledger: Ledger, batch_id: str, row: int, *, seen_id: int, reviewer: str, reviewed_at: str
+    ledger: Ledger, batch_id: str, row: int, *, seen_id: int, reviewer: str, reviewed_at: str, change_id: int = 0
 ) -> Correction:
-    """Append the entries before the latest change of a row again; a second undo restores that change.
+    """Append the entries before a change of a row again; undoing an undo restores that change.
 
     Args:
         ledger: opened with `Ledger.open_shared`, or by its worker.
         batch_id: of the row.
         row: its number.
-        seen_id: id of the page's entry to undo.
+        seen_id: id of the latest entry of the page.
         reviewer: name of the person.
         reviewed_at: ISO 8601.
+        change_id: id of the page's entry to undo, with all later ones; 0 for the latest.
 
     Returns:
         The new entry of the page.
 
     Raises:
-        Conflict: it is not the latest one of the row.
+        Conflict: `seen_id` is not the latest entry, or another person changed the row since `change_id`.
         UsageError: `reviewer` is not valid.
     """
     stamp = _Stamp(batch_id, row, reviewed_at, normalize_reviewer(reviewer), ReviewMethod.UNDO)
@@ -116,11 +117,15 @@ def undo_correction(
         log = read_history(ledger, batch_id, row)
         if not log or log[-1].id != seen_id:
             raise Conflict(batch_id, row, log[-1] if log else None)
+        if change_id and any(entry.id > change_id and entry.reviewer != stamp.reviewer for entry in log):
+            raise Conflict(batch_id, row, log[-1])
         answers = _read_answers(ledger, batch_id, row)
-        before = max((entry.id for entry in log[:-1] if entry.number == 0), default=0)
+        change_id = change_id or seen_id
+        before = max((entry.id for entry in log if entry.number == 0 and entry.id < change_id), default=0)
         former = {entry.number: entry for entry in log if entry.id <= before}
         entries = []
-        for undone in [entry for entry in log if entry.id > before]:
+        latest = {entry.number: entry for entry in log if entry.id > before}
+        for undone in sorted(latest.values(), key=lambda entry: entry.number == 0):
             entry = former.get(undone.number)
             verdict, new = (entry.verdict, entry.new) if entry else (Verdict.WITHDRAWN, "")
             old = undone.new if undone.verdict.is_settled else answers[undone.number].text

@@ -43,6 +43,7 @@ def test_an_entry_lists_its_numbers(opened: Opens) -> None:
         "status": "review",
         "reason": "low_confidence",
         "said": None,
+        "doubt": {"at": 0, "box": [1, 2, 3, 4]},
     }
     assert [number["text"] for number in entry["numbers"]] == ["21", "37", "4"]
 

@@ -108,9 +108,9 @@ def test_an_odd_address_names_nothing(pages: Pages, address: str) -> None:
     "value", ["%00", "%ED%A0%80", "%25ED%25A0%2580", "%25%30%30", "9" * 5000, "%FF", "-1", "1e999"]
 )
 @pytest.mark.parametrize("name", ["status", "state", "text", "batch", "file", "after", "most", "q"])
-@pytest.mark.parametrize("path", ["/api/list", "/api/audit", "/one", "/grid", "/find"])
+@pytest.mark.parametrize("path", ["/api/list", "/api/numbers", "/api/audit", "/one", "/grid", "/find"])
 def test_an_odd_query_is_no_server_error(pages: Pages, path: str, name: str, value: str) -> None:
-    assert pages.person().get(f"{path}?{name}={value}").status_code in {200, 400}
+    assert pages.person().get(f"{path}?digit=1&{name}={value}").status_code in {200, 400}
 
 
 def test_an_endless_length_of_a_body_is_refused(pages: Pages) -> None:

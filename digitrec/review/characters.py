@@ -1,0 +1,70 @@
+"""Find the least certain digit of each number, and select numbers by it."""
+
+import heapq
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from digitrec.review.queries import Filter, State
+from digitrec.storage.ledger import Ledger
+from digitrec.types import Digit, Number, PageStatus, Reason
+
+NumberKey = tuple[float, str, int, int]
+"""Probability of the least certain digit, batch, row and number: the sort key of a list of numbers."""
+
+_CERTAIN = 0.9
+"""Probability from which a digit is not marked, unless its number needs review for its low confidence."""
+
+_PROBABILITIES = ", ".join(f"p{digit}" for digit in range(10))
+_BEST = f"max({_PROBABILITIES})"
+_DIGIT = f"CASE {_BEST} {' '.join(f'WHEN p{digit} THEN {digit}' for digit in range(10))} END"
+# With the aggregate min(), SQLite takes the other columns of the row that holds the minimum.
+_LEAST_CERTAIN = (
+    f"SELECT batch_id, row, number, min({_BEST}) AS least, {_DIGIT} AS digit FROM digits "
+    "GROUP BY batch_id, row, number HAVING count(*) > 1"
+)
+_JUDGED_PAGES = (
+    "SELECT batch_id, row FROM corrections WHERE id IN "
+    "(SELECT max(id) FROM corrections WHERE number = 0 GROUP BY batch_id, row) AND verdict <> 'withdrawn'"
+)
+_JUDGED_NUMBERS = (
+    "SELECT batch_id, row, number FROM corrections WHERE id IN "
+    "(SELECT max(id) FROM corrections WHERE number > 0 GROUP BY batch_id, row, number) AND verdict <> 'withdrawn'"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DoubtfulDigit:
+    """The least certain digit of a number."""
+
+    index: int
+    """Its position in the text, from 0."""
+    digit: Digit
+
+
+def find_doubtful_digit(number: Number) -> DoubtfulDigit | None:
+    """Return the least certain digit of a number; None if all are certain."""
+    positions = [index for index, character in enumerate(number.text) if character.isdigit()]
+    if not number.digits or len(positions) != len(number.digits):
+        return None
+    index, digit = min(zip(positions, number.digits, strict=True), key=lambda item: item[1].confidence)
+    is_in_doubt = number.status is PageStatus.REVIEW and number.reason is Reason.LOW_CONFIDENCE
+    return DoubtfulDigit(index, digit) if is_in_doubt or digit.confidence < _CERTAIN else None
+
+
+def list_keys(ledgers: Iterable[Ledger], chosen: Filter, digit: int) -> list[NumberKey]:
+    """Return the keys of all numbers of several digits whose least certain digit is `digit`, lowest first.
+
+    A number is left out if it or its page was judged, unless the filter asks for any state.
+    """
+    return list(heapq.merge(*(_keys(ledger, chosen, digit) for ledger in ledgers if ledger.has_table("numbers"))))
+
+
+def _keys(ledger: Ledger, chosen: Filter, digit: int) -> list[NumberKey]:
+    where, values = chosen.sql_conditions()
+    if chosen.state is not State.ANY:
+        where += f" AND (batch_id, row) NOT IN ({_JUDGED_PAGES}) AND (batch_id, row, number) NOT IN ({_JUDGED_NUMBERS})"
+    sql = (
+        f"SELECT least, batch_id, row, number FROM ({_LEAST_CERTAIN}) JOIN readings USING (batch_id, row) "
+        f"WHERE digit = ? AND {where} ORDER BY 1, 2, 3, 4"
+    )
+    return ledger.query(sql, (digit, *values)).fetchall()
