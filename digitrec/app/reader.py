@@ -4,7 +4,7 @@ import hashlib
 import os
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
 
@@ -18,7 +18,6 @@ from digitrec.arrays import Picture
 from digitrec.errors import RejectedImage, UsageError, require_packages
 from digitrec.exchange.formats import FLOAT_COLUMNS, INTEGER_COLUMNS, NUMERIC_COLUMNS, parse_value
 from digitrec.images import decode, pillow
-from digitrec.images.decode import MEDIUM_PX
 from digitrec.models.package import ModelPackage
 from digitrec.pipeline import read_files
 from digitrec.pipeline.read_files import FileResult
@@ -58,14 +57,9 @@ class _OpenModel:
         try:
             sheet = decode.decode_page(data, self.limits, reading.page)
             trace = self.reader.trace(reading.format, sheet)
-            picture = sheet.at_least_px(MEDIUM_PX)
         except RejectedImage:
             return canvas.vstack([canvas.separator(), canvas.text_block(["No answer: rejected", _describe(reading)])])
-        # The fast path decodes a large page in small size: draw a more detailed one.
-        is_reduced = trace.took_fast_path and trace.enlarged is None
-        if is_reduced and trace.decoded is not None and not isinstance(picture, RejectedImage):
-            trace = replace(trace, decoded=replace(trace.decoded, picture=picture))
-        return visualize.draw_trace(trace, reading, self.thresholds.for_text(reading.text))
+        return visualize.draw_trace(visualize.add_detail(trace, sheet), reading, self.thresholds.for_text(reading.text))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

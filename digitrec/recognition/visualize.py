@@ -1,11 +1,14 @@
 """Draw the intermediate results of one page: sheet, rules, ink by class, numbers and decision."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
 
 from digitrec.arrays import Ink, PageResult, Picture, Scores
+from digitrec.errors import RejectedImage
+from digitrec.images.decode import MEDIUM_PX, DecodedPage
 from digitrec.recognition.canvas import (
     BLUE,
     GREEN,
@@ -53,6 +56,15 @@ _MOST_STRIPS = 240
 """Most numbers of a page that are drawn one by one."""
 _STRIP_PX = 56
 """Largest height of such a strip."""
+
+
+def add_detail(trace: RecognitionTrace, sheet: DecodedPage) -> RecognitionTrace:
+    """Return a trace with a larger picture of its page, if the fast path decoded that in small size."""
+    picture = sheet.at_least_px(MEDIUM_PX)
+    is_reduced = trace.took_fast_path and trace.enlarged is None
+    if not is_reduced or trace.decoded is None or isinstance(picture, RejectedImage):
+        return trace
+    return replace(trace, decoded=replace(trace.decoded, picture=picture))
 
 
 def draw_trace(trace: RecognitionTrace, reading: PageReading, threshold: float) -> Picture:

@@ -64,6 +64,7 @@ def number_to_json(entry: Entry, position: int) -> Json:
         "confidence": number.confidence,
         "status": number.status,
         "reason": number.reason,
+        "why": number.reason.description if number.reason else "",
         "said": correction_to_json(entry.of_numbers.get(position)),
         "doubt": {"at": doubt.index, "box": box_to_json(doubt.digit.box)} if doubt else None,
     }

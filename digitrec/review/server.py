@@ -65,6 +65,7 @@ class Site:
             Route("/api/undo", self.undo, methods=["POST"]),
             Route("/api/invite", self.invite, methods=["POST"]),
             Route("/api/try", self.try_it, methods=["POST"]),
+            Route("/api/explain", self.explain, methods=["POST"]),
             Mount("/static", StaticFiles(directory=str(files("digitrec.review") / "static"))),
         ]
         handlers: dict[Any, Any] = {
@@ -127,7 +128,9 @@ class Site:
 
     async def grid(self, request: Request) -> Response:
         """Show answers with the same digit in a grid."""
-        return self._page(request, "grid", chosen=_filter(request))
+        chosen = _filter(request)
+        in_numbers = request.query_params.get("in") == "numbers" and chosen.text in set("0123456789")
+        return self._page(request, "grid", chosen=chosen, in_numbers=in_numbers)
 
     async def try_page(self, request: Request) -> Response:
         """Show the page on which a picture can be tried."""
@@ -206,6 +209,11 @@ class Site:
         """Read a picture without storing it."""
         data = await read_body(request, self.max_bytes)
         return JSONResponse(await run_sync(self.tryout.read, data))
+
+    async def explain(self, request: Request) -> Response:
+        """Draw how a picture is read, without storing it."""
+        data = await read_body(request, self.max_bytes)
+        return Response(await run_sync(self.tryout.explain, data), media_type="image/png")
 
     def _save_result(self, session: Session, result: SaveResult) -> Response:
         root = self.service.outbox.parent

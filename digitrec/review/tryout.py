@@ -10,10 +10,10 @@ import numpy as np
 
 from digitrec import text
 from digitrec.arrays import Picture
-from digitrec.errors import RejectedImage
+from digitrec.errors import RejectedImage, UsageError
 from digitrec.images import decode
 from digitrec.images.decode import DecodedPage
-from digitrec.recognition import canvas, decision
+from digitrec.recognition import canvas, decision, visualize
 from digitrec.recognition.preprocess import downscale
 from digitrec.recognition.reader import PageReader
 from digitrec.review.json_api import Json, box_to_json
@@ -35,11 +35,31 @@ class TryOut:
         self._lock = threading.Lock()
         self._loaded: LoadedReader | None = None
 
+    def explain(self, data: bytes) -> bytes:
+        """Return a drawing of how the pages of a file are read, as PNG.
+
+        Raises:
+            ModelError: there is no usable model.
+            UsageError: the file cannot be decoded.
+        """
+        with self._lock:
+            reader, thresholds = self._open()
+            parts = []
+            try:
+                format_name, sheets = decode.decode_pages(data, self._limits)
+                for sheet in islice(sheets, MAX_PAGES):
+                    trace = reader.trace(format_name, sheet)
+                    page = decision.decide(trace.page, thresholds)
+                    threshold = thresholds.for_text(page.text)
+                    parts.append(visualize.draw_trace(visualize.add_detail(trace, sheet), page, threshold))
+            except RejectedImage as why:
+                raise UsageError(text.escape(why.detail)) from why
+        return canvas.encode_png(canvas.add_border(canvas.vstack(parts)))
+
     def read(self, data: bytes) -> Json:
         """Return the result for the bytes of a file as JSON; raises ModelError if there is no usable model."""
         with self._lock:
-            self._loaded = self._loaded or self._load()
-            reader, thresholds = self._loaded
+            reader, thresholds = self._open()
             pages: list[Json] = []
             try:
                 format_name, sheets = decode.decode_pages(data, self._limits)
@@ -48,6 +68,10 @@ class TryOut:
             except RejectedImage as why:
                 return {"pages": [], "more": False, "why": text.escape(why.detail)}
         return {"pages": pages, "more": has_more, "why": ""}
+
+    def _open(self) -> LoadedReader:
+        self._loaded = self._loaded or self._load()
+        return self._loaded
 
 
 def _page(reader: PageReader, thresholds: Thresholds, format_name: str, sheet: DecodedPage) -> Json:

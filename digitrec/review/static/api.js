@@ -35,12 +35,19 @@ export async function post(address, body) {
 
 export const send = async (address, file) => answer(await ask(address, { method: "POST", body: file }));
 
+/** Post a file and return the picture that the server makes of it, as a URL. */
+export async function sendForPicture(address, file) {
+  const response = await ask(address, { method: "POST", body: file });
+  return response.ok ? URL.createObjectURL(await response.blob()) : answer(response);
+}
+
 /** Pictures by address: URL for <img>, and whether it is the original; above the limit the oldest is released. */
 const pictures = new Map();
 const MAX_PICTURES = 400;
 
-export function picture(view, { batch, row }) {
-  const address = `/picture/${view}/${batch}/${row}`;
+/** Load a view of a page, or of one of its numbers. */
+export function picture(view, { batch, row }, number = 0) {
+  const address = `/picture/${view}/${batch}/${row}${number ? `/${number}` : ""}`;
   if (!pictures.has(address)) {
     pictures.set(address, load(address));
     if (pictures.size > MAX_PICTURES) {

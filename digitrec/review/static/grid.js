@@ -1,18 +1,26 @@
 // By digit: a hundred answers with the same digit; mark and correct the wrong ones, Enter confirms the rest.
+// With `in=numbers`, a tile is a number, and a digit replaces its least certain character.
 // A key applies to all marked tiles without a correction, else to those of the key before, else to the current tile.
 
 import { get, picture } from "./api.js";
 import { save, undoJudgements } from "./save_queue.js";
-import { announce, helpDialog, note, progress } from "./notices.js";
-import { byId, el, judgedAnswer, saidAnswer, suggestedAnswer, percent, answerText } from "./text.js";
+import { announce, helpDialog, note, progress, undoNotice } from "./notices.js";
+import { drawFrames } from "./page_view.js";
+import { answerText, byId, el, judgedAnswer, markedText, percent, saidAnswer, suggestedAnswer } from "./text.js";
 
 const PAGE_SIZE = 100;
 const UNSET = "";
 const MAX_UNDO = 10;
+const WIDE = 1.6; // aspect ratio from which a tile takes two columns
+const WIDER = 3.2; // and three
+const SIGNS = /^[-+.,/:]$/;
+const TYPED = /^[-+.,/:0-9]+$/;
 
 const grid = byId("grid");
 const help = helpDialog();
 const query = new URLSearchParams(location.search);
+const { digit } = grid.dataset; // of a list of numbers
+const seen = new Map(); // id of the latest judgement of a page, by batch and row: a page has many numbers
 
 /** Tiles: {entry, tile, new: the correction, undefined if not marked, picture: "loading", "there" or "none"}. */
 let tiles = [];
@@ -34,8 +42,19 @@ function ask(after) {
   const params = new URLSearchParams(query);
   params.set("after", after);
   params.set("most", PAGE_SIZE);
-  return get(`/api/list?${params}`);
+  return getList(params);
 }
+
+/** Return a page of answers, or of numbers. */
+function getList(params) {
+  if (digit === undefined) return get(`/api/list?${params}`);
+  for (const name of ["text", "in"]) params.delete(name);
+  params.set("digit", digit);
+  return get(`/api/numbers?${params}`);
+}
+
+const pageOf = ({ batch, row }) => `${batch}/${row}`;
+const idOf = (entry) => `${pageOf(entry)}/${digit === undefined ? "" : entry.number}`;
 
 async function more(room) {
   if (next === null || room <= 0) return;
@@ -43,17 +62,18 @@ async function more(room) {
   ahead = null;
   next = page.next;
   ({ count, by_you: byYou } = page);
-  const loaded = new Set(tiles.map(({ entry }) => `${entry.batch}/${entry.row}`));
-  for (const entry of page.entries) if (!loaded.has(`${entry.batch}/${entry.row}`)) add(entry);
+  const loaded = new Set(tiles.map(({ entry }) => idOf(entry)));
+  for (const entry of page.entries) if (!loaded.has(idOf(entry))) add(entry);
 }
 
 function add(entry) {
-  const tile = el("button", { type: "button", className: "tile", tabIndex: -1 });
+  const tile = el("button", { type: "button", className: `tile ${widthOf(entry)}`, tabIndex: -1 });
   const one = { entry, tile, new: undefined, picture: "loading" };
   const place = el("span", { className: "none", textContent: "…" });
   tile.append(place, el("small", {}, el("b"), el("span")));
-  picture("small", entry).then(({ src }) => {
-    place.replaceWith(el("img", { src, alt: "" }));
+  entry.seen = Math.max(entry.seen, seen.get(pageOf(entry)) ?? 0);
+  thumbnail(entry).then((image) => {
+    place.replaceWith(image);
     one.picture = "there";
   }, () => {
     place.textContent = "no picture";
@@ -62,6 +82,23 @@ function add(entry) {
   tiles.push(one);
   grid.append(tile);
   updateTile(one);
+}
+
+const doubtOf = (entry) => (digit === undefined ? (entry.numbers.length === 1 ? entry.numbers[0].doubt : null) : entry.doubt);
+
+/** Return the picture of a tile, the least certain character of a number framed; the tile gets the width it needs. */
+async function thumbnail(entry) {
+  const { src, isOriginal } = await picture("small", entry, digit === undefined ? 0 : entry.number);
+  const doubt = doubtOf(entry);
+  const image = el("img", { src, alt: "" });
+  if (!doubt || entry.text.length < 2 || !isOriginal || !entry.width) return image;
+  return drawFrames(src, { ...entry, frames: [{ box: doubt.box, kind: "doubt" }], label: "" });
+}
+
+/** Return the width of a tile by the aspect ratio of its picture. */
+function widthOf({ part, width, height }) {
+  const ratio = part ? part[2] / part[3] : width && height ? width / height : 1;
+  return ratio >= WIDER ? "wider" : ratio >= WIDE ? "wide" : "";
 }
 
 const isMarked = (one) => one.new !== undefined;
@@ -79,7 +116,10 @@ function updateTile(one) {
   tile.dataset.new = !isMarked(one) ? "" : one.new === UNSET ? "?" : one.new === null ? "unsure" : one.new === "none" ? "×" : one.new;
   const isNoDigit = entry.reason === "not_a_digit";
   const [caption, sure] = tile.querySelectorAll("small > *");
-  caption.textContent = answerText(judgedAnswer(entry) ?? confirmable(entry) ?? "–");
+  const text = answerText(judgedAnswer(entry) ?? confirmable(entry) ?? "–");
+  const isRead = text === entry.text && text.length > 1;
+  caption.replaceChildren(...(isRead && !text.includes(" ") ? markedText(text, doubtOf(entry)?.at) : [text]));
+  if (isRead && entry.numbers?.length > 1) caption.textContent = `${entry.numbers.length} numbers`;
   sure.textContent = judgedAnswer(entry) ? "saved" : isNoDigit ? entry.text && `${entry.text}?` : entry.confidence === null ? "" : percent(entry.confidence);
   const said = entry.said ? `, ${entry.said.who}: ${answerText(saidAnswer(entry.said))}` : "";
   const odd = !isMarked(one) ? "" : one.new === UNSET ? ", marked" : `, marked: ${answerText(one.new)}`;
@@ -98,7 +138,7 @@ function updateAll() {
   byId("undo").disabled = isBusy || !saved.length;
   if (isEmpty) {
     byId("correct").hidden = true;
-    byId("empty").replaceChildren("No answers are left here. Choose another digit above, or go ", el("a", { href: "/review", textContent: "to the overview" }), ".");
+    byId("empty").replaceChildren(digit === undefined ? "No answers are left here. Choose another digit above, or go " : "No numbers are left here. Choose another digit above, or go ", el("a", { href: "/review", textContent: "to the overview" }), ".");
     return;
   }
   const loading = tiles.filter((one) => one.picture === "loading").length;
@@ -140,7 +180,7 @@ function focus(one, isQuiet = false) {
 /** Change the mark of tiles; `change` maps the old mark to the new one. */
 function set(ones, change) {
   for (const one of ones) {
-    one.new = change(one.new);
+    one.new = change(one.new, one.entry);
     updateTile(one);
   }
   updateAll();
@@ -190,7 +230,7 @@ async function fill() {
   updateAll();
   if (next !== null && !ahead) {
     ahead = ask(next);
-    ahead.then(({ entries }) => entries.forEach((entry) => picture("small", entry).catch(() => {})), () => { ahead = null; });
+    ahead.then(({ entries }) => entries.forEach((entry) => picture("small", entry, digit === undefined ? 0 : entry.number).catch(() => {})), () => { ahead = null; });
   }
 }
 
@@ -215,9 +255,18 @@ async function confirm() {
   if (tiles.some((one) => one.picture === "loading")) { announce("Pictures are still loading."); return; }
   const chosen = tiles.filter((one) => isConfirmed(one) || isCorrected(one));
   if (!chosen.length) { announce("There is nothing to save: type the correct digits of the marked answers."); return; }
-  const { done } = await save("grid", chosen.map((one) => ({ entry: one.entry, new: isCorrected(one) ? one.new : confirmable(one.entry) })));
-  if (done.length) saved.push({ query: location.search, entries: done });
+  const isOdd = chosen.find((one) => isCorrected(one) && isTyped(one.new) && !/[0-9]/.test(one.new));
+  if (isOdd) { note(`“${isOdd.new}” is no number: it needs a digit.`, { kind: "warn", seconds: 8 }); return; }
+  const corrected = chosen.filter(isCorrected).length;
+  const items = chosen.map((one) => ({ entry: one.entry, new: isCorrected(one) ? one.new : confirmable(one.entry) }));
+  if (digit !== undefined) items.sort((one, other) => pageOf(one.entry).localeCompare(pageOf(other.entry))); // the numbers of a page together
+  const { done } = await save("grid", items);
+  const entries = done.map((entry) => ({ ...entry, change: entry.seen }));
+  if (done.length) saved.push({ query: location.search, entries });
   remember();
+  refreshSeen(done);
+  const counts = [done.length - corrected > 0 ? `${done.length - corrected} confirmed` : "", corrected ? `${corrected} corrected` : ""];
+  if (done.length) undoNotice(`Saved: ${counts.filter(Boolean).join(", ")}`, () => enqueue(undo));
   const gone = new Set(chosen);
   chosen.forEach(({ tile }) => tile.remove());
   tiles = tiles.filter((one) => !gone.has(one));
@@ -233,12 +282,18 @@ async function confirm() {
 async function refresh() {
   const params = new URLSearchParams(query);
   params.set("most", 1);
-  ({ count, by_you: byYou } = await get(`/api/list?${params}`));
+  ({ count, by_you: byYou } = await getList(params));
 }
 
 /** Store the undo list: another digit is another page, and undo works across pages. */
 function remember() {
   sessionStorage.setItem(STORE, JSON.stringify(saved.slice(-MAX_UNDO)));
+}
+
+/** Note the latest judgement of the pages of entries for all tiles of these pages. */
+function refreshSeen(changed) {
+  for (const entry of changed) seen.set(pageOf(entry), entry.seen);
+  for (const { entry } of tiles) entry.seen = Math.max(entry.seen, seen.get(pageOf(entry)) ?? 0);
 }
 
 async function undo() {
@@ -247,7 +302,11 @@ async function undo() {
   const { entries, query: where } = last;
   let undone;
   try {
-    ({ undone } = await undoJudgements(entries));
+    const pages = new Map(entries.map((entry) => [pageOf(entry), entry])); // a page with several numbers is undone once
+    for (const entry of pages.values()) entry.seen = Math.max(entry.seen, seen.get(pageOf(entry)) ?? 0);
+    ({ undone } = await undoJudgements([...pages.values()]));
+    refreshSeen(pages.values());
+    if (digit !== undefined) for (const entry of entries) entry.said = null;
   } catch (problem) {
     if (problem.status !== 400) saved.push(last); // 400: these answers belong to another server
     throw problem;
@@ -263,7 +322,8 @@ async function undo() {
     entries.forEach(add);
     rest.forEach((one) => { tiles.push(one); grid.append(one.tile); });
     focus(tiles[0]);
-    note(`${undone} undone.`, { seconds: 4 });
+    undoNotice(`${undone} undone`, null);
+    announce(`${undone} undone.`);
   }
   await refresh();
 }
@@ -297,7 +357,14 @@ function step(key, isRange) {
   updateAll();
 }
 
-const isDigits = (what) => /^[0-9]+$/.test(what ?? "");
+const isTyped = (what) => TYPED.test(what ?? "");
+
+/** Return the mark of a tile after a digit or a sign: appended, or in a number in place of its least certain character. */
+function typeInto(what, key, entry) {
+  if (digit === undefined) return (isTyped(what) ? what : "") + key;
+  const at = entry.doubt?.at;
+  return at === undefined || SIGNS.test(key) ? what ?? UNSET : entry.text.slice(0, at) + key + entry.text.slice(at + 1);
+}
 
 function press(key, isShift = false) {
   const one = current();
@@ -308,12 +375,13 @@ function press(key, isShift = false) {
   else if (!one) return false;
   else if (/^(Arrow|Home$|End$)/.test(key)) step(key, isShift);
   else if (key === " ") (isShift ? range : toggle)(one);
-  else if (/^[0-9]$/.test(key)) answer((what) => (isDigits(what) ? what : "") + key);
-  else if (key === "Backspace") answer((what) => (isDigits(what) && what.length > 1 ? what.slice(0, -1) : what === undefined ? what : UNSET));
+  else if (/^[0-9]$/.test(key) || SIGNS.test(key)) answer((what, entry) => typeInto(what, key, entry));
+  else if (key === "Backspace") answer((what) => (digit === undefined && isTyped(what) && what.length > 1 ? what.slice(0, -1) : what === undefined ? what : UNSET));
   else if (key === "Escape") set(tiles.filter((one) => one.new === UNSET), () => undefined);
   else if (key === "x") answer(() => "none");
+  else if (key === "i") answer(() => "illegible");
   else if (key === "u") answer(() => null);
-  else if (key === "o") location.assign(`/one?state=any&at=${one.entry.batch}/${one.entry.row}`);
+  else if (key === "o") location.assign(`/one?state=any&at=${idOf(one.entry)}`);
   else return false;
   return true;
 }

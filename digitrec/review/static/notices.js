@@ -2,6 +2,8 @@
 
 import { byId, el } from "./text.js";
 
+const NOTICE_S = 8;
+
 /** Announce a text to screen readers; a repeated text is announced again. */
 export function announce(text) {
   const live = byId("live");
@@ -17,6 +19,23 @@ export function note(text, { kind = "", seconds = 0 } = {}) {
   byId("notes").append(box);
   if (seconds) setTimeout(() => box.remove(), seconds * 1000);
   announce(text);
+}
+
+let notice = null;
+let hiding = 0;
+
+/** Show what was done, with a button that undoes it, in place of the notice before; it is not announced. */
+export function undoNotice(text, undo) {
+  if (!notice) {
+    notice = el("div", { className: "card note done" }, el("span"), el("button", { type: "button" }, "Undo", el("kbd", { textContent: "z" })));
+    byId("notes").append(notice);
+  }
+  notice.firstChild.textContent = text;
+  notice.lastChild.hidden = !undo;
+  notice.lastChild.onclick = undo;
+  notice.hidden = false;
+  clearTimeout(hiding);
+  hiding = setTimeout(() => { notice.hidden = true; }, NOTICE_S * 1000);
 }
 
 /** Ask which of two conflicting answers counts; resolve to true for the own one. */

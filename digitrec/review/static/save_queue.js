@@ -37,10 +37,12 @@ async function postJudgements(address, body) {
   }
 }
 
-const byRow = (rows) => new Map(rows.map((row) => [`${row.batch}/${row.row}`, row]));
+const keyOf = ({ batch, row }) => `${batch}/${row}`;
+const byRow = (rows) => new Map(rows.map((row) => [keyOf(row), row]));
 
 /**
  * Save judgements [{entry, new}] and update their entries; ask where another reviewer was faster.
+ * An entry with a `number` is that number of a page; those of one page follow each other, and are not saved over another reviewer.
  * Return {done: entries that hold the saved answer, byYou}.
  */
 export function save(how, judgements) {
@@ -49,7 +51,7 @@ export function save(how, judgements) {
     const done = [];
     let byYou = 0;
     while (open.length) {
-      const items = open.map(({ entry, new: answer }) => ({ batch: entry.batch, row: entry.row, new: answer, seen: entry.seen }));
+      const items = open.map(({ entry, new: answer }) => ({ batch: entry.batch, row: entry.row, new: answer, seen: entry.seen, ...(entry.number && { number: entry.number }) }));
       const response = await postJudgements("/api/judge", { how, judgements: items });
       byYou = response.by_you;
       reportTables(response);
@@ -58,10 +60,11 @@ export function save(how, judgements) {
       const conflicts = byRow(response.conflicts);
       const saved = byRow(response.done);
       for (const item of sent) {
-        const key = `${item.entry.batch}/${item.entry.row}`;
+        const key = keyOf(item.entry);
         const row = saved.get(key) ?? conflicts.get(key);
         if (row) Object.assign(item.entry, { seen: row.seen, said: row.said });
         if (saved.has(key)) done.push(item.entry);
+        else if (item.entry.number && conflicts.has(key)) note(`Not saved: another reviewer has judged ${item.entry.file} meanwhile. Open it to decide.`, { kind: "warn" });
         else if (!conflicts.has(key) || await keepsOwn(item)) open.push(item);
       }
     }
@@ -91,10 +94,10 @@ export function saveNumbers(how, entry, judgements) {
   });
 }
 
-/** Undo the judgements of entries. Return {undone, byYou}; show a note if another reviewer judged meanwhile. */
+/** Undo the latest judgements of entries, or the `change` that an entry names. Return {undone, byYou}; show a note if another reviewer judged meanwhile. */
 export function undoJudgements(entries) {
   return enqueue(async () => {
-    const response = await postJudgements("/api/undo", { entries: entries.map(({ batch, row, seen }) => ({ batch, row, seen })) });
+    const response = await postJudgements("/api/undo", { entries: entries.map(({ batch, row, seen, change }) => ({ batch, row, seen, ...(change && { change }) })) });
     const [first] = response.conflicts;
     if (first) {
       const change = first.said ? `${first.said.who} has changed the answer to “${answerText(saidAnswer(first.said))}”` : "another reviewer has undone it";
@@ -103,7 +106,7 @@ export function undoJudgements(entries) {
     reportTables(response);
     const rows = byRow([...response.done, ...response.conflicts]);
     for (const entry of entries) {
-      const row = rows.get(`${entry.batch}/${entry.row}`);
+      const row = rows.get(keyOf(entry));
       if (row) Object.assign(entry, { seen: row.seen, said: row.said });
     }
     return { undone: response.done.length, byYou: response.by_you };

@@ -18,6 +18,12 @@ export function answerText(answer) {
   return answer === "none" ? "no digit" : answer;
 }
 
+/** Return the nodes of a text with its character at an index marked; without an index none is. */
+export function markedText(text, at = -1) {
+  if (at < 0 || at >= text.length) return [text];
+  return [text.slice(0, at), el("span", { className: "doubt", textContent: text[at] }), text.slice(at + 1)].filter((node) => node !== "");
+}
+
 /** Return a saved judgement: a text, "none", "illegible", or null for not sure. */
 export function saidAnswer(said) {
   return said.verdict === "illegible" ? "illegible" : said.new || null;

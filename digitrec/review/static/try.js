@@ -1,7 +1,7 @@
 // Try it: read drawn, dropped, pasted or chosen pictures without storing them.
 
 import { drawFrames } from "./page_view.js";
-import { send } from "./api.js";
+import { send, sendForPicture } from "./api.js";
 import { drawingCanvas } from "./canvas.js";
 import { announce, note } from "./notices.js";
 import { byId, el, percent } from "./text.js";
@@ -43,6 +43,35 @@ function pageParts(page) {
   ];
 }
 
+/** Return the buttons under a result: put the file into the inbox, and show how it was read. */
+function resultActions(name, file) {
+  const keep = el("button", { type: "button", textContent: "Put into the inbox" });
+  const why = el("button", { type: "button", textContent: "Show how it was read" });
+  const picture = el("div", { className: "explain" });
+  keep.addEventListener("click", async () => {
+    keep.disabled = true;
+    try {
+      const { name: stored } = await send(`/api/upload?name=${encodeURIComponent(name)}`, file);
+      note(`In the inbox: ${stored ?? name}`, { seconds: 8 });
+    } catch (problem) {
+      keep.disabled = false;
+      note(problem.message, { kind: "warn" });
+    }
+  });
+  why.addEventListener("click", async () => {
+    why.disabled = true;
+    try {
+      const src = await sendForPicture("/api/explain", file);
+      const link = el("a", { href: src, target: "_blank" }, el("img", { src, alt: `How ${name} was read, step by step` }));
+      picture.replaceChildren(link);
+    } catch (problem) {
+      why.disabled = false;
+      note(problem.message, { kind: "warn" });
+    }
+  });
+  return [el("div", { className: "row" }, keep, why), picture];
+}
+
 function resultCards(name, result) {
   if (!result.pages.length) {
     return [el("section", { className: "card result" }, el("div", {}, el("h2", { textContent: name }),
@@ -58,19 +87,26 @@ function resultCards(name, result) {
   return cards;
 }
 
-async function read(name, file) {
+let drawn = []; // cards of the drawing that was read last; the next one takes their place
+
+async function read(name, file, fileName = name) {
   const waiting = el("section", { className: "card result", ariaBusy: "true" }, el("p", { textContent: `Reading ${name} … (the first picture loads the model)` }));
+  byId("first")?.remove();
   results.prepend(waiting);
   announce(`Reading ${name}.`);
   try {
     if (file.size > Number(upload.dataset.most)) throw new Error(`${name} is too large.`);
     const result = await send("/api/try", file);
-    waiting.replaceWith(...resultCards(name, result));
+    const cards = resultCards(name, result);
     const [first] = result.pages;
+    if (first) cards[0].append(...resultActions(fileName, file));
+    waiting.replaceWith(...cards);
     announce(first?.text ? `${name}: reads ${first.text}, confidence ${percent(first.confidence)}, ${first.is_accepted ? "accepted" : "not accepted"}.` : `${name}: no answer.`);
+    return cards;
   } catch (problem) {
     waiting.remove();
     note(problem.message, { kind: "warn" });
+    return [];
   }
 }
 
@@ -82,7 +118,9 @@ async function readAll(files) {
 
 byId("read").addEventListener("click", async () => {
   if (drawing.isEmpty()) { note("Draw a digit first.", { seconds: 4 }); return; }
-  await read("Your drawing", await drawing.png());
+  drawn.splice(0).forEach((card) => card.remove());
+  drawn = await read("Your drawing", await drawing.png(), "drawing.png");
+  drawn[0]?.scrollIntoView({ block: "nearest" });
 });
 byId("back").addEventListener("click", drawing.back);
 byId("clear").addEventListener("click", drawing.clear);
