@@ -1,7 +1,9 @@
 """Measure the pages of `serve` and `review` with 50,000 answers, an idle server, and a scripted person.
 
 `python -m benchmarks.review` prints figures. The person in a browser looks at nothing: what they get through in a
-minute is what the pages allow, not what people do. Needs Chromium; without it only the pages' times are measured.
+minute is what the pages allow, not what people do. On a mixed batch, they work a second time with the pauses of a
+person (`--look`, `--key`), and what they saved is compared with the truth. Needs Chromium; without it only the pages'
+times are measured.
 """
 
 import argparse
@@ -20,6 +22,7 @@ from urllib.request import HTTPCookieProcessor, build_opener
 
 import httpx
 
+from benchmarks import mixed_batch
 from digitrec.app import reports, review
 from digitrec.pipeline.ledgers import open_ledgers
 from digitrec.review.auth import Sessions
@@ -40,7 +43,13 @@ def main() -> None:
     parser.add_argument("--answers", type=int, default=50_000)
     parser.add_argument("--pictures", type=int, default=300, help="that the scripted person looks at, each way")
     parser.add_argument("--idle-s", type=float, default=60.0, help="how long an idle server is observed")
+    parser.add_argument("--look", type=float, default=0.5, help="seconds to look at a number before the first key")
+    parser.add_argument("--key", type=float, default=0.2, help="seconds a key; 60 words a minute")
+    parser.add_argument("--only-mixed", action="store_true", help="only the mixed batch")
     asked = parser.parse_args()
+    if asked.only_mixed:
+        review_mixed(asked.look, asked.key)
+        return
     with tempfile.TemporaryDirectory() as folder:
         latency(Path(folder), asked.answers)
         idle(Path(folder), asked.idle_s)
@@ -49,6 +58,17 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder, browser.chromium() as chromium:
         people(Path(folder), chromium, asked.pictures)
+    review_mixed(asked.look, asked.key)
+
+
+def review_mixed(look_s: float, key_s: float) -> None:
+    """Review the mixed batch of `review_batch` without and with the pauses of a person."""
+    for pauses in (mixed_batch.Pauses(), mixed_batch.Pauses(look_s, key_s)):
+        with tempfile.TemporaryDirectory() as folder, browser.chromium() as chromium:
+            mixed_batch.fill_batch(Settings(workspace=Path(folder)))
+            with browser.served(Path(folder), "--reviewer", "Bench") as address:
+                result = mixed_batch.review(chromium, address, pauses)
+            print(result.describe(mixed_batch.count_slips(Settings(workspace=Path(folder)))))
 
 
 def latency(folder: Path, answers: int) -> None:

@@ -67,6 +67,8 @@ class Answer:
     """Its original; None draws the text's first digit."""
     numbers: tuple[Number, ...] = ()
     """Of a page with several numbers; `text` is made of theirs."""
+    size: tuple[int, int] = (60, 80)
+    """Width and height of the page."""
 
     @property
     def status(self) -> PageStatus:
@@ -113,7 +115,7 @@ def _row(batch_id: str, number: int, path: str, data: bytes, answer: Answer) -> 
     reading = PageReading(
         1, answer.status, answer.text, answer.confidence, "1" if answer.text else "", 0.1 if answer.text else None,
         reason,
-        reason.description if reason else "", "png", 60, 80,
+        reason.description if reason else "", "png", *answer.size,
     )  # fmt: skip
     if answer.numbers:
         reading = replace(reading, numbers=answer.numbers)

@@ -50,13 +50,14 @@ async function more() {
   params.set("after", next);
   params.set("most", PAGE_SIZE);
   const before = changes;
+  const isQuiet = waiting.size === 0; // else the server may answer before it saves, and the count lack that judgement
   const page = await get(`${isAudit ? "/api/audit" : "/api/list"}?${params}`);
   next = page.next;
   const loaded = new Set(entries.map(({ batch, row }) => `${batch}/${row}`));
   entries.push(...page.entries.filter(({ batch, row }) => !loaded.has(`${batch}/${row}`)));
   total ||= listTotal(page.count);
   // If a judgement was saved meanwhile, the count of the server may lack it: keep the own count.
-  if (before === changes && !waiting.size) ({ count, by_you: byYou } = page);
+  if (isQuiet && before === changes && !waiting.size) ({ count, by_you: byYou } = page);
 }
 
 function ensure() {
