@@ -12,12 +12,13 @@ import pytest
 
 from digitrec import files
 from digitrec.settings import Settings
-from digitrec.storage.corrections import read_latest
+from digitrec.storage.corrections import read_latest, read_number_corrections
 from digitrec.storage.ledger import Ledger
-from digitrec.types import Reason
+from digitrec.types import PageStatus, Reason
 from tests.conftest import draw
 from tests.review import browser
 from tests.review.conftest import BATCH, OTHER, Answer, fill
+from tests.review.test_characters import number_of, page_of
 from tests.review.test_numbers import TABLE
 
 pytestmark = [
@@ -182,6 +183,154 @@ def test_the_numbers_of_a_page_are_corrected_one_by_one(tab: Any, workspace: Pat
     assert read_judgements(workspace) == {(NUMBERED, 1): ("21 31 5", "one")}
 
 
+def test_tab_goes_through_the_numbers_of_a_page_and_out_of_it(tab: Any, workspace: Path) -> None:
+    fill(Settings(workspace=workspace), NUMBERED, [TABLE])
+    go(tab, f"/one?batch={NUMBERED}")
+    place = tab.locator("#place")
+    expect(place).to_have_text(re.compile("^Number 2 of 3"))
+
+    tab.keyboard.press("Tab")
+    expect(place).to_have_text(re.compile("^Number 3 of 3, .* 2 to review$"))
+    tab.keyboard.press("Shift+Tab")
+    expect(place).to_have_text(re.compile("^Number 2 of 3"))
+    tab.keyboard.press("e")
+    expect(tab.locator("#typed")).to_have_value("37")
+    tab.keyboard.press("8")
+    tab.keyboard.press("Tab")
+    expect(place).to_have_text(re.compile("^Number 3 of 3, .* 1 to review$"))
+    progress(tab, "1 by you$")
+    tab.keyboard.press("Tab")
+    expect(tab.locator("#typed")).not_to_be_focused()
+    tab.keyboard.press("ArrowUp")
+    tab.keyboard.press("ArrowUp")
+    expect(place).to_have_text(re.compile("^Number 1 of 3"))
+
+    with closing(Ledger.open_readonly(Settings(workspace=workspace).ledger)) as ledger:
+        saved = {number: item.new for (_, number), item in read_number_corrections(ledger, NUMBERED).items()}
+    assert saved == {2: "87"}
+
+
+def test_a_page_is_copied_as_a_table(tab: Any, workspace: Path) -> None:
+    fill(Settings(workspace=workspace), NUMBERED, [TABLE])
+    tab.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    go(tab, f"/one?batch={NUMBERED}")
+    expect(tab.locator("#table .cell.current")).to_have_text("37")
+
+    tab.keyboard.press("c")
+
+    tab.wait_for_selector(".note >> text=The table is in the clipboard")
+    assert tab.evaluate("navigator.clipboard.readText()") == "21\t37\n4\t"
+
+
+def test_the_picture_is_zoomed_by_wheel_and_double_click(tab: Any) -> None:
+    begin(tab)
+    svg = tab.locator("#frame svg")
+    whole = svg.get_attribute("viewBox")
+    box = svg.bounding_box()
+    middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+    tab.mouse.move(*middle)
+    tab.mouse.wheel(0, -400)
+    expect(svg).not_to_have_attribute("viewBox", whole)
+    expect(svg).to_have_attribute("data-detail", "1")
+    zoomed = svg.get_attribute("viewBox")
+    tab.mouse.down()
+    tab.mouse.move(middle[0] + 30, middle[1] + 30)
+    tab.mouse.up()
+    expect(svg).not_to_have_attribute("viewBox", zoomed)
+    tab.mouse.dblclick(*middle)
+    expect(svg).to_have_attribute("viewBox", re.compile(f"^{whole}$"))
+    tab.mouse.dblclick(*middle)
+    expect(svg).not_to_have_attribute("viewBox", whole)
+    tab.keyboard.press("Enter")
+    progress(tab, "^1 of 60")
+    expect(svg).to_have_attribute("viewBox", whole)
+
+
+def test_the_last_decisions_are_changed_from_their_list(tab: Any, workspace: Path) -> None:
+    begin(tab)
+    expect(tab.locator("#position")).to_have_text("1 of 60")
+    for _ in range(12):
+        tab.keyboard.press("Enter")
+    progress(tab, "12 by you$")
+    decisions = tab.locator("#decisions button")
+    expect(decisions).to_have_count(10)
+    expect(tab.locator("#position")).to_have_text("13 of 60")
+
+    decisions.nth(1).click()
+    expect(tab.locator("#file")).to_have_text("scan-00011.png")
+    tab.keyboard.press("8")
+    tab.keyboard.press("Enter")
+    progress(tab, "13 by you$")
+
+    expect(tab.locator("#position")).to_have_text("13 of 60")
+    expect(decisions.first).to_have_attribute("aria-label", "Change: 8, scan-00011.png")
+    assert read_judgements(workspace)[BATCH, 11] == ("8", "one")
+    tab.click(".note.done >> text=Undo")
+    progress(tab, "12 by you$")
+    assert read_judgements(workspace)[BATCH, 11] == ("0", "undo"), "the answer before"
+    tab.keyboard.press("z")
+    progress(tab, "11 by you$")
+    assert read_judgements(workspace)[BATCH, 11] == ("0", "undo")
+    assert (BATCH, 12) not in read_judgements(workspace), "the one before, not the same again"
+
+
+def test_numbers_are_corrected_by_their_least_certain_digit(tab: Any, workspace: Path) -> None:
+    pages = [
+        page_of(number_of("31", 0.99, 0.7), number_of("17", 0.8, 0.95, column=2), number_of("1", 0.5, column=3)),
+        page_of(number_of("719", 0.9, 0.6, 0.95)),
+    ]
+    fill(Settings(workspace=workspace), NUMBERED, pages)
+    go(tab, f"/grid?text=1&in=numbers&batch={NUMBERED}")
+    tiles = tab.locator(".tile")
+    expect(tab.locator(".tile svg")).to_have_count(3)
+    expect(tiles.first.locator("b")).to_have_text("719")
+
+    tiles.nth(1).click()
+    tab.keyboard.press("7")
+    expect(tiles.nth(1)).to_have_attribute("data-new", "37")
+    tab.keyboard.press("ArrowRight")
+    tab.keyboard.press("i")
+    tab.keyboard.press("Enter")
+    tab.wait_for_selector(".note.done >> text=Saved: 1 confirmed, 2 corrected")
+
+    def saved() -> dict[tuple[int, int], str]:
+        with closing(Ledger.open_readonly(Settings(workspace=workspace).ledger)) as ledger:
+            numbers = read_number_corrections(ledger, NUMBERED).items()
+            return {place: item.new or item.verdict for place, item in numbers}
+
+    assert saved() == {(1, 1): "37", (1, 2): "illegible"}
+    assert read_judgements(workspace) == {(NUMBERED, 2): ("719", "grid")}
+    tab.keyboard.press("z")
+    expect(tiles).to_have_count(3)
+    assert (saved(), read_judgements(workspace)) == ({}, {})
+    tab.keyboard.press("Enter")
+    tab.wait_for_selector(".note.done >> text=Saved: 3 confirmed")
+    assert saved() == {(1, 1): "31", (1, 2): "17"}
+
+
+def test_signs_are_typed_in_the_grid(tab: Any, workspace: Path) -> None:
+    fill(Settings(workspace=workspace), NUMBERED, [Answer("314", 0.5), Answer("42", 0.6)])
+    go(tab, f"/grid?text=numbers&batch={NUMBERED}")
+    expect(tab.locator(".tile img, .tile svg")).to_have_count(2)
+
+    for key in ("-", "3", ",", "1", "5", "Backspace", "4", "Enter"):
+        tab.keyboard.press(key)
+    tab.wait_for_selector(".note.done >> text=Saved: 1 confirmed, 1 corrected")
+
+    assert read_judgements(workspace) == {(NUMBERED, 1): ("-3,14", "grid"), (NUMBERED, 2): ("42", "grid")}
+
+
+def test_a_filter_is_a_row_of_chips(tab: Any) -> None:
+    begin(tab, "/one?status=review&file=scan-0001")
+    expect(tab.locator(".chip[aria-current]")).to_have_text(["needs review", "not reviewed", "file “scan-0001” ×"])
+
+    tab.click(".chip.remove")
+    expect(tab.locator("#position")).to_have_text("1 of 60")
+    tab.click(".chip >> text=accepted")
+    expect(tab.locator("#position")).to_have_text("1 of 30")
+
+
 def test_typing_ahead_loses_and_mixes_up_nothing(tab: Any, workspace: Path) -> None:
     begin(tab)
 
@@ -260,6 +409,8 @@ def test_a_digit_is_drawn_and_a_photo_brought_and_nothing_stored(tab: Any, works
     assert tab.inner_text(".result .reads") == "7"
     assert tab.locator(".chances li").count() == 11
     assert tab.locator(".seen img").count() == 1
+    tab.click(".result >> text=Show how it was read")
+    tab.wait_for_selector(".explain img")
 
     before = {path for path in workspace.rglob("*") if ".sqlite3-" not in path.name}
     tab.set_input_files("#upload", files=[{"name": HOSTILE, "mimeType": "image/png", "buffer": draw(3)}])
@@ -281,14 +432,18 @@ def test_a_file_named_like_markup_is_shown_as_its_name(tab: Any) -> None:
     assert tab.locator("img[src=x]").count() == 0
 
 
-def test_every_page_is_accessible_in_light_dark_desktop_and_phone_views(tab: Any) -> None:
+def test_every_page_is_accessible_in_light_dark_desktop_and_phone_views(tab: Any, workspace: Path) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
+    doubtful = number_of("17", 0.7, 0.95, column=2, status=PageStatus.REVIEW)
+    fill(Settings(workspace=workspace), NUMBERED, [page_of(number_of("31", 0.99, 0.7), doubtful)])
     pages = {
         "/": "#answers img",
         "/review": ".batches",
         "/one?status=review": "#frame svg",
+        f"/one?batch={NUMBERED}": "#crop svg",
         f"/grid?text=7&batch={OTHER}": ".tile img",
+        "/grid?text=1&in=numbers": ".tile svg",
         "/try": "canvas",
     }
     for scheme, size in product(("light", "dark"), (DESK, PHONE)):
@@ -299,6 +454,9 @@ def test_every_page_is_accessible_in_light_dark_desktop_and_phone_views(tab: Any
             tab.wait_for_selector(ready)
             if "grid" in path:
                 tab.keyboard.press("Space")
+            if "status=review" in path:
+                tab.keyboard.press("Enter")
+                tab.wait_for_selector("#decisions img")
             violations = Axe().run(tab).response["violations"]
             serious = [item for item in violations if item["impact"] in {"serious", "critical"}]
             assert serious == [], (path, json.dumps([(item["id"], item["nodes"][0]["html"]) for item in serious]))

@@ -32,7 +32,7 @@ def number_of(text: str, *shares: float, column: int = 1, status: PageStatus = P
 
 def page_of(*numbers: Number, name: str = "") -> Answer:
     text = " ".join(number.text for number in numbers)
-    return Answer(text, min(number.confidence or 0 for number in numbers), name, numbers=numbers)
+    return Answer(text, min(number.confidence or 0 for number in numbers), name, numbers=numbers, size=(400, 100))
 
 
 def listed(person: Person, query: str) -> list[tuple[int, int, str]]:

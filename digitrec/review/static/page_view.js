@@ -24,9 +24,10 @@ function framesOf(entry, current = null) {
 
 /** Return the SVG elements of frames in the part [x, y, width, height] of a page. */
 function frameShapes(frames, [x, y, wide, high]) {
-  const pad = Math.max(2, 0.012 * Math.max(wide, high));
-  const inset = pad / 4; // keeps frames at the edge of the page visible
+  const most = Math.max(2, 0.012 * Math.max(wide, high));
+  const inset = most / 4; // keeps frames at the edge of the page visible
   const at = ([left, top, boxWidth, boxHeight]) => {
+    const pad = Math.min(most, Math.max(2, 0.25 * boxHeight));
     const from = [Math.max(left - pad, x + inset), Math.max(top - pad, y + inset)];
     const to = [Math.min(left + boxWidth + pad, x + wide - inset), Math.min(top + boxHeight + pad, y + high - inset)];
     return { x: from[0], y: from[1], width: Math.max(1, to[0] - from[0]), height: Math.max(1, to[1] - from[1]), rx: pad };
@@ -39,7 +40,7 @@ function frameShapes(frames, [x, y, wide, high]) {
 export function drawFrames(src, { width, height, boxes = [], frames = null, label, part = null, imagePart = part }) {
   const view = part ?? [0, 0, width, height];
   const [x, y, wide, high] = imagePart ?? [0, 0, width, height];
-  const drawing = draw("svg", { viewBox: view.join(" "), role: "img", "aria-label": label });
+  const drawing = draw("svg", { viewBox: view.join(" "), ...(label ? { role: "img", "aria-label": label } : { "aria-hidden": "true" }) });
   const image = draw("image", { href: src, x, y, width: wide, height: high, preserveAspectRatio: "none" });
   if (Math.max(view[2], view[3]) <= COARSE_PX) image.setAttribute("class", "coarse");
   const shapes = frameShapes(frames ?? boxes.map((box) => ({ box, kind: "sure" })), view);
@@ -51,7 +52,8 @@ export function drawFrames(src, { width, height, boxes = [], frames = null, labe
 function partAround([x, y, width, height], page) {
   const margin = MARGIN * height;
   const [left, top] = [Math.max(0, x - margin), Math.max(0, y - margin)];
-  return [left, top, Math.min(page.width, x + width + margin) - left, Math.min(page.height, y + height + margin) - top];
+  const [right, bottom] = [Math.min(page.width, x + width + margin), Math.min(page.height, y + height + margin)];
+  return [left, top, Math.max(1, right - left), Math.max(1, bottom - top)];
 }
 
 /** Draw a number of a page, its least certain digit framed; null without a picture. */
