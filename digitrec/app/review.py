@@ -27,6 +27,7 @@ from digitrec.review.json_api import Json
 from digitrec.review.page_images import PageImages
 from digitrec.review.server import Site
 from digitrec.review.service import ReviewService
+from digitrec.review.summary import ReviewSummary, mark_corrections, summarize_review
 from digitrec.review.tryout import LoadedReader, TryOut
 from digitrec.review.uploads import InboxUploads, verify_inbox
 from digitrec.review.workspace_files import open_files
@@ -59,7 +60,12 @@ class ReviewOptions:
     """Path of the page that follows the login: `/` of `serve`, `/review` of `review`."""
 
 
-def serve(settings: Settings, options: ReviewOptions, on_started: Callable[[str, Path], None]) -> None:
+def serve(
+    settings: Settings,
+    options: ReviewOptions,
+    on_started: Callable[[str, Path], None],
+    on_stopped: Callable[[ReviewSummary], None],
+) -> None:
     """Serve the pages of a workspace until stopped by a signal.
 
     Args:
@@ -67,6 +73,7 @@ def serve(settings: Settings, options: ReviewOptions, on_started: Callable[[str,
         options: reviewer, port, audit sample and first page.
         on_started: called with the address, which holds a one-time token of the reviewer, and the file of the access
             token, once the server listens.
+        on_stopped: called at the end with what was judged meanwhile.
 
     Raises:
         UsageError: nothing was read yet and a review is asked for, there is no workspace, the port is in use, or the
@@ -87,6 +94,7 @@ def serve(settings: Settings, options: ReviewOptions, on_started: Callable[[str,
     with open_ledgers(settings, skip_unreadable=True) as readable, open_listening_socket(options.port) as listener:
         for ledger in readable.values():
             ledger.is_up_to_date()
+        marks = mark_corrections(readable)
         port = int(listener.getsockname()[1])
         site = build_site(settings, sessions, port, audit=options.audit, seed=options.seed, start=options.start)
         token_path = settings.state / _ACCESS_FILE
@@ -107,7 +115,11 @@ def serve(settings: Settings, options: ReviewOptions, on_started: Callable[[str,
         server = uvicorn.Server(config)
         signal.signal(signal.SIGTERM, _exit_on_signal)  # uvicorn finishes its requests, then raises the signal again
         on_started(f"http://{_HOST}:{port}/enter?{urlencode({'token': token})}", token_path)
-        server.run(sockets=[listener])
+        try:
+            server.run(sockets=[listener])
+        finally:
+            with open_ledgers(settings, skip_unreadable=True) as at_end:
+                on_stopped(summarize_review(settings.outbox, at_end, marks))
 
 
 def _exit_on_signal(number: int, _frame: object) -> None:

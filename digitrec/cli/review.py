@@ -1,7 +1,7 @@
 """Commands of the web application: serve its pages, open it for a review; and rebuild the reports."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,6 +10,9 @@ from digitrec.cli.options import complete_batches, in_panel, takes_settings, war
 from digitrec.errors import require_packages
 from digitrec.settings import Settings
 from digitrec.text import pluralize
+
+if TYPE_CHECKING:
+    from digitrec.review.summary import ReviewSummary
 
 DEFAULT_PORT = 8321
 """Port of `serve`, fixed so that a bookmark and Prometheus find it."""
@@ -102,4 +105,14 @@ def _serve(settings: Settings, no_browser: bool, **options: Any) -> None:
         if not no_browser:
             review.open_browser(address)
 
-    review.serve(settings, review.ReviewOptions(**options), print_address)
+    def print_summary(summary: "ReviewSummary") -> None:
+        counts = [f"{count} {verdict}" for verdict, count in summary.verdicts.items()]
+        typer.echo(f"Judged: {', '.join(counts) or 'nothing'}.".replace("unsure", "not sure"))
+        for path in summary.tables:
+            typer.echo(text.escape_message(f"Finished: {path}"))
+        for batch_id, count in summary.open_rows.items():
+            typer.echo(
+                f"Batch {batch_id}: {pluralize(count, 'answer')} to review before its corrected table is written."
+            )
+
+    review.serve(settings, review.ReviewOptions(**options), print_address, print_summary)

@@ -17,7 +17,7 @@ from digitrec.app.review import open_listening_socket
 from digitrec.errors import UsageError
 from tests.conftest import in_folder
 from tests.review import browser
-from tests.review.conftest import Answer, Opens
+from tests.review.conftest import BATCH, Answer, Opens
 
 
 @pytest.mark.slow
@@ -91,7 +91,7 @@ def test_a_hundred_megabytes_are_refused_without_being_read(opened: Opens) -> No
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_it_prints_an_address_that_works_once_and_ends_at_a_signal(opened: Opens, number: int, code: int) -> None:
-    pages = opened([Answer()])
+    pages = opened([Answer(), Answer()])
     command = [sys.executable, "-m", "digitrec", "review", "--no-browser", "--reviewer", "Anna"]
     with subprocess.Popen(
         [*command, "--workspace", str(pages.settings.workspace)],
@@ -103,15 +103,23 @@ def test_it_prints_an_address_that_works_once_and_ends_at_a_signal(opened: Opens
         match = re.search(r"http://127\.0\.0\.1:(\d+)/enter\?token=\S+", running.stdout.readline())
         assert match
         asked = urllib.request.Request(match[0])
-        with urllib.request.build_opener(urllib.request.HTTPCookieProcessor).open(asked, timeout=20) as answer:
+        opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor)
+        with opener.open(asked, timeout=20) as answer:
             assert "need" in answer.read().decode()
+        root = match[0].partition("/enter")[0]
+        judgements = [{"batch": BATCH, "row": row, "new": "9", "seen": 0} for row in (1, 2)]
+        body = json.dumps({"how": "one", "judgements": judgements}).encode()
+        headers = {"Origin": root, "Content-Type": "application/json"}
+        opener.open(urllib.request.Request(f"{root}/api/judge", body, headers), timeout=20).close()
         with pytest.raises(urllib.error.HTTPError, match="403"):
             urllib.request.urlopen(match[0], timeout=20)
         refused = socket.create_connection(("127.0.0.1", int(match[1])))
         refused.close()
         running.send_signal(number)
-        _, errors = running.communicate(timeout=20)
+        printed, errors = running.communicate(timeout=20)
 
     assert running.returncode == code
+    assert "Judged: 2 corrected." in printed
+    assert f"Finished: {pages.settings.outbox}/corrected/{BATCH}.csv" in printed
     assert "Traceback" not in errors
     assert "token" not in errors
