@@ -145,6 +145,7 @@ async def _ask_all(app: Any, token: str) -> dict[str, list[tuple[float, float]]]
             *("/", "/api/home", "/review", "/one?status=review", "/grid?text=7", "/try"),
             *("/find?q=scan-00007", "/find?q=4711", "/find?q=0123456789", f"/find?batch={_BATCH}", "/metrics"),
             *(f"/answer/{_BATCH}/7", "/reports/", f"/reports/{_BATCH}/index.html", "/api/list?status=review&most=24"),
+            "/api/numbers?digit=7",
             *("/api/list?text=7", "/api/list?state=any", "/api/list?state=any&file=no+such+file", "/api/audit"),
             *("/api/list?state=settled", f"/api/entry/{judgement['batch']}/{judgement['row']}"),
         )
