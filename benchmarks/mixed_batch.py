@@ -26,7 +26,7 @@ _UNCERTAIN_SHARE = 0.25
 """Share of the numbers of the table page that need review."""
 _WRONG_SHARE = 1 / 3
 """Share of wrong ones among those that need review."""
-_TOLD_SHARE = 0.8
+_MARKED_SHARE = 0.8
 """Share of wrong ones whose wrong digit is the least certain one."""
 _GLYPH_PX, _LINE_PX, _CELL_PX = 26, 60, 170
 _STEP_SCRIPT = """() => {
@@ -116,7 +116,7 @@ def _read(rng: random.Random, truth: str, *, is_sure: bool) -> _Read:
     if is_sure or rng.random() > _WRONG_SHARE:
         return _Read(truth, truth, index, is_sure)
     text = f"{truth[:index]}{(int(truth[index]) + rng.randrange(1, 10)) % 10}{truth[index + 1 :]}"
-    doubt = index if rng.random() < _TOLD_SHARE else rng.choice(positions)
+    doubt = index if rng.random() < _MARKED_SHARE else rng.choice(positions)
     return _Read(truth, text, doubt, is_sure=False)
 
 
@@ -175,13 +175,13 @@ def review(chromium: Any, address: str, pauses: Pauses) -> Session:
         tab.goto(f"{root}/one?status=review&file={kind}")
         tab.wait_for_selector("#frame image")
         tab.evaluate(_STEP_SCRIPT)
-        start, shown, count = time.perf_counter(), "", 0
+        start, latest, count = time.perf_counter(), "", 0
         while tab.is_visible("#work"):
             place = tab.inner_text("#place") if tab.is_visible("#place") else ""
             file, number = tab.inner_text("#file"), int(re.findall("[0-9]+", place or "1")[0])
-            if f"{file}/{number}" == shown:
+            if f"{file}/{number}" == latest:
                 continue  # the next number is not there yet
-            shown, count = f"{file}/{number}", count + 1
+            latest, count = f"{file}/{number}", count + 1
             _decide(tab, truths[file, number], pauses)
         minutes[kind], decisions[kind] = (time.perf_counter() - start) / 60, count
         steps += tab.evaluate("window.steps")

@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--answers", type=int, default=50_000)
     parser.add_argument("--pictures", type=int, default=300, help="that the scripted person looks at, each way")
     parser.add_argument("--idle-s", type=float, default=60.0, help="how long an idle server is observed")
-    parser.add_argument("--look", type=float, default=0.5, help="seconds to look at a number before the first key")
+    parser.add_argument("--look", type=float, default=0.5, help="seconds before the first key of a number")
     parser.add_argument("--key", type=float, default=0.2, help="seconds a key; 60 words a minute")
     parser.add_argument("--only-mixed", action="store_true", help="only the mixed batch")
     asked = parser.parse_args()

@@ -17,11 +17,6 @@ _CERTAIN = 0.9
 _PROBABILITIES = ", ".join(f"p{digit}" for digit in range(10))
 _BEST = f"max({_PROBABILITIES})"
 _DIGIT = f"CASE {_BEST} {' '.join(f'WHEN p{digit} THEN {digit}' for digit in range(10))} END"
-# With the aggregate min(), SQLite takes the other columns of the row that holds the minimum.
-_LEAST_CERTAIN = (
-    f"SELECT batch_id, row, number, min({_BEST}) AS least, {_DIGIT} AS digit FROM digits "
-    "GROUP BY batch_id, row, number HAVING count(*) > 1"
-)
 _JUDGED_PAGES = (
     "SELECT batch_id, row FROM corrections WHERE id IN "
     "(SELECT max(id) FROM corrections WHERE number = 0 GROUP BY batch_id, row) AND verdict <> 'withdrawn'"
@@ -63,8 +58,12 @@ def _keys(ledger: Ledger, chosen: Filter, digit: int) -> list[NumberKey]:
     where, values = chosen.sql_conditions()
     if chosen.state is not State.ANY:
         where += f" AND (batch_id, row) NOT IN ({_JUDGED_PAGES}) AND (batch_id, row, number) NOT IN ({_JUDGED_NUMBERS})"
-    sql = (
-        f"SELECT least, batch_id, row, number FROM ({_LEAST_CERTAIN}) JOIN readings USING (batch_id, row) "
-        f"WHERE digit = ? AND {where} ORDER BY 1, 2, 3, 4"
+    # CROSS JOIN keeps the order of the tables: most pages have one digit, and theirs are not looked up.
+    # With the aggregate min(), SQLite takes the other columns of the row that holds the minimum.
+    least_certain = (
+        f"SELECT batch_id, row, number, min({_BEST}) AS least, {_DIGIT} AS digit "
+        f"FROM readings CROSS JOIN digits USING (batch_id, row) WHERE length(readings.text) > 1 AND {where} "
+        "GROUP BY batch_id, row, number HAVING count(*) > 1"
     )
-    return ledger.query(sql, (digit, *values)).fetchall()
+    sql = f"SELECT least, batch_id, row, number FROM ({least_certain}) WHERE digit = ? ORDER BY 1, 2, 3, 4"
+    return ledger.query(sql, (*values, digit)).fetchall()

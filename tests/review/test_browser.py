@@ -225,13 +225,13 @@ def test_a_page_is_copied_as_a_table(tab: Any, workspace: Path) -> None:
 def test_the_picture_is_zoomed_by_wheel_and_double_click(tab: Any) -> None:
     begin(tab)
     svg = tab.locator("#frame svg")
-    whole = svg.get_attribute("viewBox")
+    view_box = svg.get_attribute("viewBox")
     box = svg.bounding_box()
     middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
     tab.mouse.move(*middle)
     tab.mouse.wheel(0, -400)
-    expect(svg).not_to_have_attribute("viewBox", whole)
+    expect(svg).not_to_have_attribute("viewBox", view_box)
     expect(svg).to_have_attribute("data-detail", "1")
     zoomed = svg.get_attribute("viewBox")
     tab.mouse.down()
@@ -239,12 +239,12 @@ def test_the_picture_is_zoomed_by_wheel_and_double_click(tab: Any) -> None:
     tab.mouse.up()
     expect(svg).not_to_have_attribute("viewBox", zoomed)
     tab.mouse.dblclick(*middle)
-    expect(svg).to_have_attribute("viewBox", re.compile(f"^{whole}$"))
+    expect(svg).to_have_attribute("viewBox", re.compile(f"^{view_box}$"))
     tab.mouse.dblclick(*middle)
-    expect(svg).not_to_have_attribute("viewBox", whole)
+    expect(svg).not_to_have_attribute("viewBox", view_box)
     tab.keyboard.press("Enter")
     progress(tab, "^1 of 60")
-    expect(svg).to_have_attribute("viewBox", whole)
+    expect(svg).to_have_attribute("viewBox", view_box)
 
 
 def test_the_last_decisions_are_changed_from_their_list(tab: Any, workspace: Path) -> None:

@@ -48,7 +48,7 @@ def judge(person: Person, row: int, number: int, new: str | None, seen: int = 0)
     return dict(answer.json()["done"][0])
 
 
-def test_the_least_certain_digit_is_found_beside_signs() -> None:
+def test_the_least_certain_digit_is_none_of_the_signs() -> None:
     doubt = find_doubtful_digit(number_of("-3,14", 0.99, 0.6, 0.8))
 
     assert doubt is not None
@@ -103,7 +103,7 @@ def test_an_odd_list_of_numbers_is_refused(person: Person, query: str) -> None:
     assert person.get(f"/api/numbers?{query}").status_code == 400
 
 
-def test_changes_of_a_row_are_undone_one_after_the_other(person: Person) -> None:
+def test_changes_of_a_row_are_undone_in_turn(person: Person) -> None:
     first = judge(person, 1, 1, "37")
     second = judge(person, 1, 2, "77", seen=int(str(first["seen"])))
     seen = second["seen"]
@@ -140,7 +140,7 @@ def test_a_number_is_cut_out_with_a_margin(opened: Opens, box: Box, size: tuple[
     assert person.get(f"/picture/small/{BATCH}/1/x").status_code == 404
 
 
-def test_a_wide_thumbnail_is_not_as_small_as_a_square_one(opened: Opens) -> None:
+def test_a_wide_thumbnail_is_larger(opened: Opens) -> None:
     photo = bytes(cv2.imencode(".jpg", np.zeros((100, 600), np.uint8))[1])
     person = opened([Answer(content=photo)]).person()
 

@@ -33,7 +33,7 @@ def test_nothing_is_counted_before_anything_is_judged(summarized: Callable[[], R
     assert summarized() == ReviewSummary({}, (), {})
 
 
-def test_numbers_are_counted_one_by_one(pages: Pages, summarized: Callable[[], ReviewSummary]) -> None:
+def test_numbers_are_counted_singly(pages: Pages, summarized: Callable[[], ReviewSummary]) -> None:
     person = pages.person()
     judge(person, (2, "31"), (3, "4"))
 
