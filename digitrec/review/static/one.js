@@ -255,9 +255,9 @@ function confirmPage() {
 }
 
 /** Load a page with several numbers again, for the judgements on each of them; those being saved stay. */
-function reload(entry) {
-  if (!hasNumbers(entry)) return Promise.resolve();
-  return enqueue(async () => {
+async function reload(entry) {
+  if (!hasNumbers(entry)) return;
+  await enqueue(async () => {
     const fresh = await get(`/api/entry/${entry.batch}/${entry.row}`);
     fresh.numbers.forEach((number, i) => Object.assign(entry.numbers[i], number));
     Object.assign(entry, { seen: fresh.seen, said: fresh.said });
