@@ -17,14 +17,13 @@ _CERTAIN = 0.9
 _PROBABILITIES = ", ".join(f"p{digit}" for digit in range(10))
 _BEST = f"max({_PROBABILITIES})"
 _DIGIT = f"CASE {_BEST} {' '.join(f'WHEN p{digit} THEN {digit}' for digit in range(10))} END"
-_JUDGED_PAGES = (
-    "SELECT batch_id, row FROM corrections WHERE id IN "
-    "(SELECT max(id) FROM corrections WHERE number = 0 GROUP BY batch_id, row) AND verdict <> 'withdrawn'"
+_IS_OPEN = " AND ".join(
+    "ifnull((SELECT verdict FROM corrections WHERE corrections.batch_id = numbers_read.batch_id AND "
+    f"corrections.row = numbers_read.row AND corrections.number = {number} ORDER BY id DESC LIMIT 1), "
+    "'withdrawn') = 'withdrawn'"
+    for number in ("0", "numbers_read.number")
 )
-_JUDGED_NUMBERS = (
-    "SELECT batch_id, row, number FROM corrections WHERE id IN "
-    "(SELECT max(id) FROM corrections WHERE number > 0 GROUP BY batch_id, row, number) AND verdict <> 'withdrawn'"
-)
+"""Condition that neither the page nor the number was judged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +55,7 @@ def list_keys(ledgers: Iterable[Ledger], chosen: Filter, digit: int) -> list[Num
 
 def _keys(ledger: Ledger, chosen: Filter, digit: int) -> list[NumberKey]:
     where, values = chosen.sql_conditions()
-    if chosen.state is not State.ANY:
-        where += f" AND (batch_id, row) NOT IN ({_JUDGED_PAGES}) AND (batch_id, row, number) NOT IN ({_JUDGED_NUMBERS})"
+    is_open = "1" if chosen.state is State.ANY else _IS_OPEN
     # CROSS JOIN keeps the order of the tables: most pages have one digit, and theirs are not looked up.
     # With the aggregate min(), SQLite takes the other columns of the row that holds the minimum.
     least_certain = (
@@ -65,5 +63,8 @@ def _keys(ledger: Ledger, chosen: Filter, digit: int) -> list[NumberKey]:
         f"FROM readings CROSS JOIN digits USING (batch_id, row) WHERE length(readings.text) > 1 AND {where} "
         "GROUP BY batch_id, row, number HAVING count(*) > 1"
     )
-    sql = f"SELECT least, batch_id, row, number FROM ({least_certain}) WHERE digit = ? ORDER BY 1, 2, 3, 4"
+    sql = (
+        f"SELECT least, batch_id, row, number FROM ({least_certain}) AS numbers_read "
+        f"WHERE digit = ? AND {is_open} ORDER BY 1, 2, 3, 4"
+    )
     return ledger.query(sql, (*values, digit)).fetchall()

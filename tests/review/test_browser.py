@@ -41,6 +41,7 @@ def chromium() -> Iterator[Any]:
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
     settings = Settings(workspace=tmp_path)
+    files.make_dir(settings.inbox)
     files.make_dir(settings.outbox)
     fill(settings, BATCH, UNCERTAIN)
     fill(settings, OTHER, ALIKE)
@@ -419,6 +420,9 @@ def test_a_digit_is_drawn_and_a_photo_brought_and_nothing_stored(tab: Any, works
     assert {path for path in workspace.rglob("*") if ".sqlite3-" not in path.name} == before
     tab.set_input_files("#upload", files=[{"name": "x.png", "mimeType": "image/png", "buffer": b"no picture"}])
     tab.wait_for_selector(".result >> text=No answer: the content is not a picture.")
+    tab.click(".result:has-text('Your drawing') >> text=Put into the inbox")
+    tab.wait_for_selector(".note >> text=In the inbox: drawing.png")
+    assert (workspace / "inbox" / "drawing.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_file_named_like_markup_is_shown_as_its_name(tab: Any) -> None:

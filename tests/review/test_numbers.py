@@ -42,6 +42,7 @@ def test_an_entry_lists_its_numbers(opened: Opens) -> None:
         "confidence": 0.9,
         "status": "review",
         "reason": "low_confidence",
+        "why": "the confidence is too low to accept it without review",
         "said": None,
         "doubt": {"at": 0, "box": [1, 2, 3, 4]},
     }

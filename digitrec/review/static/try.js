@@ -51,8 +51,8 @@ function resultActions(name, file) {
   keep.addEventListener("click", async () => {
     keep.disabled = true;
     try {
-      const { name: stored } = await send(`/api/upload?name=${encodeURIComponent(name)}`, file);
-      note(`In the inbox: ${stored ?? name}`, { seconds: 8 });
+      const { file: stored } = await send(`/api/upload?name=${encodeURIComponent(name)}`, file);
+      note(`In the inbox: ${stored}`, { seconds: 8 });
     } catch (problem) {
       keep.disabled = false;
       note(problem.message, { kind: "warn" });
