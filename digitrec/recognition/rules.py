@@ -100,13 +100,6 @@ class _Runs:
         reaches: Mask = self.is_thin & ((starts <= 1) | (ends >= self.pieces.labels.shape[0] - 1))
         return reaches
 
-    @property
-    def reach_both_edges(self) -> Mask:
-        """Tell which thin runs go from edge to edge of the picture, (n + 1,)."""
-        starts, ends = self.pieces.boxes[:, 1], self.pieces.boxes[:, 3]
-        crosses: Mask = self.is_thin & (starts <= 1) & (ends >= self.pieces.labels.shape[0] - 1)
-        return crosses
-
     def check(self, chosen: Mask, height: float) -> None:
         """Leave out those of the chosen runs, (n + 1,), that are no lines."""
         for number in np.flatnonzero(self.is_thin & chosen).tolist():
@@ -164,6 +157,7 @@ def find_rules(inked: Mask, height: float, *, are_held: bool = False) -> Rules |
     long = [direction.mask_of(is_rule) for is_rule, direction in zip(is_long, runs, strict=True)]
     found = [np.zeros_like(mask) if are_held else mask.copy() for mask in long]
     reach = 2 * max(2, round(p.end * height)) + 1
+    ink_of = (inked, inked.T)
     for index, (direction, is_rule, others) in enumerate(zip(runs, is_long, (long[1].T, long[0].T), strict=True)):
         candidates = np.flatnonzero(direction.is_thin if are_held else direction.is_thin & ~is_rule)
         if not candidates.size:
@@ -179,10 +173,7 @@ def find_rules(inked: Mask, height: float, *, are_held: bool = False) -> Rules |
             ends = bool(part[-end:].any()) or bottom >= labels.shape[0] - 1
             is_long_enough = direction.lengths[number] >= p.hangs * height
             is_held = (begins or ends) and is_long_enough and bool(direction.is_unbroken[number])
-            # A 1 between two rules that it nearly touches is a broken run. So is the side of a lone frame, which the
-            # closing extends to the edges of the picture; but other sides run across it.
-            is_side = top <= 1 and bottom >= labels.shape[0] - 1 and runs[1 - index].reach_both_edges.any()
-            is_between = begins and ends and (is_long_enough or bool(direction.is_unbroken[number]) or is_side)
+            is_between = begins and ends and (is_long_enough or _is_whole(ink_of[index][top:bottom, left:right]))
             accepted[number] = is_between or is_held
             is_family = direction.is_unbroken[number] and direction.lengths[number] >= p.family * height
             is_hung[number] = (begins or ends) and is_family
@@ -192,6 +183,12 @@ def find_rules(inked: Mask, height: float, *, are_held: bool = False) -> Rules |
         found[index] |= direction.mask_of(accepted)
     rules = Rules(found[0], np.ascontiguousarray(found[1].T))
     return rules if rules.upright.any() or rules.level.any() else None
+
+
+def _is_whole(inked: Mask) -> bool:
+    """Tell whether ink, (h, w), runs down without gaps from its first to its last row; a 1 between rules does not."""
+    rows = np.flatnonzero(inked.any(axis=1))
+    return len(rows) > 0 and len(rows) > PARAMS.unbroken * (rows[-1] - rows[0] + 1)
 
 
 def paint_rules(ink: Plane, rules: Rules) -> Plane:

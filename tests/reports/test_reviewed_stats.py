@@ -122,12 +122,14 @@ def test_the_worst_correction_is_first_and_confirmations_are_counted():
 @pytest.mark.parametrize("name", ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>'])
 def test_author_and_correction_are_embedded_as_data(tmp_path, make_facts, read_page, name):
     pages = []
-    for who in ("ann", name):
+    for who in ("a" * len(name), name):  # of one length, as long answers are broken into lines
         facts = make_facts([page(1, V, judged(Verdict.CORRECTED, who, reviewer=who))], corrected_csv=f"../../{who}.csv")
         html = write_batch_report(tmp_path / str(len(pages)), facts).read_text(encoding="utf-8")
         pages.append(read_page(html))
 
-    assert [tag for tag, _ in pages[0].elements] == [tag for tag, _ in pages[1].elements]
+    # A mark is around each run of characters that differ.
+    tags, other_tags = ([tag for tag, _ in html_page.elements if tag != "mark"] for html_page in pages)
+    assert tags == other_tags
     assert pages[1].text.count(name) >= 2
 
 
