@@ -48,6 +48,8 @@ class SingleParams:
     """Most digits that were read on such a crop."""
     crop_sure: float = 0.9
     """Confidence of every number from which it is not read again."""
+    crop_doubt: float = 0.7
+    """Factor for the confidence of such a character below `crop_sure`: the picture may be noise."""
     crop_one: float = 0.9
     """Least probability, by the recognizer, that the zoomed crop is one character."""
 
@@ -122,7 +124,9 @@ def read_crop(
     line_scores = append_no_digit(probabilities[:DIGITS])
     predictions = (zoomed.prediction, Prediction("sequence recognizer, zoomed", line_scores, strip))
     ink = np.asarray(zoomed.prediction.evidence)[None]
-    return SingleReading(ReadNumber((zoomed.rect,), ink, average(predictions), 1.0), predictions, zoomed)
+    scores = average(predictions)
+    confidence = 1.0 if scores[0, :DIGITS].max() >= p.crop_sure else p.crop_doubt
+    return SingleReading(ReadNumber((zoomed.rect,), ink, scores, confidence), predictions, zoomed)
 
 
 def _is_lone(character: Component, page: PageInk) -> bool:
