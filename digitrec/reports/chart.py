@@ -146,7 +146,7 @@ def choose_ticks(low: float, high: float, count: int = 4) -> list[float]:
     """Return about `count` round numbers between two numbers.
 
     >>> choose_ticks(0, 0.97), choose_ticks(0.6, 1), choose_ticks(0, 1234)
-    ([0.0, 0.25, 0.5, 0.75], [0.6, 0.7, 0.8, 0.9, 1.0], [0.0, 250.0, 500.0, 750.0, 1000.0])
+    ([0.0, 0.25, 0.5, 0.75], [0.6, 0.7, 0.8, 0.9, 1.0], [0.0, 500.0, 1000.0])
     """
     rough = (high - low) / count
     power = 10.0 ** floor(log10(rough))
@@ -169,13 +169,13 @@ def format_value(value: float, unit: Unit) -> str:
     """Format a number of an axis, in few characters.
 
     >>> format_value(0.975, "share"), format_value(1234567, "count"), format_value(20_000, "count")
-    ('97.5 %', '1.2M', '20k')
+    ('97.5 %', '1.23M', '20k')
     """
     if unit == "share":
         return f"{100 * value:.3g} %"
-    for size, letter in ((1e6, "M"), (1e4, "k")):
-        if unit == "count" and value >= size:
-            return f"{value / (1000 if letter == 'k' else size):.3g}".removesuffix(".0") + letter
+    for limit, size, letter in ((1e6, 1e6, "M"), (1e4, 1e3, "k")):
+        if unit == "count" and value >= limit:
+            return f"{value / size:.3g}{letter}"
     return f"{value:.4g}"
 
 

@@ -63,6 +63,7 @@ TABLE = (
     "requeue --worker={}",
     "prune --older-than={}",
     "review --port={}",
+    "serve --port={}",
     "models list --state-dir={}",
     "models show {}",
     "models promote {}",
