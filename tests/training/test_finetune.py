@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from digitrec.app import composition
 from digitrec.errors import ModelError
 from digitrec.models.package import INK_TFLITE, KERAS, TFLITE, ModelPackage
+from digitrec.recognition.classifier_keras import start_keras
 from digitrec.training import correction_examples, finetune, sequence_recognizer, train
 from digitrec.training.classifier import TrainingState, no_progress
 from digitrec.training.correction_examples import LabelledCrops, LabelledPage
@@ -22,11 +24,12 @@ from tests.conftest import draw
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.usefixtures("small_line_batches"),
     pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"),
 ]
 
 SMALL = FinetuneConfig(
-    epochs=1, steps=4, pages=60, pages_held_out=10, lines=48, lines_held_out=16, line_epochs=1, evaluation_pages=12
+    epochs=1, steps=4, pages=24, pages_held_out=10, lines=16, lines_held_out=16, line_epochs=1, evaluation_pages=12
 )
 FACTS = {"learned": 6, "held_out": 1, "confirmed": 4, "corrected": 3, "missing": 2, "unfit": 1}
 
@@ -114,44 +117,73 @@ def test_the_card_names_the_base_model_and_the_privacy_of_the_corrections(model:
     assert "Training with corrections" not in (base_model.folder / "MODEL_CARD.md").read_text(encoding="utf-8")
 
 
-def test_finetuning_is_reproducible_and_reuses_generated_pages(
+@pytest.fixture(scope="module")
+def rejected(
     model: ModelPackage, out: Path, corrected: list[LabelledCrops]
-) -> None:
+) -> tuple[ModelPackage, list[TrainingState], Any]:
+    """The same fine-tuning again, its sequence recognizer counted as worse: the model, its states, that recognizer."""
     states: list[TrainingState] = []
+    trained: list[Any] = []
+    fit = sequence_recognizer.fit_sequence_recognizer
+    answers = iter([np.ones(16, np.bool_), np.zeros(16, np.bool_)])
 
-    again = run_finetune(
-        ModelPackage.open(composition.SHIPPED_MODELS_DIR), mnist.load_mnist_5k(), corrected, out, states
-    )
+    def keep(*args: Any, **options: Any) -> Any:
+        trained.append(fit(*args, **options))
+        return trained[-1]
 
-    assert again.card.id == model.card.id
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sequence_recognizer, "fit_sequence_recognizer", keep)
+        patch.setattr(sequence_recognizer, "find_correct_lines", lambda *_: next(answers))
+        shipped = ModelPackage.open(composition.SHIPPED_MODELS_DIR)
+        tuned = run_finetune(shipped, mnist.load_mnist_5k(), corrected, out, states)
+    (recognizer,) = trained
+    return tuned, states, recognizer.model
+
+
+def test_finetuning_is_reproducible_and_reuses_generated_pages(
+    model: ModelPackage, rejected: tuple[ModelPackage, list[TrainingState], Any], out: Path
+) -> None:
+    again, states, recognizer = rejected
+
+    assert again.read_file(TFLITE) == model.read_file(TFLITE)
+    kept = start_keras().saving.load_model(model.path(finetune.LINE_KERAS), compile=False)
+    for weights, others in zip(kept.get_weights(), recognizer.get_weights(), strict=True):
+        np.testing.assert_array_equal(weights, others)
     assert "pages" not in {state.stage for state in states}
     facts = json.loads(next((out / "training").glob("*/seen.json")).read_text(encoding="utf-8"))
     assert facts["drawn"] == SMALL.pages
 
 
 def test_a_worse_sequence_recognizer_is_not_used(
-    out: Path, corrected: list[LabelledCrops], monkeypatch: pytest.MonkeyPatch
+    rejected: tuple[ModelPackage, list[TrainingState], Any],
 ) -> None:
-    answers = iter([np.ones(16, np.bool_), np.zeros(16, np.bool_)])
-    monkeypatch.setattr(sequence_recognizer, "find_correct_lines", lambda *_: next(answers))
-
-    tuned = run_finetune(ModelPackage.open(composition.SHIPPED_MODELS_DIR), mnist.load_mnist_5k(), corrected, out)
+    tuned, _, _ = rejected
 
     assert tuned.read_file("line.tflite") == ModelPackage.open(composition.SHIPPED_MODELS_DIR).read_file("line.tflite")
     assert "stayed as it was" in tuned.card.training["corrections"]["line"]
 
 
-def test_a_model_without_page_models_can_be_finetuned(tmp_path: Path) -> None:
-    full = mnist.load_mnist_5k()
-    small = Dataset("mnist-5k", "a part", full.train.take(np.arange(0, 4000, 4)), full.test)
-    folder = train.train(
-        small, "mlp", epochs=1, seed=3, out_root=tmp_path / "models", now=lambda: "2026-01-02T03:04:05Z"
+def train_mlp(out: Path, **options: Any) -> Path:
+    return train.train(
+        small_dataset(), "mlp", epochs=1, seed=3, out_root=out / "models", now=lambda: "2026-01-02T03:04:05Z", **options
     )
-    base_model = ModelPackage.open(folder)
 
-    tuned = run_finetune(base_model, small, extract_crops(tmp_path, base_model), tmp_path)
 
-    assert tuned.card.id != base_model.card.id
+def small_dataset() -> Dataset:
+    full = mnist.load_mnist_5k()
+    return Dataset("mnist-5k", "a part", full.train.take(np.arange(0, 4000, 4)), full.test)
+
+
+@pytest.fixture(scope="module")
+def mlp(out: Path) -> ModelPackage:
+    """A model without page models."""
+    return ModelPackage.open(train_mlp(out / "mlp"))
+
+
+def test_a_model_without_page_models_can_be_finetuned(mlp: ModelPackage, tmp_path: Path) -> None:
+    tuned = run_finetune(mlp, small_dataset(), extract_crops(tmp_path, mlp), tmp_path)
+
+    assert tuned.card.id != mlp.card.id
     assert not tuned.has_page_models
     assert "Fine-tuned from `mlp-" in (tuned.folder / "MODEL_CARD.md").read_text(encoding="utf-8")
 
@@ -165,27 +197,12 @@ def test_a_model_without_keras_weights_cannot_be_finetuned(tmp_path: Path, corre
         run_finetune(incomplete, mnist.load_mnist_5k(), corrected, tmp_path)
 
 
-def test_a_training_from_scratch_uses_corrections(tmp_path: Path) -> None:
-    full = mnist.load_mnist_5k()
-    small = Dataset("mnist-5k", "a part", full.train.take(np.arange(0, 4000, 4)), full.test)
+def test_a_training_from_scratch_uses_corrections(mlp: ModelPackage, tmp_path: Path) -> None:
     picture = np.zeros((28, 28), np.uint8)
     cv2.line(picture, (14, 4), (14, 23), 255, 2)
     corrections = correction_examples.digit_examples([LabelledCrops(crops=(picture,), classes=(1,))])
-    facts = {"corrections": {**FACTS, "examples": 1}}
 
-    folders = [
-        train.train(
-            small,
-            "mlp",
-            epochs=1,
-            seed=3,
-            out_root=tmp_path / "models",
-            now=lambda: "2026-01-02T03:04:05Z",
-            corrections=examples,
-            card_facts=facts,
-        )
-        for examples in (corrections, None)
-    ]
+    folder = train_mlp(tmp_path, corrections=corrections, card_facts={"corrections": {**FACTS, "examples": 1}})
 
-    assert folders[0] != folders[1]
-    assert "This model belongs to its users" in (folders[0] / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert folder.name != mlp.card.id
+    assert "This model belongs to its users" in (folder / "MODEL_CARD.md").read_text(encoding="utf-8")

@@ -28,6 +28,7 @@ from tests.conftest import draw
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.usefixtures("small_line_batches"),
     pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"),
 ]
 
@@ -37,7 +38,7 @@ SMALL = PaperTrainingConfig(
     segmenter_epochs=1,
     lines_held_out=8,
     line_rounds=(LineRound(40, 1, pages=8),),
-    pages=80,
+    pages=30,
     pages_held_out=10,
     evaluation_pages=12,
 )
@@ -106,11 +107,11 @@ def test_the_card_describes_the_training_of_each_network(trained: Path) -> None:
     assert {name: facts["drawn"] for name, facts in card.training["stages"].items()} == {
         "ink": 192,
         "line": 40,
-        "pages": 80,
+        "pages": 30,
     }
     assert "`ink` was trained on 192 crops" in card_text
     assert "`line` was trained on 40 text lines with a number each and the numbers of 8 pages" in card_text
-    assert "80 synthetic pages" in card_text
+    assert "30 synthetic pages" in card_text
     assert "docs/dev/fonts.md" in card_text
     assert "Excluded from everything: the test split of mnist-5k, mnist-5k again." in card_text
     assert "It always names a digit" not in card_text
