@@ -182,8 +182,8 @@ def numbers(bench: Bench) -> None:
             return _libraries() if who == _LIBRARIES else _cold(bench, pictures, int(who))
 
         runs = in_turn(programs, bench.pairs, measure)
-        libraries, one, many = ([run.total.cpu_s for run in runs[who]] for who in programs)
-        per_file = [(all_s - one_s) / (pictures.count - 1) for all_s, one_s in zip(many, one, strict=True)]
+        libraries, single, many = ([run.total.cpu_s for run in runs[who]] for who in programs)
+        per_file = [(all_s - single_s) / (pictures.count - 1) for all_s, single_s in zip(many, single, strict=True)]
         label = f"({KINDS[kind].letter}) CPU of a file, start left out, over `{_LIBRARIES}`"
         bench.figure(f"{kind}_file", label, "x", ratios(per_file, libraries))
         bench.results.taken += _taken(kind, RUN, pictures.count, runs[programs[2]])

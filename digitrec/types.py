@@ -156,8 +156,8 @@ class Opinion:
         'rapidocr-3.10 reads l2?, score 0.9100'
         """
         text = "".join(character if " " < character < "\x7f" else "?" for character in self.text)
-        said = "agrees" if self.agrees else f"reads {text or 'nothing'}"
-        return f"{self.reader} {said}, score {self.score:.4f}"
+        result = "agrees" if self.agrees else f"reads {text or 'nothing'}"
+        return f"{self.reader} {result}, score {self.score:.4f}"
 
 
 @dataclass(frozen=True, slots=True)

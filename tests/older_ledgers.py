@@ -39,13 +39,13 @@ def make_older(path: Path, version: int) -> None:
             values = ["CASE fate WHEN 'deferred' THEN 'released' ELSE fate END" if c == "fate" else c for c in columns]
             db.execute(f"INSERT INTO main.{table} ({', '.join(columns)}) SELECT {', '.join(values)} FROM newer.{table}")
         if version < 5:
-            _write_one_threshold(db)
+            _write_single_threshold(db)
     for log in path.parent.glob(f"{path.name}-*"):
         log.unlink()
     older.replace(path)
 
 
-def _write_one_threshold(db: sqlite3.Connection) -> None:
+def _write_single_threshold(db: sqlite3.Connection) -> None:
     """Give every batch the fields of its format that version 0.1 knew."""
     for batch_id, rendering in db.execute("SELECT batch_id, rendering FROM main.batches").fetchall():
         if rendering is not None:

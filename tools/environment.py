@@ -70,12 +70,12 @@ def check_version(name: str) -> None:
     version = sys.version_info[:2] if is_new else read_version()
     if version <= LATEST[name]:
         return
-    found = next((f"python3.{minor}" for minor in (13, 12, 11) if shutil.which(f"python3.{minor}")), "python3.13")
+    python = next((f"python3.{minor}" for minor in (13, 12, 11) if shutil.which(f"python3.{minor}")), "python3.13")
     reason = "TensorFlow has no release for it" if name == "complete" else "its packages have no releases for it"
     first = "" if is_new else "`make clean`, then "
     sys.exit(
-        f"Python {version[0]}.{version[1]} cannot be used: {reason}. Name an earlier one: {first}`make PYTHON={found}` "
-        "with the same target."
+        f"Python {version[0]}.{version[1]} cannot be used: {reason}. "
+        f"Name an earlier one: {first}`make PYTHON={python}` with the same target."
     )
 
 

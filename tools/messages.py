@@ -86,8 +86,8 @@ def templates_of(node: ast.AST, constants: Mapping[str, str]) -> list[str]:
     """
     parts = node.values if isinstance(node, ast.JoinedStr) else [node] if isinstance(node, ast.Constant) else []
     choices = itertools.product(*(_choices(part, constants) for part in parts))
-    found = (re.sub(f"{GAP}+", GAP, "".join(words)).replace("`", "'") for words in choices)
-    return [words for words in found if re.search("[a-z]{2}", words)]
+    templates = (re.sub(f"{GAP}+", GAP, "".join(words)).replace("`", "'") for words in choices)
+    return [words for words in templates if re.search("[a-z]{2}", words)]
 
 
 def _choices(part: ast.expr, constants: Mapping[str, str]) -> list[str]:
@@ -130,12 +130,12 @@ def _yielded(node: ast.AST) -> ast.expr | None:
 
 def _constants(trees: Iterable[ast.Module]) -> dict[str, str]:
     """Return the string constants whose name has one value in all modules."""
-    found: dict[str, set[str]] = {}
+    texts_by_name: dict[str, set[str]] = {}
     for node in (node for tree in trees for node in tree.body):
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
             for target in node.targets:
-                found.setdefault(ast.unparse(target), set()).add(node.value.value)
-    return {name: next(iter(texts)) for name, texts in found.items() if len(texts) == 1 and name.isupper()}
+                texts_by_name.setdefault(ast.unparse(target), set()).add(node.value.value)
+    return {name: next(iter(texts)) for name, texts in texts_by_name.items() if len(texts) == 1 and name.isupper()}
 
 
 def _family(trees: Iterable[ast.Module]) -> dict[str, int | None]:

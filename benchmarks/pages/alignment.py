@@ -71,17 +71,21 @@ def count_numbers(
     spans = {(start, start + len(text)) for start, text in zip(starts, written, strict=True)}
     right = accepted = wrong = joined = 0
     for number, start in zip(read, _starts([number.text for number in read]), strict=True):
-        places = [place_of.get(start + offset, -1) for offset in range(len(number.text))]
-        is_same = _is_run(places, true_text)
-        is_whole = is_same and (places[0], places[-1] + 1) in spans and len(places) == places[-1] + 1 - places[0]
-        right += is_whole
+        positions = [place_of.get(start + offset, -1) for offset in range(len(number.text))]
+        is_same = _is_run(positions, true_text)
+        is_right = (
+            is_same
+            and (positions[0], positions[-1] + 1) in spans
+            and len(positions) == positions[-1] + 1 - positions[0]
+        )
+        right += is_right
         if not number.is_accepted:
             continue
         accepted += 1
         can_miss = has_limits or len(read) == 1
-        misses = can_miss and is_same and not {places[0] - 1, places[-1] + 1} <= is_matched
+        misses = can_miss and is_same and not {positions[0] - 1, positions[-1] + 1} <= is_matched
         wrong += not is_same or misses
-        joined += has_limits and is_same and not misses and not is_whole
+        joined += has_limits and is_same and not misses and not is_right
     if is_accepted:
         missing = sum(not any(place in is_matched for place in range(*span)) for span in spans)
         accepted, wrong = accepted + missing, wrong + missing
@@ -131,7 +135,7 @@ def _matches(true_text: str, read_text: str) -> dict[int, int]:
     """Return for the places of `read_text` that are right their places in `true_text`, by the cheapest alignment."""
     costs = _costs(true_text, read_text)
     row, column = len(true_text), len(read_text)
-    places = {}
+    positions = {}
     while row and column:
         true_character, read_character = true_text[row - 1], read_text[column - 1]
         here = costs[row, column]
@@ -139,13 +143,13 @@ def _matches(true_text: str, read_text: str) -> dict[int, int]:
         replaced = 0.0 if is_equal else _NEVER if _BREAK in {true_character, read_character} else 1.0
         if abs(here - costs[row - 1, column - 1] - replaced) < 1e-6:
             if is_equal:
-                places[column - 1] = row - 1
+                positions[column - 1] = row - 1
             row, column = row - 1, column - 1
         elif abs(here - costs[row - 1, column] - (_BREAK_COST if true_character == _BREAK else 1.0)) < 1e-6:
             row -= 1
         else:
             column -= 1
-    return places
+    return positions
 
 
 def _starts(texts: Sequence[str]) -> list[int]:
@@ -154,13 +158,13 @@ def _starts(texts: Sequence[str]) -> list[int]:
     return [0, *map(int, ends[:-1])] if texts else []
 
 
-def _is_run(places: Sequence[int], text: str) -> bool:
+def _is_run(positions: Sequence[int], text: str) -> bool:
     """Return whether places follow each other, with nothing but breaks between them."""
     return (
-        bool(places)
-        and places[0] >= 0
+        bool(positions)
+        and positions[0] >= 0
         and all(
             last >= 0 and text[last + 1 : place].strip(_BREAK) == "" and place > last
-            for last, place in pairwise(places)
+            for last, place in pairwise(positions)
         )
     )

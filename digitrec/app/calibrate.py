@@ -93,12 +93,12 @@ def calibrate_model(
     if not own:
         raise _too_few(max(measured, key=lambda table: table.trials), settings.max_error)
     # Where the user's pages are too few, the tables of the model stay in force.
-    kept = [
+    others = [
         replace(table, applies_to=kinds)
         for table in package.card.calibrations
         if (kinds := tuple(kind for kind in table.applies_to if kind not in own))
     ]
-    tables = (*own.values(), *kept)
+    tables = (*own.values(), *others)
     digest = hashlib.sha256(json.dumps([asdict(table) for table in tables], sort_keys=True).encode()).hexdigest()
     second_opinion = package.card.second_opinion
     card = replace(

@@ -133,14 +133,14 @@ def find_other_reader(settings: Settings, package: ModelPackage) -> str:
     Raises:
         MissingPackage: the settings name a reader that is not installed.
     """
-    calibration, wanted = package.card.second_opinion, settings.second_opinion
-    if wanted == "off":
+    calibration, choice = package.card.second_opinion, settings.second_opinion
+    if choice == "off":
         return ""
-    if wanted != "auto":
-        require_packages(f"second_opinion = {wanted}", *_RUNTIMES[wanted])
+    if choice != "auto":
+        require_packages(f"second_opinion = {choice}", *_RUNTIMES[choice])
     if calibration is None or calibration.reader not in find_installed_readers():
         return ""
-    is_calibrated = wanted in {"auto", calibration.reader.rpartition("-")[0]}
+    is_calibrated = choice in {"auto", calibration.reader.rpartition("-")[0]}
     return calibration.reader if is_calibrated and package.agreement_points(settings.max_error) else ""
 
 

@@ -164,11 +164,11 @@ def _find_original(settings: Settings, claim: Claim | None) -> str:
 
 def _load_numbers(ledger: Ledger, batch_id: str, row: RowFacts, correction: Correction | None) -> tuple[Number, ...]:
     """Return the numbers of a page that has several, with corrections applied."""
-    found = ledger.row(batch_id, row.row) if " " in row.text else None
-    if found is None:
+    page = ledger.row(batch_id, row.row) if " " in row.text else None
+    if page is None:
         return ()
     of_numbers = read_number_corrections(ledger, batch_id, row.row)
-    corrected = apply_correction(found, correction, {number: entry for (_, number), entry in of_numbers.items()})
+    corrected = apply_correction(page, correction, {number: entry for (_, number), entry in of_numbers.items()})
     return corrected.reading.numbers
 
 

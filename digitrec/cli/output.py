@@ -88,8 +88,8 @@ def format_summary(
             f"{count.accepted} accepted, {count.review} to review, {count.rejected} rejected, {count.deferred} deferred"
         )
         if numbers.most_on_page > 1:
-            found = pluralize(numbers.found, "number")
-            lines.append(f"{_files(count.claimed)}, {found}: {numbers.accepted} accepted, {numbers.review} need review")
+            total = pluralize(numbers.found, "number")
+            lines.append(f"{_files(count.claimed)}, {total}: {numbers.accepted} accepted, {numbers.review} need review")
             lines.append(f"  files   {outcomes}")
         else:
             lines.append(f"{_files(count.claimed)}: {outcomes}")

@@ -212,14 +212,14 @@ def _list_batches(
     return [batches[batch_id] for batch_id in sorted(chosen) if batch_id >= first_id]
 
 
-def _read_latest_ids(settings: Settings, known: Iterable[str]) -> set[str]:
+def _read_latest_ids(settings: Settings, batch_ids: Iterable[str]) -> set[str]:
     """Return the batches in `outbox/latest.csv`; without that file, as in an object store, the newest batch."""
     path = settings.outbox / csv_tables.LATEST_NAME
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             return {line["batch_id"] for line in csv.DictReader(file)}
     except FileNotFoundError:
-        return {max(known)} if known else set()
+        return {max(batch_ids)} if batch_ids else set()
 
 
 def _require_file(settings: Settings, target: Path) -> None:

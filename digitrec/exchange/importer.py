@@ -250,16 +250,16 @@ class _AnswerCatalogue:
 
     def _read_row(self, worker: str, batch_id: str, row: int) -> TableRow | None:
         if self._row is None or (self._row[0], self._row[1].batch_id, self._row[1].row) != (worker, batch_id, row):
-            found = self._ledgers[worker].row(batch_id, row)
-            if found is None:
+            page = self._ledgers[worker].row(batch_id, row)
+            if page is None:
                 return None
-            self._row = worker, found
+            self._row = worker, page
         return self._row[1]
 
     def _read_number_corrections(self, worker: str, page: TableRow) -> dict[tuple[int, int], Correction]:
         if self._of_numbers is None or self._of_numbers[0] is not page:
-            found = read_number_corrections(self._ledgers[worker], page.batch_id, page.row)
-            self._of_numbers = page, found
+            corrections = read_number_corrections(self._ledgers[worker], page.batch_id, page.row)
+            self._of_numbers = page, corrections
         return self._of_numbers[1]
 
     def _find_pages(self, row: SheetRow) -> list[tuple[str, TableRow]]:

@@ -63,14 +63,14 @@ def lay_out(numbers: Iterable[Number]) -> list[list[Cell]]:
     Args:
         numbers: in reading order.
     """
-    places: dict[tuple[int, int], list[Number]] = {}
+    cells: dict[tuple[int, int], list[Number]] = {}
     for number in numbers:
-        places.setdefault((number.line, number.column), []).append(number)
-    if not any(number.text for own in places.values() for number in own):
+        cells.setdefault((number.line, number.column), []).append(number)
+    if not any(number.text for own in cells.values() for number in own):
         return []
-    height, width = max(line for line, _ in places), max(column for _, column in places)
+    height, width = max(line for line, _ in cells), max(column for _, column in cells)
     return [
-        [_make_cell(places.get((line, column), ())) for column in range(1, width + 1)] for line in range(1, height + 1)
+        [_make_cell(cells.get((line, column), ())) for column in range(1, width + 1)] for line in range(1, height + 1)
     ]
 
 
@@ -136,8 +136,8 @@ def write_workbook(path: Path, tables: Iterable[PageTable]) -> int:
 
 
 def _make_cell(numbers: Sequence[Number]) -> Cell:
-    shown = " ".join(number.text for number in numbers if number.text)
-    return Cell(shown, any(number.status is PageStatus.REVIEW for number in numbers))
+    text = " ".join(number.text for number in numbers if number.text)
+    return Cell(text, any(number.status is PageStatus.REVIEW for number in numbers))
 
 
 def _choose_free(name: str, taken: dict[str, int], number_name: Callable[[str, int], str]) -> str:

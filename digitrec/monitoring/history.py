@@ -290,11 +290,11 @@ def _describe_row(row: TableRow, ledger: Ledger, ledgers: Iterable[Ledger]) -> A
         reason=escape(reading.detail),
         duplicate_of=row.duplicate_of,
         same_bytes=tuple(others[:_MAX_SAME_BYTES]),
-        verdicts=tuple(filter(_is_told, read_history(ledger, row.batch_id, row.row))),
+        verdicts=tuple(filter(_is_verdict, read_history(ledger, row.batch_id, row.row))),
     )
 
 
-def _is_told(entry: Correction) -> bool:
+def _is_verdict(entry: Correction) -> bool:
     """Return False for the entry of a page that only says that some of its numbers have no verdict yet."""
     return entry.verdict is not Verdict.WITHDRAWN or entry.method is ReviewMethod.UNDO
 

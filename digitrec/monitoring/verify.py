@@ -195,14 +195,14 @@ def _compare_corrected(batch_id: str, ledger: Ledger, outbox: Path) -> Iterator[
     texts = corrected_tables.render_corrected(ledger, batch_id)
     for name in (f"{batch_id}.numbers.csv", f"{batch_id}.csv"):
         path = outbox / corrected_tables.CORRECTED_FOLDER / name
-        shown_name = path.relative_to(outbox).as_posix()
+        relative_name = path.relative_to(outbox).as_posix()
         try:
             if name not in texts and os.path.lexists(path):
-                yield f"{shown_name} has corrections that are in no ledger"
+                yield f"{relative_name} has corrections that are in no ledger"
             elif name in texts and path.read_bytes() != texts[name].encode():
-                yield f"{shown_name} differs from the ledger"
+                yield f"{relative_name} differs from the ledger"
         except FileNotFoundError:
-            yield f"{shown_name} is missing"
+            yield f"{relative_name} is missing"
 
 
 def _compare_files(

@@ -60,12 +60,12 @@ def _holds(frame: Component, character: Component) -> bool:
 def is_comb(parts: Sequence[Sequence[Component]], borders: Sequence[float | None], height: float) -> bool:
     """Tell whether a line is a comb field: adjoining cells of equal width, each with one character."""
     p = PARAMS
-    known = [border for border in borders if border is not None]
-    if len(parts) < 2 or len(known) < len(borders) or any(len(part) > 1 for part in parts):
+    rules = [border for border in borders if border is not None]
+    if len(parts) < 2 or len(rules) < len(borders) or any(len(part) > 1 for part in parts):
         return False
     if largest_pitch([part[0] for part in parts]) > p.comb_pitch * height:
         return False
-    widths = np.diff(known)
+    widths = np.diff(rules)
     return not len(widths) or bool(np.abs(widths - np.median(widths)).max() <= p.comb_even * np.median(widths))
 
 

@@ -46,7 +46,7 @@ class CharacterParams:
     """Largest height of such a component."""
     cut: float = 0.6
     """Height below which a component that the picture's upper or lower edge cuts is no character."""
-    one_character: float = 0.5
+    overlap: float = 0.5
     """Least overlap across of two strokes of one character, as a share of the narrower."""
     broken: float = 0.13
     """Largest gap between two strokes of one character, one above the other."""
@@ -62,8 +62,8 @@ class CharacterParams:
     """Position down a character, as a share of its height, below which a point stands beside it."""
     point: float = 0.35
     """Longest side of a point or comma."""
-    beside: float = 0.06
-    """The same for one beside the character."""
+    outside: float = 0.06
+    """Largest distance of a small component to the left or right of a character that belongs to it."""
     least_small: float = 0.12
     """Length below which a component is a speck."""
     edge: float = 0.3
@@ -160,12 +160,12 @@ def median_height(components: Sequence[Component], shape: tuple[int, ...]) -> fl
         for component in components
         if component.height >= PARAMS.least_px and component.width < PARAMS.wide * component.height
     ]
-    whole = [
+    uncut = [
         component
         for component in could_be
         if component.left > 1 and component.top > 1 and component.right < columns - 1 and component.bottom < rows - 1
     ]
-    chosen = whole or could_be
+    chosen = uncut or could_be
     short = [component for component in chosen if component.longest <= p.most * max(rows, columns)]
     if sum(component.height >= p.legible_px for component in short) >= p.fewest:
         chosen = short
@@ -246,9 +246,9 @@ def _is_point(component: Component, character: Component, height: float) -> bool
     """Tell whether a small component beside the foot of a character could be a point or comma."""
     p = PARAMS
     middle_x, middle_y = (component.left + component.right) / 2, (component.top + component.bottom) / 2
-    is_beside = middle_x < character.left or middle_x > character.right
+    is_outside = middle_x < character.left or middle_x > character.right
     is_low = middle_y > character.top + p.foot * character.height
-    return component.longest <= p.point * height and is_beside and is_low
+    return component.longest <= p.point * height and is_outside and is_low
 
 
 def _join_strokes(characters: Sequence[Component], height: float) -> list[Component]:
@@ -259,7 +259,7 @@ def _join_strokes(characters: Sequence[Component], height: float) -> list[Compon
         band = int((stroke.top + stroke.bottom) / (4 * height))
         near = sorted(index for other in (band - 1, band, band + 1) for index in bands.get(other, ()))
         for index in near:
-            if _is_one_character(joined[index], stroke, height):
+            if _is_same_character(joined[index], stroke, height):
                 joined[index] = joined[index].joined(stroke)
                 break
         else:
@@ -272,13 +272,13 @@ def _join_strokes(characters: Sequence[Component], height: float) -> list[Compon
     return joined
 
 
-def _is_one_character(one: Component, other: Component, height: float) -> bool:
+def _is_same_character(stroke: Component, other: Component, height: float) -> bool:
     """Tell whether two strokes stand above one another, and together are not too high."""
     p = PARAMS
-    across = min(one.right, other.right) - max(one.left, other.left)
-    down = min(one.bottom, other.bottom) - max(one.top, other.top)
-    both = max(one.bottom, other.bottom) - min(one.top, other.top)
-    is_above = across > p.one_character * min(one.width, other.width) and down > -p.broken * height
+    across = min(stroke.right, other.right) - max(stroke.left, other.left)
+    down = min(stroke.bottom, other.bottom) - max(stroke.top, other.top)
+    both = max(stroke.bottom, other.bottom) - min(stroke.top, other.top)
+    is_above = across > p.overlap * min(stroke.width, other.width) and down > -p.broken * height
     return is_above and both < p.tallest * height
 
 
@@ -310,8 +310,8 @@ def _attach_small(
         character = characters[nearest]
         both = character.joined(component)
         is_top = (component.top + component.bottom) / 2 < character.top + p.top * character.height
-        is_above = -across[nearest] > p.one_character * component.width
-        limit = p.near if is_above or is_top else p.beside
+        is_above = -across[nearest] > p.overlap * component.width
+        limit = p.near if is_above or is_top else p.outside
         if (
             distances[nearest] <= limit * height
             and both.height < max(p.tallest * height, character.height)

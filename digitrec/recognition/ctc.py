@@ -60,7 +60,7 @@ class _Edits:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Variables:
-    """Forward and backward variables of a text; states are blank, symbol, blank, ..."""
+    """Forward and backward variables of a text; its states are its symbols with a blank before, between and after."""
 
     forward: NDArray[np.float64]
     """(T + 1, views, states): probability that the steps before this one end in the state."""
@@ -308,8 +308,8 @@ def _deletion_probabilities(text: Text, variables: _Variables) -> NDArray[np.flo
         suffixes = variables.backward[:, :, 2 * count + 2 :: 2].copy()
         differs = [before != after for before, after in zip(text, text[count + 1 :], strict=False)]
         suffixes[:, :, :-1] += variables.backward[:, :, 2 * count + 3 :: 2] * np.array(differs)
-        places = length - count
-        deletions[count - 1, :, 1 : places + 1] = np.einsum("tvi,tvi->vi", prefixes[:, :, :places], suffixes)
+        last = length - count
+        deletions[count - 1, :, 1 : last + 1] = np.einsum("tvi,tvi->vi", prefixes[:, :, :last], suffixes)
     return deletions
 
 

@@ -103,8 +103,8 @@ def acceptance_thresholds(page: PageResult) -> list[float | None]:
 def acceptance_threshold(page: PageResult) -> float | None:
     """Return the highest threshold at which the whole page is accepted, 0..1; None if it is at no threshold."""
     thresholds = acceptance_thresholds(page)
-    known = [threshold for threshold in thresholds if threshold is not None]
-    return min(known) if known and len(known) == len(thresholds) and page.reason is None else None
+    reached = [threshold for threshold in thresholds if threshold is not None]
+    return min(reached) if reached and len(reached) == len(thresholds) and page.reason is None else None
 
 
 def number_confidence(scores: Scores, layout_confidence: float = 1.0) -> float | None:

@@ -59,12 +59,12 @@ def append_no_digit(probabilities: NDArray[np.float64]) -> Scores:
     return np.append(probabilities, max(0.0, 1.0 - float(probabilities.sum()))).astype(np.float32)
 
 
-def p_digit_given_one(frames: FrameProbs) -> Scores:
+def p_digit_given_single(frames: FrameProbs) -> Scores:
     """Return the probability of each symbol given that the line has one symbol, (11,)."""
-    probabilities = np.maximum(p_one_symbol(frames), _TINY)
+    probabilities = np.maximum(p_single_symbol(frames), _TINY)
     return np.asarray(probabilities / probabilities.sum(), np.float32)
 
 
-def p_one_symbol(frames: FrameProbs) -> NDArray[np.float64]:
+def p_single_symbol(frames: FrameProbs) -> NDArray[np.float64]:
     """Return the probability that a line is exactly one symbol, for each symbol, (11,); the sum is at most 1."""
     return sequence_probabilities(frames, _SINGLE_SYMBOLS)

@@ -21,8 +21,8 @@ from digitrec.recognition.ensemble import (
     Prediction,
     append_no_digit,
     average,
-    p_one_symbol,
     p_single_digit,
+    p_single_symbol,
 )
 from digitrec.recognition.geometry import Rect, crop_rect, from_page_coords, line_rect_around, to_page_coords
 from digitrec.recognition.layout import DigitRegion
@@ -46,7 +46,7 @@ _LINE_PX = 192
 """Longest side of the page from which the line crop for the sequence recognizer is taken."""
 _ZOOM_PX = MEDIUM_PX
 """Longest side of the page for the zoom."""
-_MIN_P_ONE_SYMBOL = 0.9
+_MIN_P_SINGLE_SYMBOL = 0.9
 """Least probability, by the sequence recognizer, that the line around a zoomed character is one symbol."""
 
 
@@ -148,8 +148,8 @@ def confirm_zoom(
     if zoomed.rect is None or zoomed.prediction is None or not zoomed.is_unambiguous:
         return None
     rect, frames = _read_line_around(zoomed.rect, gray, recognizer)
-    probabilities = p_one_symbol(frames)
-    if probabilities.sum() < _MIN_P_ONE_SYMBOL:
+    probabilities = p_single_symbol(frames)
+    if probabilities.sum() < _MIN_P_SINGLE_SYMBOL:
         return None
     line_scores = append_no_digit(probabilities[:DIGITS])
     predictions = (zoomed.prediction, Prediction("sequence recognizer", line_scores, rect))

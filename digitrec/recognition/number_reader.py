@@ -167,20 +167,20 @@ def _combine(
     symbols = split_symbols(line.text)
     own = {position: index for index, position in enumerate(characters)}
     digits = [position for position in symbols.digits if position in own]
-    kept = [own[position] for position in digits]
-    scores = p.line_weight * line_scores[digits] + (1 - p.line_weight) * classified[kept]
-    sign_places = _place_signs(symbols, characters, rects, small) if symbols.signs else {}
-    symbols_at = symbol_rects(reading) if len(sign_places) < len(symbols.signs) else []
+    chosen = [own[position] for position in digits]
+    scores = p.line_weight * line_scores[digits] + (1 - p.line_weight) * classified[chosen]
+    rects_of_signs = _place_signs(symbols, characters, rects, small) if symbols.signs else {}
+    symbols_at = symbol_rects(reading) if len(rects_of_signs) < len(symbols.signs) else []
     return ReadNumber(
-        tuple(rects[index] for index in kept),
-        ink[kept],
+        tuple(rects[index] for index in chosen),
+        ink[chosen],
         scores.astype(np.float32),
         confidence * _sign_probability(line, symbols),
         reading,
         symbols.has_others,
         symbols.signs,
         tuple(
-            sign_places[position] if position in sign_places else symbols_at[position]
+            rects_of_signs[position] if position in rects_of_signs else symbols_at[position]
             for position in symbols.sign_positions
         ),
     )
@@ -194,15 +194,15 @@ def _place_signs(
     Small ones are left out where there are more or fewer than the text has signs.
     """
     tall = set(symbols.sign_positions) & set(characters)
-    sign_places = {position: rects[characters.index(position)] for position in tall}
+    rects_of_signs = {position: rects[characters.index(position)] for position in tall}
     for index, position in enumerate(characters):
         before = characters[index - 1] if index else -1
         signs = [sign for sign in symbols.sign_positions if before < sign < position]
         left = rects[index - 1].left if index else -math.inf
         neighbours = [to_rect(sign) for sign in small if left <= sign.left < rects[index].left]
         if len(neighbours) == len(signs):
-            sign_places |= zip(signs, neighbours, strict=True)
-    return sign_places
+            rects_of_signs |= zip(signs, neighbours, strict=True)
+    return rects_of_signs
 
 
 def _from_line(reading: LineReading, page: PageInk, factor: float) -> ReadNumber:

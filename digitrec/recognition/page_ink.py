@@ -172,9 +172,9 @@ def _contrast_of(page: GrayPage, guess: float | None) -> _Contrast:
     if max(gray.shape) >= p.uneven_px and has_shadow:
         guess = max(gray.shape) / p.most_lines if guess is None else guess
         fine, inverse = (_fine_contrast(levels_of, guess, sigma) for levels_of in (gray, 255 - gray))
-        found = inverse if inverse.alike > p.rarer * fine.alike else fine
-        if found.alike >= p.many and found.levels is not None and found.levels.ink >= p.least_ink:
-            return found
+        contrast = inverse if inverse.alike > p.rarer * fine.alike else fine
+        if contrast.alike >= p.many and contrast.levels is not None and contrast.levels.ink >= p.least_ink:
+            return contrast
     if levels is None or boxes is None:
         return _Contrast(gray, paper, blurred, None, 0.0)
     height = text_height(boxes, gray.shape)

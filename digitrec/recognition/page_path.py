@@ -77,8 +77,10 @@ def read_page(
     single = None if models is None else read_crop(numbers, page, classifier, models)
     if single is not None:
         return _make_result(format_name, sheet, _trace_single(single, page, classed))
-    kept = [index for index, number in enumerate(numbers) if not is_mark(number)] or range(len(numbers))
-    trace = PageTrace(page, classed, tuple(layout[index] for index in kept), tuple(numbers[index] for index in kept))
+    chosen = [index for index, number in enumerate(numbers) if not is_mark(number)] or range(len(numbers))
+    trace = PageTrace(
+        page, classed, tuple(layout[index] for index in chosen), tuple(numbers[index] for index in chosen)
+    )
     return _make_result(format_name, sheet, trace)
 
 

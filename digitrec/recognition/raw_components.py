@@ -84,9 +84,9 @@ class ComponentTable:
         Args:
             values: (h, w), at least 0.0 in the components.
         """
-        found = self.labels >= 0
+        is_inked = self.labels >= 0
         largest = np.zeros(len(self.areas))
-        np.maximum.at(largest, self.labels[found], values[found])
+        np.maximum.at(largest, self.labels[is_inked], values[is_inked])
         return largest
 
     def share_in(self, box: tuple[float, float, float, float]) -> FloatArray:

@@ -155,7 +155,7 @@ def find_rules(inked: Mask, height: float, *, are_held: bool = False) -> Rules |
     for direction in runs:
         direction.check(direction.lengths < p.length * height, height)
     long = [direction.mask_of(is_rule) for is_rule, direction in zip(is_long, runs, strict=True)]
-    found = [np.zeros_like(mask) if are_held else mask.copy() for mask in long]
+    masks = [np.zeros_like(mask) if are_held else mask.copy() for mask in long]
     reach = 2 * max(2, round(p.end * height)) + 1
     ink_of = (inked, inked.T)
     for index, (direction, is_rule, others) in enumerate(zip(runs, is_long, (long[1].T, long[0].T), strict=True)):
@@ -173,19 +173,19 @@ def find_rules(inked: Mask, height: float, *, are_held: bool = False) -> Rules |
             ends = bool(part[-end:].any()) or bottom >= labels.shape[0] - 1
             is_long_enough = direction.lengths[number] >= p.hangs * height
             is_held = (begins or ends) and is_long_enough and bool(direction.is_unbroken[number])
-            is_between = begins and ends and (is_long_enough or _is_whole(ink_of[index][top:bottom, left:right]))
+            is_between = begins and ends and (is_long_enough or _is_unbroken(ink_of[index][top:bottom, left:right]))
             accepted[number] = is_between or is_held
             is_family = direction.is_unbroken[number] and direction.lengths[number] >= p.family * height
             is_hung[number] = (begins or ends) and is_family
         for number in np.flatnonzero(is_hung).tolist():
             alike = np.abs(boxes[:, 1::2] - boxes[number, 1::2]).max(axis=1) <= p.alike * height
             accepted[number] |= np.count_nonzero(alike & (accepted | is_hung)) > 1
-        found[index] |= direction.mask_of(accepted)
-    rules = Rules(found[0], np.ascontiguousarray(found[1].T))
+        masks[index] |= direction.mask_of(accepted)
+    rules = Rules(masks[0], np.ascontiguousarray(masks[1].T))
     return rules if rules.upright.any() or rules.level.any() else None
 
 
-def _is_whole(inked: Mask) -> bool:
+def _is_unbroken(inked: Mask) -> bool:
     """Tell whether ink, (h, w), runs down without gaps from its first to its last row; a 1 between rules does not."""
     rows = np.flatnonzero(inked.any(axis=1))
     return len(rows) > 0 and len(rows) > PARAMS.unbroken * (rows[-1] - rows[0] + 1)

@@ -38,7 +38,7 @@ class SheetParams:
     """Least share of one side of the picture along which there is no paper, 0..1."""
     shrink: int = 8
     """Factor by which the page is scaled down to estimate the level of the paper."""
-    known: float = 0.5
+    least_paper: float = 0.5
     """Least share of a pixel of that page that shows paper."""
     soft_px: int = 9
     """Side of the blur of that page, pixels."""
@@ -148,12 +148,12 @@ def paint_margins(gray: Plane, margins: Mask) -> Plane:
     inside = (~margins).astype(np.float32)
     weight = cv2.resize(inside, size, interpolation=cv2.INTER_AREA)
     levels = cv2.resize(gray * inside, size, interpolation=cv2.INTER_AREA)
-    known = weight > p.known
-    if not known.any():
+    has_paper = weight > p.least_paper
+    if not has_paper.any():
         return gray
-    paper = float(np.median(levels[known] / weight[known]))  # ink is rare
-    shown = np.where(known, levels / np.maximum(weight, 1e-6), paper)
-    filled = cv2.inpaint(shown.astype(np.uint8), np.asarray(~known, np.uint8), 3, cv2.INPAINT_TELEA)
+    paper = float(np.median(levels[has_paper] / weight[has_paper]))  # ink is rare
+    estimate = np.where(has_paper, levels / np.maximum(weight, 1e-6), paper)
+    filled = cv2.inpaint(estimate.astype(np.uint8), np.asarray(~has_paper, np.uint8), 3, cv2.INPAINT_TELEA)
     soft = cv2.blur(np.asarray(filled, np.float32), (p.soft_px, p.soft_px))
     soft = np.maximum(soft, p.palest * paper)
     painted = gray.copy()

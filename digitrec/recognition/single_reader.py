@@ -18,9 +18,9 @@ from digitrec.recognition.ensemble import (
     Prediction,
     append_no_digit,
     average,
-    p_digit_given_one,
-    p_one_symbol,
+    p_digit_given_single,
     p_single_digit,
+    p_single_symbol,
 )
 from digitrec.recognition.geometry import Rect, crop_rect, line_rect_around
 from digitrec.recognition.models import RecognitionModels
@@ -40,7 +40,7 @@ class SingleParams:
     """Most other ink on the page of a lone character, as a share of the ink of the character."""
     doubt: float = 0.3
     """Factor for the recognizer's doubt that the strip holds one character."""
-    one: float = 0.1
+    single: float = 0.1
     """Least probability of one character, as a share of the text's, if the recognizer prefers several."""
     crop_shape: float = 1.5
     """Largest width over height of a picture that is the crop of one character."""
@@ -50,7 +50,7 @@ class SingleParams:
     """Confidence of every number from which it is not read again."""
     crop_doubt: float = 0.7
     """Factor for the confidence of such a character below `crop_sure`: the picture may be noise."""
-    crop_one: float = 0.9
+    crop_single: float = 0.9
     """Least probability, by the recognizer, that the zoomed crop is one character."""
 
 
@@ -88,18 +88,18 @@ def read_only(
     if is_lone and classified.scores[:DIGITS].max() >= PARAMS.sure:
         return SingleReading(ReadNumber((to_rect(character),), ink[None], classified.scores[None], 1.0), (classified,))
     reading = read_strip(number, page, models.recognizer)
-    p_one = None
+    p_single = None
     if len(reading.line.text) > 1:
-        probabilities = p_one_symbol(reading.line.frames)
-        if probabilities.max() < PARAMS.one * reading.line.probability:
+        probabilities = p_single_symbol(reading.line.frames)
+        if probabilities.max() < PARAMS.single * reading.line.probability:
             return None
-        p_one = float(probabilities.sum())
-    predictions = [Prediction("sequence recognizer", _line_scores(reading, p_one), reading.strip), classified]
+        p_single = float(probabilities.sum())
+    predictions = [Prediction("sequence recognizer", _line_scores(reading, p_single), reading.strip), classified]
     scores = average(predictions)
-    if is_lone and p_one is None and scores[0, :DIGITS].max() >= ENSEMBLE_EXIT_CONFIDENCE:
+    if is_lone and p_single is None and scores[0, :DIGITS].max() >= ENSEMBLE_EXIT_CONFIDENCE:
         read = ReadNumber((to_rect(character),), ink[None], scores, 1.0, reading)
         return SingleReading(read, tuple(predictions))
-    return _average_predictions(to_rect(character), predictions, page, classifier, models, p_one)
+    return _average_predictions(to_rect(character), predictions, page, classifier, models, p_single)
 
 
 def read_crop(
@@ -118,8 +118,8 @@ def read_crop(
         return None
     strip = line_rect_around(zoomed.rect, page.unpainted)
     frames, _ = models.recognizer.read(crop_rect(page.unpainted, strip))
-    probabilities = p_one_symbol(frames)
-    if probabilities.sum() < p.crop_one:
+    probabilities = p_single_symbol(frames)
+    if probabilities.sum() < p.crop_single:
         return None
     line_scores = append_no_digit(probabilities[:DIGITS])
     predictions = (zoomed.prediction, Prediction("sequence recognizer, zoomed", line_scores, strip))
@@ -138,11 +138,11 @@ def _is_lone(character: Component, page: PageInk) -> bool:
     return float(page.ink.sum()) <= (1 + PARAMS.lone) * float(own.sum())
 
 
-def _line_scores(reading: LineReading, p_one: float | None) -> Scores:
-    """Return the recognizer's scores for one character, (11,); with `p_one` those given that there is one."""
+def _line_scores(reading: LineReading, p_single: float | None) -> Scores:
+    """Return the recognizer's scores for one character, (11,); with `p_single` those given that there is one."""
     if len(reading.line.text) == 1:  # compared with every other symbol already, in all its views
         return append_no_digit(reading.line.alternatives[0, :DIGITS])
-    return p_single_digit(reading.line.frames) if p_one is None else p_digit_given_one(reading.line.frames)
+    return p_single_digit(reading.line.frames) if p_single is None else p_digit_given_single(reading.line.frames)
 
 
 def _average_predictions(
@@ -151,7 +151,7 @@ def _average_predictions(
     page: PageInk,
     classifier: DigitClassifier,
     models: RecognitionModels,
-    p_one: float | None = None,
+    p_single: float | None = None,
 ) -> SingleReading | None:
     """Zoom on the only character, and average all predictions for it; None if there are none.
 
@@ -161,17 +161,17 @@ def _average_predictions(
         page: the ink of the page.
         classifier: of single digits.
         models: segmenter and sequence recognizer.
-        p_one: probability that the strip holds one character, if the recognizer prefers several.
+        p_single: probability that the strip holds one character, if the recognizer prefers several.
     """
     zoomed = zoom(page.unpainted, classifier, models.segmenter)
     if zoomed is not None and zoomed.rect is not None and zoomed.prediction is not None:
         rect = zoomed.rect
         strip = line_rect_around(rect, page.unpainted)
         frames, _ = models.recognizer.read(crop_rect(page.unpainted, strip))
-        scores = p_single_digit(frames) if p_one is None else p_digit_given_one(frames)
+        scores = p_single_digit(frames) if p_single is None else p_digit_given_single(frames)
         predictions = [*predictions, Prediction("sequence recognizer, zoomed", scores, strip), zoomed.prediction]
     if rect is None or not predictions:
         return None
-    confidence = 1.0 if p_one is None else 1.0 - PARAMS.doubt * (1.0 - p_one)
+    confidence = 1.0 if p_single is None else 1.0 - PARAMS.doubt * (1.0 - p_single)
     ink = np.asarray(predictions[-1].evidence)[None]
     return SingleReading(ReadNumber((rect,), ink, average(predictions), confidence), tuple(predictions), zoomed)

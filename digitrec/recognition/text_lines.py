@@ -339,9 +339,9 @@ def _has_clear_limits(
         inner = [pitch(*pair) for pair in (*pairwise(left), *pairwise(right))]
         if border is not None and inner and pitch(left[-1], right[0]) < p.clear_pitch * max(inner):
             return False
-    known = [border for border in borders if border is not None]
-    if len(known) < 2:
+    rules = [border for border in borders if border is not None]
+    if len(rules) < 2:
         return True
-    width = float(np.median(np.diff(known)))
+    width = float(np.median(np.diff(rules)))
     # A rule between two cells was missed, or the cells are those of a comb field.
     return pitch(part[0], part[-1]) < p.clear_cell * width and width > CELLS.comb_pitch * height

@@ -311,7 +311,9 @@ def audit_error_rate(judged: Sequence[ReviewedPage]) -> Proportion:
     Pages corrected outside an audit are left out: they were selected because they looked wrong.
     """
     drawn = [
-        said for status, said in judged if status is PageStatus.ACCEPTED and said.is_audit and said.verdict.has_text
+        review
+        for status, review in judged
+        if status is PageStatus.ACCEPTED and review.is_audit and review.verdict.has_text
     ]
-    wrong = sum(said.is_wrong for said in drawn)
+    wrong = sum(review.is_wrong for review in drawn)
     return clopper_pearson(wrong, len(drawn))

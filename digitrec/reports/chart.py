@@ -25,7 +25,7 @@ class Series:
     values: Sequence[float | None]
     mark: Mark = "bars"
     x: Sequence[float] = ()
-    """Positions; empty: those of the labels, 0, 1, 2..."""
+    """Positions; empty: the indices of the labels, from 0."""
     ranges: Sequence[Interval] = ()
     """Interval of each value; of a band, its lower and upper edge."""
     sizes: Sequence[int] = ()

@@ -46,10 +46,10 @@ def chart_risk_coverage(points: Sequence[RiskPoint], accepted: Proportion, wrong
         wrong: error rate at that threshold.
     """
     start = _find_start(points, accepted.share)
-    shown = [point for point in points if point.coverage >= start]
-    coverage = [point.coverage for point in shown]
-    risk = [point.risk for point in shown]
-    bounds: list[Interval] = [(point.low, point.high) for point in shown]
+    drawn = [point for point in points if point.coverage >= start]
+    coverage = [point.coverage for point in drawn]
+    risk = [point.risk for point in drawn]
+    bounds: list[Interval] = [(point.low, point.high) for point in drawn]
     series = [
         Series("", "c1", risk, "band", coverage, bounds),
         Series("error rate, with its 95 % interval", "c1 plain", risk, "line", coverage),

@@ -197,9 +197,9 @@ def mark_differences(text: str, truth: str) -> "Markup":
     if len(text) > _MAX_TEXT_LENGTH or len(truth) > _MAX_TEXT_LENGTH:
         return escape(shorten_text(text))
     text, truth = replace_unprintable(text), replace_unprintable(truth)
-    places = find_differences(text, truth)[0] if max(len(text), len(truth)) > 1 and not _NO_TEXT & {text, truth} else ()
+    wrong = find_differences(text, truth)[0] if max(len(text), len(truth)) > 1 and not _NO_TEXT & {text, truth} else ()
     marked = Markup().join(
-        Markup("<mark>{}</mark>").format(character) if i in places else character for i, character in enumerate(text)
+        Markup("<mark>{}</mark>").format(character) if i in wrong else character for i, character in enumerate(text)
     )
     # A number is never broken into two lines, unless it is wider than a phone.
     return Markup('<span class="whole">{}</span>').format(marked) if len(text) <= _MAX_WHOLE else marked

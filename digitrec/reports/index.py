@@ -74,7 +74,7 @@ class ReportIndex:
     def totals(self) -> dict[str, int]:
         """Return the sums over the listed batches: files by outcome, and pages to review and reviewed."""
         batches = [entry for entry in self.batches.entries if not entry.is_damaged]
-        return {fate: sum(entry.files[fate] for entry in batches) for fate in _FATES} | {
+        return {outcome: sum(entry.files[outcome] for entry in batches) for outcome in _FATES} | {
             "to_review": sum(entry.to_review for entry in batches),
             "reviewed": sum(entry.reviewed for entry in batches),
         }
@@ -87,7 +87,7 @@ class ReportIndex:
             day = _local_day(entry.made_at)
             if day and (day in days or len(days) < MAX_DAYS):
                 days.setdefault(day, Counter()).update(
-                    {kind: entry.files[fate] for fate, kind in _KINDS.items() if not entry.is_damaged}
+                    {kind: entry.files[outcome] for outcome, kind in _KINDS.items() if not entry.is_damaged}
                 )
         bars = [(day[5:], days[day]) for day in sorted(days)]
         return build_bar_chart("days", "Files by day", bars, {"review": "need review"})
@@ -192,7 +192,7 @@ _HEADERS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "batch": lambda report: {
         "made_at": _text(report["processed_at"]),
         "worker": _text(report["worker"]),
-        "files": {fate: _count(report["files"][fate]) for fate in _FATES},
+        "files": {outcome: _count(report["files"][outcome]) for outcome in _FATES},
         **_review(report),
         "accuracy": None if report["truth"] is None else _proportion(report["truth"]["accuracy"]),
     },

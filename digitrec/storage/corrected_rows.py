@@ -36,8 +36,8 @@ def apply_correction(
         correction: the valid one of the page, if there is one.
         of_numbers: the valid ones of its numbers, by position from 1.
     """
-    found = enumerate(row.reading.numbers, start=1)
-    numbers = tuple(_correct_number(number, of_numbers.get(position)) for position, number in found)
+    numbered = enumerate(row.reading.numbers, start=1)
+    numbers = tuple(_correct_number(number, of_numbers.get(position)) for position, number in numbered)
     if correction is None or not correction.verdict.is_settled:
         return replace(row, reading=replace(row.reading, numbers=numbers))
     numbers = _choose_numbers(row.reading, numbers, correction)

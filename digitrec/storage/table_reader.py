@@ -52,7 +52,7 @@ def read_batch_tables(outbox: Path, batch_id: str) -> tuple[OutputFormat, list[T
     return output_format, rows
 
 
-def _read_table(table: Path, batch_id: str, known_columns: Sequence[str]) -> tuple[tuple[str, ...], list[_Line]]:
+def _read_table(table: Path, batch_id: str, all_columns: Sequence[str]) -> tuple[tuple[str, ...], list[_Line]]:
     reader = csv.DictReader(io.StringIO(table.read_bytes().decode("utf-8-sig"), newline=""), strict=True)
     lines = list(reader)
     for line in lines:
@@ -61,8 +61,8 @@ def _read_table(table: Path, batch_id: str, known_columns: Sequence[str]) -> tup
         if line["batch_id"] != batch_id:
             raise ValueError(f"it has a row of batch {escape(line['batch_id'])}")
     columns = tuple(reader.fieldnames or ())
-    if not columns or columns != tuple(known_columns[: len(columns)]):  # columns are only ever added at the end
-        raise ValueError(f"{table.name} has other columns than {','.join(known_columns)}")
+    if not columns or columns != tuple(all_columns[: len(columns)]):  # columns are only ever added at the end
+        raise ValueError(f"{table.name} has other columns than {','.join(all_columns)}")
     return columns, [*lines]
 
 

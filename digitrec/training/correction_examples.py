@@ -186,12 +186,12 @@ def _crop_segmented(steps: PageTrace, reader: PageReader, numbers: Sequence[_Num
     if len(numbers) != 1 or len(numbers[0].inks) != 1 or reader.models is None:
         return []
     gray = steps.ink.unpainted
-    found = steps.zoomed or zoom(gray, reader.classifier, reader.models.segmenter)
-    if found is None or found.rect is None or found.prediction is None:
+    zoomed = steps.zoomed or zoom(gray, reader.classifier, reader.models.segmenter)
+    if zoomed is None or zoomed.rect is None or zoomed.prediction is None:
         return []
-    ink = np.asarray(found.prediction.evidence, np.float32)
+    ink = np.asarray(zoomed.prediction.evidence, np.float32)
     inks = () if np.array_equal(ink, numbers[0].inks[0]) else (ink,)
-    return [_NumberCrops(inks, (found.rect,) * len(inks), (crop_rect(gray, line_rect_around(found.rect, gray)),))]
+    return [_NumberCrops(inks, (zoomed.rect,) * len(inks), (crop_rect(gray, line_rect_around(zoomed.rect, gray)),))]
 
 
 def _label_digits(numbers: Sequence[_NumberCrops], labels: Sequence[str]) -> LabelledCrops:

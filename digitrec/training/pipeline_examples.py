@@ -111,12 +111,12 @@ def extract_examples(source: ExampleSource, rng: Generator) -> ExtractedExamples
     matches = [_match_characters(crop_page(page), page.ink, written, box)]
     segmented = source.network.segment_zoomed(page.unpainted)
     if segmented is not None:
-        found = [
+        candidates = [
             CroppedCharacter(region.box, normalize_mnist(region.ink))
             for region in layout.group_digits(segmented.ink).digits
         ]
         mask = _crop_to_window(written, segmented.window)
-        matches.append(_match_characters(found, segmented.ink, mask, _to_window(box, segmented.window)))
+        matches.append(_match_characters(candidates, segmented.ink, mask, _to_window(box, segmented.window)))
     characters = tuple(to_levels(character) for character, _ in matches if character is not None)
     clutter = [ink for _, inks in matches for ink in inks]
     chosen = to_levels(clutter[rng.integers(len(clutter))]) if clutter else None
@@ -148,22 +148,22 @@ def _generate_page(sources: GlyphSources, rng: Generator) -> tuple[Picture, Pict
 
 
 def _match_characters(
-    found: Sequence[CroppedCharacter], ink: Plane, written: Picture, box: _Corners | None
+    candidates: Sequence[CroppedCharacter], ink: Plane, written: Picture, box: _Corners | None
 ) -> tuple[Plane | None, list[Plane]]:
     """Return the crop of the written character, if there is exactly one, and the crops of clutter.
 
     Args:
-        found: what may be characters.
+        candidates: what may be characters.
         ink: ink of the page, (h, w), 0.0 = paper, 1.0 = ink.
         written: ink that was written, (h, w), 0 = paper, 255 = ink.
         box: box of `written`; None if there is no ink.
     """
-    matches = [character for character in found if box is not None and _iou(character.box, box) > PARAMS.min_iou]
+    matches = [character for character in candidates if box is not None and _iou(character.box, box) > PARAMS.min_iou]
     # Segmented ink is a little wider than the written one, and may have moved by a pixel.
     mask = cv2.dilate((written > _INK_LEVEL // 2).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     clutter = [
         character.ink
-        for character in found
+        for character in candidates
         if character.box.height < MAX_CLUTTER_RATIO * character.box.width
         and _overlap_share(character.box, ink, mask) < PARAMS.max_clutter_overlap
     ]

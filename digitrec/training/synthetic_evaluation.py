@@ -247,15 +247,15 @@ def _evaluate_page(context: _EvaluationContext, task: _Task) -> list[Answer]:
         return [Answer(NEVER, False, (of_page,)) for _ in page.truth.numbers]
     sources = [*_split_sources(page), ()]  # the last one for what is read where nothing is written
     judged = calibrate.judge_numbers(result.pages[0], page.truth.texts)
-    places = [-1 if number.written is None else number.written for number in judged]
+    positions = [-1 if number.written is None else number.written for number in judged]
     return [
         Answer(
             number.confidence,
             number.is_right,
-            (of_page, *sources[place]),
+            (of_page, *sources[position]),
             None if number.read is None else _evidence_of(result.pages[0].numbers[number.read]),
         )
-        for number, place in zip(judged, places, strict=True)
+        for number, position in zip(judged, positions, strict=True)
     ]
 
 

@@ -59,9 +59,9 @@ def test_the_calibrated_copy_keeps_weights_has_its_table_and_is_promoted(tmp_pat
     assert copy.card.weights_id == shipped.card.id
     assert copy.card.files == shipped.card.files
     assert copy.card.id == copy.folder.name
-    table, *kept = copy.card.calibrations
+    table, *others = copy.card.calibrations
     assert table.applies_to == (AnswerKind.DIGITS,)
-    assert {old.applies_to for old in kept} == {(AnswerKind.NUMBERS,)}
+    assert {old.applies_to for old in others} == {(AnswerKind.NUMBERS,)}
     assert (table.trials, table.rule) == (60, "bound")
     point = table.point_at(copy.thresholds(0.2).digit)
     assert point.upper <= 0.2
@@ -253,9 +253,9 @@ def test_labelled_numbers_set_the_threshold_of_numbers(tmp_path: Path) -> None:
 
     assert result.exit_code == 0, result.output
     assert "40 labelled pages of numbers (numbers on pages of more than one digit)" in result.output
-    own, *kept = in_use(tmp_path).card.calibrations
+    own, *others = in_use(tmp_path).card.calibrations
     assert (own.name, own.trials, own.applies_to) == (OWN_NUMBERS, 40, (AnswerKind.NUMBERS,))
-    assert {table.applies_to for table in kept} == {(AnswerKind.DIGITS,)}
+    assert {table.applies_to for table in others} == {(AnswerKind.DIGITS,)}
 
 
 def _evaluation_digits() -> tuple[Picture, NDArray[np.int64]]:

@@ -54,7 +54,7 @@ def drawn_pages(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return numbers
 
 
-def test_explain_writes_one_picture_and_prints_the_usual_rows(
+def test_explain_writes_a_picture_and_prints_the_usual_rows(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     (tmp_path / "sieben ü.png").write_bytes(draw(7))
@@ -67,7 +67,7 @@ def test_explain_writes_one_picture_and_prints_the_usual_rows(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["sieben ü.png", "why.png"]
 
 
-def test_explain_takes_one_picture_and_never_replaces_that(
+def test_explain_takes_a_single_picture_and_never_replaces_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     (tmp_path / "7.png").write_bytes(draw(7))
@@ -112,7 +112,7 @@ def test_explain_dir_draws_every_readable_picture_under_its_own_name(
     assert again == first
 
 
-def test_existing_files_in_the_folder_are_kept(tmp_path: Path) -> None:
+def test_existing_files_in_the_folder_stay(tmp_path: Path) -> None:
     picture = tmp_path / "7.png"
     picture.write_bytes(draw(7))
 
@@ -134,7 +134,7 @@ def test_a_link_to_the_picture_is_the_picture_itself(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("pages", "expected"), [(1, 1), (3, 3), (8, 8), (11, 8)])
-def test_each_page_has_a_block_and_only_the_first_eight_are_shown(
+def test_only_the_first_eight_pages_have_a_block(
     drawn_pages: list[int], drawn_texts: list[str], tmp_path: Path, pages: int, expected: int
 ) -> None:
     (tmp_path / "scan.tif").write_bytes(document(pages))

@@ -185,10 +185,10 @@ def test_the_threshold_of_a_contradiction_differs_by_class() -> None:
         make_page(f"1{number}", make_answer("1", 0.6, truth="1"), make_answer("1", 0.6, truth="1"), "1")
         for number in range(5)
     ]
-    of_seven = make_page("x", make_answer("7", 0.9, truth="2"), make_answer("7", 0.9, truth="2"), "2")
-    of_one = make_page("y", make_answer("1", 0.7, truth="2"), make_answer("1", 0.7, truth="2"), "2")
+    of_7 = make_page("x", make_answer("7", 0.9, truth="2"), make_answer("7", 0.9, truth="2"), "2")
+    of_1 = make_page("y", make_answer("1", 0.7, truth="2"), make_answer("1", 0.7, truth="2"), "2")
 
-    comparison = summarize_comparison([], [*agreed, of_seven, of_one])
+    comparison = summarize_comparison([], [*agreed, of_7, of_1])
 
     assert [item.page.path.name for item in comparison.suspected_errors] == ["y"]
 

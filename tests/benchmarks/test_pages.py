@@ -139,10 +139,15 @@ def test_of_real_pictures_only_digits_are_compared() -> None:
 
 
 def test_a_label_does_not_say_where_its_numbers_end() -> None:
-    whole = scored_as("real", truth_of("213765", is_digits_only=True), "accepted", "21 37 65")
+    complete = scored_as("real", truth_of("213765", is_digits_only=True), "accepted", "21 37 65")
     part = scored_as("real", truth_of("213765", is_digits_only=True), "review", "21 65")
 
-    assert (whole.counts.written, whole.counts.right, whole.counts.wrong, whole.counts.joined) == (1, 1, 0, 0)
+    assert (complete.counts.written, complete.counts.right, complete.counts.wrong, complete.counts.joined) == (
+        1,
+        1,
+        0,
+        0,
+    )
     assert (part.counts.right, part.counts.digit_errors, part.counts.digits) == (0, 2, 6)
 
 

@@ -84,7 +84,7 @@ def test_demo_imports_no_package_of_an_extra(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "active", "started", "shown"),
+    ("command", "active", "started", "expected"),
     [
         ("env/bin/digitrec", "env", "env/bin/digitrec", ["digitrec"]),
         ("env/bin/digitrec", "", "env/bin/digitrec", ["env/bin/digitrec"]),  # uvx
@@ -94,14 +94,14 @@ def test_demo_imports_no_package_of_an_extra(tmp_path: Path) -> None:
     ],
 )
 def test_the_next_steps_are_commands_of_this_terminal(
-    found: str | None, active: str, started: str, shown: list[str], monkeypatch: pytest.MonkeyPatch
+    command: str | None, active: str, started: str, expected: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shutil, "which", lambda _: found)
+    monkeypatch.setattr(shutil, "which", lambda _: command)
     monkeypatch.setattr(sys, "prefix", "env")
     monkeypatch.setattr(sys, "argv", [started])
     monkeypatch.setenv("VIRTUAL_ENV", active)
 
-    assert cli_demo._program() == shown
+    assert cli_demo._program() == expected
 
 
 def test_two_folders_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

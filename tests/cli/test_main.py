@@ -134,11 +134,11 @@ def test_samples_go_to_the_inbox_and_depend_on_the_seed_only(monkeypatch: pytest
     call(monkeypatch, tmp_path, "samples", "--count", "3", "--seed", "4")
     call(monkeypatch, tmp_path, "samples", "again", "--count", "3", "--seed", "4")
 
-    def found(folder: str) -> dict[str, bytes]:
+    def pictures(folder: str) -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in (tmp_path / folder).glob("sample*")}
 
-    assert len(found("inbox")) == 3
-    assert found("inbox") == found("again")
+    assert len(pictures("inbox")) == 3
+    assert pictures("inbox") == pictures("again")
 
 
 @pytest.mark.slow
@@ -286,7 +286,7 @@ def test_run_says_why_files_are_rejected_or_wait(
         (("prune",), "--older-than 90d"),
     ],
 )
-def test_the_next_step_is_shown_instead_of_an_empty_table(
+def test_the_next_step_is_printed_instead_of_an_empty_table(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
@@ -382,7 +382,7 @@ def test_an_output_that_nobody_reads_is_no_verdict(words: tuple[str, ...], tmp_p
     assert "Exception ignored" not in result.stderr
 
 
-def test_a_removed_option_is_accepted_with_one_warning(
+def test_a_removed_option_is_accepted_with_a_warning(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     assert call(monkeypatch, tmp_path, "config", "--json", "--metrics-port", "9393", "--hook-timeout-s", "x") == 0
@@ -434,7 +434,7 @@ def test_a_former_command_prints_and_ends_as_its_option_of_status(
     ],
     ids=lambda value: value[-1] if isinstance(value, tuple) else "",
 )
-def test_a_former_option_works_with_one_warning(
+def test_a_former_option_works_with_a_warning(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
@@ -464,7 +464,9 @@ def test_the_present_option_wins_over_the_former_in_any_order(
     assert "banana" in capsys.readouterr().err
 
 
-def test_an_option_belongs_to_one_parameter_of_its_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_option_belongs_to_a_single_parameter_of_its_command(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     call(monkeypatch, tmp_path, "prune", "--older-than", "9d")
 
     commands = [typer.main.get_command(main.cli)]

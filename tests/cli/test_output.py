@@ -17,7 +17,7 @@ from digitrec.types import Box, Number, NumberCounts, PageReading, PageStatus, R
 from tests.storage.test_csv_tables import OUTPUT_FORMAT, SEVEN
 
 
-def test_a_training_says_a_line_for_each_epoch_of_each_network(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_training_prints_a_line_per_epoch_and_network(capsys: pytest.CaptureFixture[str]) -> None:
     with TrainingProgress() as progress:
         progress.update(TrainingState(1, 1, 50, 100, 0.0, 0.0, stage="crops"))
         progress.update(TrainingState(1, 2, 3, 3, 0.2, 0.9, stage="ink", words="ink network, epoch 1/2"))
@@ -32,7 +32,7 @@ def test_a_training_says_a_line_for_each_epoch_of_each_network(capsys: pytest.Ca
     assert len(lines) == 2
 
 
-def test_files_that_can_never_be_claimed_are_counted_in_one_line() -> None:
+def test_files_that_can_never_be_claimed_are_counted_in_a_line() -> None:
     assert list(operations_output.format_passed_over(SkippedCounts())) == []
     assert list(operations_output.format_passed_over(SkippedCounts(too_long=1))) == [
         "1 file passed over: 1 with too long a path (`digitrec doctor` says what to do)"
@@ -42,7 +42,7 @@ def test_files_that_can_never_be_claimed_are_counted_in_one_line() -> None:
     ]
 
 
-def test_run_counts_numbers_where_a_page_had_more_than_one() -> None:
+def test_run_counts_numbers_where_a_page_had_several() -> None:
     numbers = NumberCounts(100, 99, 100) + NumberCounts(12, 10, 1)
     summary = RunSummary(count=OutcomeCounts(accepted=0, review=1, rejected=1), numbers=numbers)
 
@@ -83,7 +83,7 @@ def test_page_of_many_numbers_is_printed_as_laid_out(capsys: pytest.CaptureFixtu
     assert lines[4:] == ["  10  11  7?"] * 20
 
 
-def test_numbers_of_one_short_line_are_printed_in_the_row_of_their_page(capsys: pytest.CaptureFixture[str]) -> None:
+def test_numbers_of_a_short_line_are_printed_in_the_row_of_their_page(capsys: pytest.CaptureFixture[str]) -> None:
     answers.print_predictions([page_of_numbers(1)], OUTPUT_FORMAT, table_format="table")
 
     head, line = capsys.readouterr().out.splitlines()
@@ -91,7 +91,7 @@ def test_numbers_of_one_short_line_are_printed_in_the_row_of_their_page(capsys: 
     assert line.split() == ["a%0Ab.png", "1", "review", "10", "11", "7", "0.5000", "unsure"]
 
 
-def test_predictions_in_json_have_an_object_for_each_number(capsys: pytest.CaptureFixture[str]) -> None:
+def test_predictions_in_json_have_an_object_per_number(capsys: pytest.CaptureFixture[str]) -> None:
     answers.print_predictions([page_of_numbers(2)], OUTPUT_FORMAT, table_format="json")
 
     (page,) = json.loads(capsys.readouterr().out)

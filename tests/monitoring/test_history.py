@@ -241,6 +241,6 @@ def test_why_lists_the_files_that_a_part_of_a_name_matches(read: ServiceHarness,
     assert result.code == 2
     assert result.out.splitlines() == ["monday/7.png", "tuesday/7.png", "wednesday/new.png"]
     assert "3 files match day/" in result.err
-    found = run_command("why", "day/", "--json").json
-    assert found == {"events": [], "lying": [], "candidates": result.out.splitlines()}
+    answer = run_command("why", "day/", "--json").json
+    assert answer == {"events": [], "lying": [], "candidates": result.out.splitlines()}
     assert run_command("why", "NEW").out.startswith("inbox/wednesday/new.png\n  waiting")

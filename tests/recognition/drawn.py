@@ -73,8 +73,8 @@ def classed(page: Picture, margins: Mask | None = None) -> ClassedComponents:
 
 def lay_out(page: Picture) -> tuple[PageInk, ClassedComponents]:
     """Find the ink of a page and class its components."""
-    found = find_page_ink(page)
-    return found, class_components(found.ink, found.margins)
+    page_ink = find_page_ink(page)
+    return page_ink, class_components(page_ink.ink, page_ink.margins)
 
 
 def gray(page: Picture) -> NDArray[np.float32]:

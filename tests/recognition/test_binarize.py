@@ -94,7 +94,7 @@ def test_a_shadow_over_half_the_page_is_no_ink() -> None:
 @pytest.mark.parametrize("down", [False, True], ids=["ruled", "grid"])
 @pytest.mark.parametrize(
     ("text", "level"),
-    # The foot of the 2 lies on a rule: where that is as dark as the pen, nothing tells them apart.
+    # The foot of the 2 touches a rule: where that is as dark as the pen, nothing tells them apart.
     [*product("0235", [190, 130]), *product("035", [60])],
 )
 def test_ruled_lines_and_grids_are_left_out(text: str, level: int, down: bool) -> None:

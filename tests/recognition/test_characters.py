@@ -20,66 +20,66 @@ def boxes(components: tuple[Component, ...]) -> list[tuple[int, int, int, int]]:
 
 @pytest.mark.parametrize("text", ["0", "7", "12", "582", "1190", "0123456789"])
 def test_digits_side_by_side_are_characters_from_the_left(text: str) -> None:
-    found = classed(write(paper(160, 400), text, 40, 100))
+    components = classed(write(paper(160, 400), text, 40, 100))
 
-    lefts = [character.left for character in found.characters]
+    lefts = [character.left for character in components.characters]
     assert len(lefts) == len(text)
     assert lefts == sorted(lefts)
-    assert found.height == pytest.approx(HIGH, abs=6)
-    assert not found.small
-    assert not found.background
+    assert components.height == pytest.approx(HIGH, abs=6)
+    assert not components.small
+    assert not components.background
 
 
 def test_bare_paper_has_no_components_and_no_height() -> None:
-    found = classed(paper(60, 80))
+    components = classed(paper(60, 80))
 
-    assert (found.height, found.characters, found.small, found.background) == (0.0, (), (), ())
+    assert (components.height, components.characters, components.small, components.background) == (0.0, (), (), ())
 
 
 def test_a_point_is_small_and_joins_no_character() -> None:
-    found = classed(fill(line(), 222, 96, 228, 102, PEN))
+    components = classed(fill(line(), 222, 96, 228, 102, PEN))
 
-    assert len(found.characters) == 3
-    assert boxes(found.small) == [(222, 96, 228, 102)]
+    assert len(components.characters) == 3
+    assert boxes(components.small) == [(222, 96, 228, 102)]
 
 
 def test_a_minus_is_small() -> None:
-    found = classed(stroke(line(), (60, 80), (78, 80)))
+    components = classed(stroke(line(), (60, 80), (78, 80)))
 
-    assert len(found.characters) == 3
-    (minus,) = found.small
+    assert len(components.characters) == 3
+    (minus,) = components.small
     assert minus.width > minus.height
 
 
 def test_an_underline_is_background() -> None:
-    found = classed(rule(line(), (90, 122), (200, 124), thick=3, level=PEN))
+    components = classed(rule(line(), (90, 122), (200, 124), thick=3, level=PEN))
 
-    assert len(found.characters) == 3
-    (underline,) = found.background
+    assert len(components.characters) == 3
+    (underline,) = components.background
     assert underline.width > 100
 
 
 def test_a_frame_around_a_number_is_background() -> None:
-    found = classed(frame(line(), 60, 30, 260, 130, thick=3))
+    components = classed(frame(line(), 60, 30, 260, 130, thick=3))
 
-    assert len(found.characters) == 3
-    (box,) = found.background
+    assert len(components.characters) == 3
+    (box,) = components.background
     assert boxes((box,))[0] == pytest.approx((59, 29, 262, 132), abs=2)
 
 
 @pytest.mark.parametrize("digit", "0689")
 def test_a_digit_with_a_hole_is_no_frame(digit: str) -> None:
-    found = classed(write(paper(160, 160), digit, 60, 100))
+    components = classed(write(paper(160, 160), digit, 60, 100))
 
-    assert len(found.characters) == 1
-    assert not found.background
+    assert len(components.characters) == 1
+    assert not components.background
 
 
 def test_a_speck_far_from_any_digit_is_small() -> None:
-    found = classed(fill(line(), 300, 30, 303, 33, PEN))
+    components = classed(fill(line(), 300, 30, 303, 33, PEN))
 
-    assert len(found.characters) == 3
-    assert len(found.small) == 1
+    assert len(components.characters) == 3
+    assert len(components.small) == 1
 
 
 def test_the_bar_of_a_5_apart_from_its_body_belongs_to_it() -> None:
@@ -87,20 +87,20 @@ def test_the_bar_of_a_5_apart_from_its_body_belongs_to_it() -> None:
     stroke(page, (122, 64), (122, 78), (140, 78), (146, 90), (136, 100), (120, 98))
     stroke(page, (131, 60), (150, 59))
 
-    found = classed(page)
+    components = classed(page)
 
-    assert len(found.characters) == 3
-    assert len(found.characters[2].labels) == 2
-    assert not found.small
+    assert len(components.characters) == 3
+    assert len(components.characters[2].labels) == 2
+    assert not components.small
 
 
-def test_a_4_in_two_strokes_is_one_character() -> None:
+def test_a_4_in_two_strokes_is_a_single_character() -> None:
     page = stroke(paper(120, 120), (48, 40), (40, 66), (62, 66), thick=3)
     stroke(page, (68, 42), (68, 84), thick=3)
 
-    found = classed(page)
+    components = classed(page)
 
-    (four,) = found.characters
+    (four,) = components.characters
     assert len(four.labels) == 2
     assert boxes((four,))[0] == pytest.approx((38, 38, 70, 86), abs=2)
 
@@ -113,7 +113,7 @@ def test_two_ones_are_two_characters() -> None:
 
 
 @pytest.mark.parametrize("left", [2, 24])
-def test_a_broken_digit_in_two_halves_is_one_character(left: int) -> None:
+def test_a_broken_digit_in_two_halves_is_a_single_character(left: int) -> None:
     page = write(paper(120, 90), "8", left + 10, 90)
     page[69:72] = 230
 
@@ -136,9 +136,9 @@ def test_digits_at_the_edge_of_a_wide_picture_are_characters() -> None:
     page = write(paper(70, 300), "1234567", 6, 56, high=44)
     width = max(character.right for character in classed(page).characters)
 
-    found = classed(np.ascontiguousarray(page[:, : width - 2]))
+    components = classed(np.ascontiguousarray(page[:, : width - 2]))
 
-    assert len(found.characters) == 7
+    assert len(components.characters) == 7
 
 
 def test_lines_above_and_below_that_the_picture_cuts_are_no_characters() -> None:
@@ -146,10 +146,10 @@ def test_lines_above_and_below_that_the_picture_cuts_are_no_characters() -> None
     write(page, "444", 100, 18)
     write(page, "333", 100, 122)
 
-    found = classed(page)
+    components = classed(page)
 
-    assert len(found.characters) == 3
-    assert all(20 < character.top < character.bottom < 85 for character in found.characters)
+    assert len(components.characters) == 3
+    assert all(20 < character.top < character.bottom < 85 for character in components.characters)
 
 
 def test_a_thin_strip_along_the_margin_is_the_edge_of_the_sheet() -> None:
@@ -157,14 +157,14 @@ def test_a_thin_strip_along_the_margin_is_the_edge_of_the_sheet() -> None:
     margins[:, :30] = True
     page = fill(line(), 31, 40, 35, 130, PEN)
 
-    found = classed(page, margins)
+    components = classed(page, margins)
 
-    assert len(found.characters) == 3
-    assert boxes(found.background) == [(31, 40, 35, 130)]
+    assert len(components.characters) == 3
+    assert boxes(components.background) == [(31, 40, 35, 130)]
     assert boxes(classed(page).background) == []
 
 
-def test_touching_digits_are_one_component_of_a_character_class() -> None:
+def test_touching_digits_are_a_component_of_a_character_class() -> None:
     page = write(paper(160, 400), "5", 100, 100)
     write(page, "3", 122, 100)
 

@@ -102,10 +102,10 @@ def result(page: EnlargedPage, *boxes: Box) -> PageResult:
 def test_boxes_come_back_in_pixels_of_the_page() -> None:
     page = enlarged(tight(16))
     first, step = page.factor * page.padding, page.factor
-    whole = Box(first, first, 16 * step, 16 * step)
+    page_box = Box(first, first, 16 * step, 16 * step)
     part = Box(first + 3 * step, first + 4 * step, 5 * step, 7 * step)
 
-    restored = page.restore(result(page, whole, part))
+    restored = page.restore(result(page, page_box, part))
 
     assert (restored.width, restored.height) == (16, 16)
     assert restored.boxes == (Box(0, 0, 16, 16), Box(3, 4, 5, 7))

@@ -236,7 +236,7 @@ def test_fast_downscaling_is_close_to_area_averaging(shape: tuple[int, ...]) -> 
         assert np.abs(tiny.gray - slow).mean() < 2.5
 
 
-def test_a_page_with_other_ink_beside_its_character_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_with_other_ink_next_to_its_character_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
     picture = page(400, 320, (100, 120, 100), (250, 310, 45))
     models = RecognitionModels(ink_by(monkeypatch, dark), line_by(monkeypatch, Says((7,), sure=0.9999)))
 

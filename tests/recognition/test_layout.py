@@ -98,11 +98,11 @@ def test_a_mark_much_wider_than_high_is_ambiguous() -> None:
 
 def test_every_digit_of_a_full_page_has_a_box() -> None:
     paper = np.full((900, 900), 235, np.uint8)
-    places = [(x, y) for y in range(40, 880, 60) for x in range(20, 860, 45)]
-    for place in places:
-        cv2.putText(paper, "5", place, cv2.FONT_HERSHEY_SIMPLEX, 1, 30, 2, cv2.LINE_AA)
+    corners = [(x, y) for y in range(40, 880, 60) for x in range(20, 860, 45)]
+    for corner in corners:
+        cv2.putText(paper, "5", corner, cv2.FONT_HERSHEY_SIMPLEX, 1, 30, 2, cv2.LINE_AA)
 
-    assert len(read_page(paper).boxes) == len(places)
+    assert len(read_page(paper).boxes) == len(corners)
     assert not layout.group_digits(ink_on(paper)).is_unambiguous
 
 

@@ -29,9 +29,9 @@ def three() -> Picture:
 
 
 def laid_out(page: Picture) -> tuple[TextNumber, PageInk, ClassedComponents]:
-    found, classed = lay_out(page)
-    (number,) = find_numbers(classed, found.rules)
-    return number, found, classed
+    ink, classed = lay_out(page)
+    (number,) = find_numbers(classed, ink.rules)
+    return number, ink, classed
 
 
 def read(monkeypatch: pytest.MonkeyPatch, line: Says, classifier: Spells, page: Picture | None = None) -> ReadNumber:
@@ -104,7 +104,7 @@ def test_touching_digits_are_separated_by_the_recognizer(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("line", [(5, 8, NO_DIGIT), (NO_DIGIT, 5, 8)])
-def test_a_letter_beside_digits_is_left_out_and_noted(line: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_letter_next_to_digits_is_left_out_and_noted(line: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     number = read(monkeypatch, Says(line, SURE), Spells((5, 8, 2)))
 
     assert number.has_others
@@ -161,8 +161,8 @@ def test_a_slanting_line_is_read_level(angle: float, monkeypatch: pytest.MonkeyP
     widths = []
     for picture in (page, turned):
         says = Says((3, 8, 5, 2, 0, 4), SURE)
-        number, found, _ = laid_out(picture)
-        read_strip(number, found, line_by(monkeypatch, says))
+        number, ink, _ = laid_out(picture)
+        read_strip(number, ink, line_by(monkeypatch, says))
         widths.append(np.count_nonzero(says.lines[0][0].any(axis=(0, 2))))
 
     assert widths[1] == pytest.approx(widths[0], rel=0.3)
@@ -185,10 +185,10 @@ def test_symbols_of_a_slanting_line_lie_where_its_characters_are(angle: float, m
     turn = cv2.getRotationMatrix2D((250, 250), angle, 1.0)
     page = write(paper(500, 500), "8888888", 140, 270)
     turned = np.asarray(cv2.warpAffine(page, turn, (500, 500), borderMode=cv2.BORDER_REPLICATE), np.uint8)
-    number, found, _ = laid_out(turned)
+    number, ink, _ = laid_out(turned)
     says = Says((8,) * 7, SURE)
 
-    rects = symbol_rects(read_strip(number, found, line_by(monkeypatch, says)))
+    rects = symbol_rects(read_strip(number, ink, line_by(monkeypatch, says)))
 
     assert number.slope
     lefts = [(rect.left + rect.right) / 2 for rect in rects]
@@ -200,9 +200,9 @@ def test_symbols_of_a_slanting_line_lie_where_its_characters_are(angle: float, m
 def test_the_crop_of_a_character_leaves_out_its_neighbours() -> None:
     seven = [(60, 40), (92, 40), (70, 84)]
     alone = stroke(paper(120, 200), *seven)
-    beside = stroke(stroke(paper(120, 200), *seven), (90, 58), (96, 84), (108, 84), (108, 64))
+    crowded = stroke(stroke(paper(120, 200), *seven), (90, 58), (96, 84), (108, 84), (108, 64))
     number, page, classed = laid_out(alone)
-    both, other_page, other_classed = laid_out(beside)
+    both, other_page, other_classed = laid_out(crowded)
 
     expected = crop_character(number.characters[0], page, classed)
     ink = crop_character(both.characters[0], other_page, other_classed)

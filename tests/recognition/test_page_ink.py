@@ -21,15 +21,15 @@ def written() -> np.ndarray:
 def test_ink_is_where_the_pen_was(is_light_on_dark: bool) -> None:
     page = 255 - number() if is_light_on_dark else number()
 
-    found = find_page_ink(page)
+    result = find_page_ink(page)
 
-    assert found.ink.shape == page.shape
-    assert found.ink[written()].mean() > 0.9
-    assert (found.ink[ink_of(number()) == 0] > 0.5).mean() < 0.005
-    assert found.gray[written()].mean() < 0.5 * np.median(found.gray)
-    assert found.height == pytest.approx(HIGH, abs=6)
-    assert found.margins is None
-    assert found.rules is None
+    assert result.ink.shape == page.shape
+    assert result.ink[written()].mean() > 0.9
+    assert (result.ink[ink_of(number()) == 0] > 0.5).mean() < 0.005
+    assert result.gray[written()].mean() < 0.5 * np.median(result.gray)
+    assert result.height == pytest.approx(HIGH, abs=6)
+    assert result.margins is None
+    assert result.rules is None
 
 
 def test_rules_are_painted_with_the_level_of_the_paper() -> None:
@@ -38,34 +38,34 @@ def test_rules_are_painted_with_the_level_of_the_paper() -> None:
     rule(lines, (0, 30), (400, 34))
     page = np.minimum(page, lines)
 
-    found = find_page_ink(page)
+    result = find_page_ink(page)
 
     printed = (lines < 200) & ~written()
-    assert found.rules is not None
-    assert found.gray[printed].mean() > 0.85 * np.median(found.gray)
-    assert found.unpainted[printed].mean() < 0.7 * np.median(found.gray)
-    assert found.ink[printed].mean() < 0.05
-    assert found.ink[written()].mean() > 0.85
+    assert result.rules is not None
+    assert result.gray[printed].mean() > 0.85 * np.median(result.gray)
+    assert result.unpainted[printed].mean() < 0.7 * np.median(result.gray)
+    assert result.ink[printed].mean() < 0.05
+    assert result.ink[written()].mean() > 0.85
 
 
-def test_a_point_beside_a_rule_is_not_painted_out() -> None:
+def test_a_point_next_to_a_rule_is_not_painted_out() -> None:
     page = fill(number(), 250, 134, 256, 140, PEN)
     rule(page, (0, 170), (400, 170))
 
-    found = find_page_ink(page)
+    result = find_page_ink(page)
 
-    assert found.ink[135:139, 251:255].min() > 0.8
+    assert result.ink[135:139, 251:255].min() > 0.8
 
 
 def test_margins_are_painted_and_hold_no_ink() -> None:
     page = fill(number(), 0, 0, 60, 240, level=8)
 
-    found = find_page_ink(page)
+    result = find_page_ink(page)
 
-    assert found.margins is not None
-    assert found.margins[:, :55].all()
-    assert found.ink[:, :100].max() < 0.3
-    assert found.ink[written()].mean() > 0.9
+    assert result.margins is not None
+    assert result.margins[:, :55].all()
+    assert result.ink[:, :100].max() < 0.3
+    assert result.ink[written()].mean() > 0.9
 
 
 @pytest.mark.parametrize("colour", [(215, 60, 50), (60, 200, 110)], ids=["red", "green"])
@@ -76,11 +76,11 @@ def test_the_colour_of_a_form_is_dropped(colour: tuple[int, int, int]) -> None:
     picture[printed] = colour
     picture[written()] = (30, 30, 90)
 
-    found = find_page_ink(picture)
+    result = find_page_ink(picture)
 
-    assert found.unpainted[printed].mean() > 0.75 * np.median(found.gray)
-    assert found.ink[printed].mean() < 0.1
-    assert found.ink[written()].mean() > 0.8
+    assert result.unpainted[printed].mean() > 0.75 * np.median(result.gray)
+    assert result.ink[printed].mean() < 0.1
+    assert result.ink[written()].mean() > 0.8
 
 
 @pytest.mark.parametrize("darkest", [0.4, 0.7])
@@ -88,18 +88,18 @@ def test_uneven_light_is_no_ink(darkest: float) -> None:
     light = np.linspace(1.0, darkest, 400)
     page = (number() * light).astype(np.uint8)
 
-    found = find_page_ink(page)
+    result = find_page_ink(page)
 
-    assert found.ink[written()].mean() > 0.8
-    assert (found.ink[ink_of(number()) == 0] > 0.5).mean() < 0.01
+    assert result.ink[written()].mean() > 0.8
+    assert (result.ink[ink_of(number()) == 0] > 0.5).mean() < 0.01
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 60), (60, 1), (40, 30), (300, 200)])
 def test_bare_paper_has_no_ink(size: tuple[int, int]) -> None:
-    found = find_page_ink(np.full(size, PAPER, np.uint8))
+    result = find_page_ink(np.full(size, PAPER, np.uint8))
 
-    assert not found.ink.any()
-    assert found.height == 0
+    assert not result.ink.any()
+    assert result.height == 0
 
 
 def table(rows: int, columns: int) -> Picture:

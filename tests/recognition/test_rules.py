@@ -21,7 +21,7 @@ def inked(page: Picture) -> Mask:
     return np.asarray(ink_of(page) > 0.12)
 
 
-def found(page: Picture, *, are_held: bool = False) -> Mask:
+def mask_of(page: Picture, *, are_held: bool = False) -> Mask:
     """The pixels of all rules of a page."""
     rules = find_rules(inked(page), HIGH, are_held=are_held)
     return np.zeros(page.shape, np.bool_) if rules is None else rules.mask
@@ -67,13 +67,13 @@ def own_frame(page: Picture) -> Picture:
 
 
 @pytest.mark.parametrize("draw", [cell, table, ruled, dashed, own_frame])
-def test_printed_lines_are_found_and_painted_out(draw: Drawer) -> None:
+def test_printed_lines_are_detected_and_painted_out(draw: Drawer) -> None:
     printed = draw(paper(200, 310))
     page = write(printed.copy(), "7", 145, 120)
     lines = inked(printed)
     digit = strong(write(paper(200, 310), "7", 145, 120))
 
-    assert found(page)[lines].mean() > 0.95
+    assert mask_of(page)[lines].mean() > 0.95
     left = painted(page) > 0.3
     assert left[lines & ~digit].mean() < 0.03
     assert left[digit].mean() > 0.8
@@ -84,11 +84,11 @@ def test_nothing_is_left_of_lines_without_writing(draw: Drawer) -> None:
     assert (painted(draw(paper(200, 310))) > 0.3).sum() < 6  # a corner at most
 
 
-def one(page: Picture) -> Picture:
+def plain_1(page: Picture) -> Picture:
     return stroke(page, (150, 80), (150, 120))
 
 
-def tall_one(page: Picture) -> Picture:
+def tall_1(page: Picture) -> Picture:
     return stroke(page, (150, 75), (154, 118))
 
 
@@ -110,12 +110,12 @@ def number(page: Picture) -> Picture:
     return write(page, "1147", 90, 120)
 
 
-@pytest.mark.parametrize("draw", [one, tall_one, four, minus, seven, number])
+@pytest.mark.parametrize("draw", [plain_1, tall_1, four, minus, seven, number])
 def test_strokes_of_writing_are_no_rules(draw: Drawer) -> None:
-    assert not found(draw(paper(200, 300))).any()
+    assert not mask_of(draw(paper(200, 300))).any()
 
 
-@pytest.mark.parametrize("draw", [one, four, minus, seven, number])
+@pytest.mark.parametrize("draw", [plain_1, four, minus, seven, number])
 def test_strokes_of_writing_stay_between_the_lines_of_a_table(draw: Drawer) -> None:
     written = strong(draw(paper(200, 310)))
     page = draw(frame(paper(200, 310), 40, 30, 280, 170))
@@ -149,10 +149,10 @@ def test_a_minus_and_the_foot_of_a_2_in_line_with_it_are_no_rule() -> None:
     stroke(page, (112, 84), (136, 92), (108, 118), (140, 118), thick=3)
     stroke(page, (146, 118), (180, 118), thick=3)
 
-    assert not found(page).any()
+    assert not mask_of(page).any()
 
 
-def test_upright_and_level_rules_are_kept_apart() -> None:
+def test_upright_and_level_rules_have_separate_masks() -> None:
     rules = find_rules(inked(table(paper(200, 310))), HIGH)
 
     assert rules is not None
@@ -165,18 +165,18 @@ def test_upright_and_level_rules_are_kept_apart() -> None:
 
 @pytest.mark.parametrize("draw", [cell, own_frame, ruled])
 def test_rules_that_end_at_an_edge_or_at_others_are_held(draw: Drawer) -> None:
-    assert found(draw(paper(200, 310)), are_held=True).any()
+    assert mask_of(draw(paper(200, 310)), are_held=True).any()
 
 
 def test_a_lone_upright_line_is_a_rule_unless_rules_must_be_held() -> None:
     page = stroke(paper(200, 300), (150, 40), (150, 160))
 
-    assert found(page).any()
-    assert not found(page, are_held=True).any()
+    assert mask_of(page).any()
+    assert not mask_of(page, are_held=True).any()
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 20), (20, 1)])
-def test_a_page_one_pixel_wide_is_searched_for_rules(shape: tuple[int, int]) -> None:
+def test_a_page_1_pixel_wide_is_searched_for_rules(shape: tuple[int, int]) -> None:
     find_rules(np.ones(shape, np.bool_), 0.5)
 
 

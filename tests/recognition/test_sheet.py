@@ -9,7 +9,7 @@ from digitrec.recognition.preprocess import Mask, quantiles
 from digitrec.recognition.sheet import find_margins, paint_margins
 from tests.recognition.drawn import PAPER, fill, gray, paper, write
 
-DESK = 60
+DARK = 60
 """Level of a dark desk or of a scanner's lid."""
 
 
@@ -17,7 +17,7 @@ def written(rows: int = 300, columns: int = 400) -> Picture:
     return write(paper(rows, columns), "52", columns // 2 - 40, rows // 2 + 20)
 
 
-def share_found(margins: Mask | None, expected: Mask) -> tuple[float, float]:
+def shares(margins: Mask | None, expected: Mask) -> tuple[float, float]:
     """Return the shares of the expected margins, and of the rest, that were taken for margins."""
     assert margins is not None
     return float(margins[expected].mean()), float(margins[~expected].mean())
@@ -31,38 +31,38 @@ def assert_painted(page: Picture, margins: Mask) -> None:
 
 
 @pytest.mark.parametrize("box", [(0, 0, 60, 300), (340, 0, 400, 300), (0, 0, 400, 50), (0, 260, 400, 300)])
-def test_a_black_scanner_margin_is_found_and_painted(box: tuple[int, int, int, int]) -> None:
+def test_a_black_scanner_margin_is_detected_and_painted(box: tuple[int, int, int, int]) -> None:
     expected = fill(paper(300, 400, 0), *box, level=1) > 0
     page = fill(written(), *box, level=10)
 
     margins = find_margins(gray(page))
 
-    found, too_much = share_found(margins, expected)
-    assert found > 0.98
+    right, too_much = shares(margins, expected)
+    assert right > 0.98
     assert too_much < 0.05
     assert margins is not None
     assert_painted(page, margins)
 
 
 @pytest.mark.parametrize("angle", [0, 8, -15])
-def test_a_note_on_a_dark_desk_is_found_and_the_desk_painted(angle: float) -> None:
+def test_a_note_on_a_dark_table_is_detected_and_the_table_painted(angle: float) -> None:
     corners = cv2.boxPoints(((200.0, 150.0), (240.0, 160.0), angle)).astype(np.int32)
     note = cv2.fillConvexPoly(np.zeros((300, 400), np.uint8), corners, 1) > 0
-    page = np.where(note, written(), DESK).astype(np.uint8)
+    page = np.where(note, written(), DARK).astype(np.uint8)
 
     margins = find_margins(gray(page))
 
-    found, too_much = share_found(margins, ~note)
-    assert found > 0.97
+    right, too_much = shares(margins, ~note)
+    assert right > 0.97
     assert too_much < 0.15
     assert margins is not None
     assert_painted(page, margins)
 
 
-def test_digits_stay_when_the_desk_around_them_is_painted() -> None:
+def test_digits_stay_when_the_table_around_them_is_painted() -> None:
     page = written()
     for box in ((0, 0, 70, 300), (330, 0, 400, 300)):
-        fill(page, *box, level=DESK)
+        fill(page, *box, level=DARK)
     margins = find_margins(gray(page))
     assert margins is not None
 
@@ -82,7 +82,7 @@ def bold(page: Picture) -> Picture:
     return write(page, "8", 130, 260, high=220)
 
 
-def bold_one(page: Picture) -> Picture:
+def bold_1(page: Picture) -> Picture:
     return fill(page, 160, 20, 230, 280, level=30)
 
 
@@ -106,7 +106,7 @@ def display(page: Picture) -> Picture:
     return page
 
 
-@pytest.mark.parametrize("draw", [bare, shadow, soft_light, bold, bold_one, plate, display])
+@pytest.mark.parametrize("draw", [bare, shadow, soft_light, bold, bold_1, plate, display])
 def test_a_page_that_fills_the_picture_has_no_margins(draw: object) -> None:
     assert callable(draw)
     page = draw(paper(300, 400))
@@ -114,7 +114,7 @@ def test_a_page_that_fills_the_picture_has_no_margins(draw: object) -> None:
     assert find_margins(gray(page)) is None
 
 
-def test_a_crop_of_one_character_has_no_margins() -> None:
+def test_a_crop_of_a_character_has_no_margins() -> None:
     crop = fill(paper(28, 28), 0, 0, 8, 28, level=10)
 
     assert find_margins(gray(crop)) is None
@@ -122,7 +122,7 @@ def test_a_crop_of_one_character_has_no_margins() -> None:
 
 @pytest.mark.parametrize("size", [(1, 400), (400, 1), (2, 2), (80, 80)])
 @pytest.mark.parametrize("level", [0, 255])
-def test_a_page_of_one_level_has_no_margins(size: tuple[int, int], level: int) -> None:
+def test_a_page_of_a_single_level_has_no_margins(size: tuple[int, int], level: int) -> None:
     assert find_margins(np.full(size, level, np.float32)) is None
 
 

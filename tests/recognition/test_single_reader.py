@@ -20,8 +20,8 @@ def digit(rows: int = 160, columns: int = 160) -> Picture:
 
 
 def read(page: Picture, classifier: DigitClassifier, models: RecognitionModels) -> SingleReading | None:
-    found, classed = lay_out(page)
-    return read_only(find_numbers(classed, found.rules), found, classed, classifier, models)
+    ink, classed = lay_out(page)
+    return read_only(find_numbers(classed, ink.rules), ink, classed, classifier, models)
 
 
 def models(monkeypatch: pytest.MonkeyPatch, says: Says) -> RecognitionModels:
@@ -43,7 +43,7 @@ def test_a_sure_classifier_decides_alone_about_a_lone_character(monkeypatch: pyt
     assert reading.number.layout_confidence == 1
 
 
-def test_a_character_of_two_components_is_shown_to_the_recognizer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_character_of_two_components_is_read_by_the_recognizer(monkeypatch: pytest.MonkeyPatch) -> None:
     page = stroke(stroke(paper(160, 160), (60, 50), (60, 78)), (62, 88), (62, 110))
 
     reading = read(page, Sorter(1, 0.999), models(monkeypatch, Says((1,), SURE)))
@@ -74,7 +74,7 @@ def test_the_scores_are_the_mean_of_all_predictions(monkeypatch: pytest.MonkeyPa
     np.testing.assert_allclose(reading.number.scores.sum(axis=1), 1, atol=1e-5)
 
 
-def test_a_character_with_ink_beside_it_needs_all_models(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_character_with_ink_next_to_it_needs_all_models(monkeypatch: pytest.MonkeyPatch) -> None:
     page = fill(digit(), 10, 145, 30, 148, level=40)
     says = Says((7,), SURE)
 
@@ -127,10 +127,10 @@ def broken() -> Picture:
 
 
 def crop_of(page: Picture, classifier: DigitClassifier, both: RecognitionModels) -> SingleReading | None:
-    found, classed = lay_out(page)
-    numbers = [read_number(number, found, classed, classifier, None) for number in find_numbers(classed, found.rules)]
+    ink, classed = lay_out(page)
+    numbers = [read_number(number, ink, classed, classifier, None) for number in find_numbers(classed, ink.rules)]
     assert sum(len(number.rects) for number in numbers) > 1
-    return read_crop(numbers, found, classifier, both)
+    return read_crop(numbers, ink, classifier, both)
 
 
 def merged(entry: Entry) -> Entry:
@@ -143,7 +143,7 @@ def merged(entry: Entry) -> Entry:
     return ink
 
 
-def test_a_doubtful_crop_of_several_strokes_is_read_as_one_character(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_doubtful_crop_of_several_strokes_is_read_as_a_character(monkeypatch: pytest.MonkeyPatch) -> None:
     both = RecognitionModels(ink_by(monkeypatch, merged), line_by(monkeypatch, Says((4,), SURE)))
 
     reading = crop_of(broken(), Sorter(4, 0.6), both)
@@ -163,7 +163,7 @@ def test_digits_that_are_sure_or_confirmed_stay_apart(says: Says, sure: float, m
     assert crop_of(broken(), Sorter(1, sure), both) is None
 
 
-def test_a_page_wider_than_one_character_is_no_crop(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_wider_than_a_character_is_no_crop(monkeypatch: pytest.MonkeyPatch) -> None:
     unasked = RecognitionModels(ink_by(monkeypatch, unused), line_by(monkeypatch, unused))
 
     assert crop_of(write(paper(100, 300), "5827", 60, 70), Spells((5, 8, 2, 7), 0.4), unasked) is None

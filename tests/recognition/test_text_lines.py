@@ -10,8 +10,8 @@ from tests.recognition.drawn import PEN, classed, fill, frame, lay_out, paper, r
 
 
 def numbers_of(page: Picture) -> list[TextNumber]:
-    found, components = lay_out(page)
-    return find_numbers(components, found.rules)
+    ink, components = lay_out(page)
+    return find_numbers(components, ink.rules)
 
 
 def counts(page: Picture) -> list[list[int]]:

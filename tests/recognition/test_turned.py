@@ -53,7 +53,7 @@ def test_a_box_of_a_turned_page_comes_back_where_its_ink_is(
 
     turned, plane = turn(sheet(picture), picture, quarters)
     down, across = np.nonzero(plane == 0)
-    found = Box(
+    inked_box = Box(
         int(across.min()),
         int(down.min()),
         int(across.max() - across.min() + 1),
@@ -61,7 +61,7 @@ def test_a_box_of_a_turned_page_comes_back_where_its_ink_is(
     )
     preview = np.zeros((2, 3), np.uint8)  # as stored, with its upper right pixel marked
     preview[0, 2] = 1
-    page = result([0.9], turned.width, turned.height, found)
+    page = result([0.9], turned.width, turned.height, inked_box)
     back = turn_back(replace(page, preview=np.asarray(np.rot90(preview, quarters))), quarters)
 
     assert (turned.height, turned.width) == plane.shape
@@ -116,7 +116,7 @@ def six(page: Picture) -> Picture:
 
 
 class Upright:
-    """Classifier that is sure of characters with their mass at the foot: these are centred by mass."""
+    """Classifier with a high confidence for characters with their mass at the foot: these are centred by mass."""
 
     fingerprint = "knows where the foot is"
 

@@ -77,7 +77,7 @@ def thumbnail() -> Callable[[str], bytes]:
 
 @pytest.fixture
 def make_facts() -> Callable[..., BatchFacts]:
-    """Facts of a batch whose rows are given; each row is a file of its own."""
+    """Facts of a batch whose rows are given; each row is another file."""
 
     def make(rows: list[RowFacts], deferred: list[DeferredFacts] | None = None, **changed: Any) -> BatchFacts:
         deferred = deferred or []

@@ -13,8 +13,8 @@ TEXTS = st.text("0123-, ", max_size=7)
 def test_what_is_not_marked_is_equal(text: str, truth: str) -> None:
     wrong, missed = find_differences(text, truth)
 
-    kept = [character for i, character in enumerate(text) if i not in wrong]
-    assert kept == [character for i, character in enumerate(truth) if i not in missed]
+    right = [character for i, character in enumerate(text) if i not in wrong]
+    assert right == [character for i, character in enumerate(truth) if i not in missed]
 
 
 @given(TEXTS, TEXTS)

@@ -68,7 +68,7 @@ def test_the_report_names_the_next_step_and_remedies(tmp_path, make_facts, mixed
     assert "first in 20260121T080000Z-0badcafe/12" in words
 
 
-def test_accuracy_is_shown_with_its_interval(tmp_path, make_facts, mixed, read_page):
+def test_accuracy_has_its_interval(tmp_path, make_facts, mixed, read_page):
     html, _ = written(tmp_path, make_facts(mixed))
 
     assert "50.00\u202f% 1 of 2; 9.45\u202f% to 90.55\u202f%" in read_page(html).text.replace("\n", " ").replace(
@@ -188,7 +188,7 @@ def test_a_batch_whose_thresholds_are_unknown_has_none_in_its_report(tmp_path, m
 
 
 @pytest.mark.slow
-def test_the_first_hundred_of_a_thousand_rows_are_shown_the_rest_counted(tmp_path, make_facts, read_page):
+def test_the_first_hundred_of_a_thousand_rows_are_listed_the_rest_counted(tmp_path, make_facts, read_page):
     noise = np.random.default_rng(0)
     rows = []
     for number in range(1, 1001):
@@ -269,14 +269,14 @@ def test_groups_are_the_first_folders_with_their_own_accuracy(tmp_path, make_fac
     assert read_page(html).numbers["groups.1.rejected"] == "1"
 
 
-def test_one_group_alone_is_not_listed(tmp_path, make_facts, read_page):
+def test_a_group_alone_is_not_listed(tmp_path, make_facts, read_page):
     html, report = written(tmp_path, make_facts([RowFacts(1, "a/1.png", 1, PageStatus.ACCEPTED, "7", 0.99)]))
 
     assert report["groups"] == []
     assert "By group" not in read_page(html).words
 
 
-def test_the_first_hundred_accepted_answers_are_shown(tmp_path, make_facts, thumbnail, read_page):
+def test_the_first_hundred_accepted_answers_are_listed(tmp_path, make_facts, thumbnail, read_page):
     picture = thumbnail("7")
     rows = [RowFacts(i, f"{i}.png", 1, PageStatus.ACCEPTED, "7", 0.99, preview_png=picture) for i in range(1, 121)]
 

@@ -10,7 +10,7 @@ from digitrec.models.package import ModelPackage
 from digitrec.reports.drift import DRIFT_THRESHOLD, MIN_COUNT, _histogram, measure_drift, read_reference
 
 
-def test_the_index_is_the_one_computed_by_hand():
+def test_the_index_equals_the_value_computed_by_hand():
     result = measure_drift([600, 400], [500, 500])
 
     p, q = 600.5 / 1001, 500.5 / 1001

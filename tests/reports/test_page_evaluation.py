@@ -42,7 +42,7 @@ def test_the_numbers_are_those_counted_by_hand():
     assert [row.row for row in measured.errors] == [2, 7, 4, 5]
 
 
-def test_pages_with_one_digit_have_a_table_of_their_own():
+def test_pages_with_a_single_digit_have_a_separate_table():
     seven = evaluate_pages(ROWS).digits[7]
 
     assert (seven.pages, seven.accuracy.hits) == (5, 2)

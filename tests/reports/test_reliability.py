@@ -22,7 +22,7 @@ def test_a_confidence_on_an_edge_belongs_to_the_lower_bin():
     assert [i for i, item in enumerate(bins) if item.count] == [0, 2, BINS - 1]
 
 
-def test_the_calibration_error_is_the_one_counted_by_hand():
+def test_the_calibration_error_equals_the_value_counted_by_hand():
     confidence = np.array([0.9, 0.9, 0.9, 0.9, 0.5, 0.5])
     right = np.array([True, True, True, False, True, False])
 

@@ -215,11 +215,11 @@ def test_the_list_of_no_reports_says_how_to_begin(tmp_path, read_page):
 
 
 def test_the_list_has_totals_days_and_what_is_reviewed(tmp_path, make_facts, read_page):
-    said = ReviewVerdict(Verdict.CONFIRMED, "7", "ann", "2026-01-22T16:00:00Z")
+    verdict = ReviewVerdict(Verdict.CONFIRMED, "7", "ann", "2026-01-22T16:00:00Z")
     doubtful = {"confidence": 0.5, "reason": Reason.LOW_CONFIDENCE}
     rows = [
         RowFacts(1, "a.png", 1, PageStatus.ACCEPTED, "7", 0.999),
-        RowFacts(2, "b.png", 1, PageStatus.REVIEW, "7", review=said, **doubtful),
+        RowFacts(2, "b.png", 1, PageStatus.REVIEW, "7", review=verdict, **doubtful),
         RowFacts(3, "c.png", 1, PageStatus.REVIEW, "7", **doubtful),
     ]
     for day in ("20", "21", "22"):

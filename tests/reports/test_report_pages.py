@@ -89,7 +89,7 @@ def test_the_evaluation_page_shows_the_numbers_of_report_json(tmp_path, read_pag
 
 
 @pytest.mark.slow
-def test_every_chart_file_is_beside_its_page(tmp_path, read_page, measured, pictures):
+def test_every_chart_file_is_in_the_folder_of_its_page(tmp_path, read_page, measured, pictures):
     write_evaluation(tmp_path, FACTS, measured, pictures, HISTORY)
 
     page, _ = read(tmp_path, read_page)
@@ -118,7 +118,7 @@ def test_the_numbers_of_the_confusion_matrix_open_their_pictures(tmp_path, read_
 
 
 @pytest.mark.slow
-def test_every_metric_of_an_evaluation_is_shown_with_its_interval(tmp_path, read_page, measured, pictures):
+def test_every_metric_of_an_evaluation_has_its_interval(tmp_path, read_page, measured, pictures):
     write_evaluation(tmp_path, FACTS, measured, pictures)
 
     page, _ = read(tmp_path, read_page)
@@ -132,7 +132,7 @@ def test_every_metric_of_an_evaluation_is_shown_with_its_interval(tmp_path, read
 
 
 @pytest.mark.slow
-def test_the_surest_mistakes_are_shown(tmp_path, read_page, measured, pictures):
+def test_the_surest_mistakes_are_listed(tmp_path, read_page, measured, pictures):
     write_evaluation(tmp_path, FACTS, measured, pictures)
 
     page, _ = read(tmp_path, read_page)

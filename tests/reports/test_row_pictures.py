@@ -44,9 +44,9 @@ def test_all_that_is_not_as_labelled_is_pictured_whatever_came_before(harness: S
 
     (table,) = harness.tables()
     page = Page((harness.root / "reports" / table.stem / "index.html").read_text(encoding="utf-8"))
-    rows_shown = pictured(page)
-    assert sum(row > 120 for row in rows_shown) == 100, "of those not as labelled"
-    assert sum(row <= 120 for row in rows_shown) == 100, "of the blank ones"
+    rows = pictured(page)
+    assert sum(row > 120 for row in rows) == 100, "of those not as labelled"
+    assert sum(row <= 120 for row in rows) == 100, "of the blank ones"
     assert "nopicture" not in page.text.replace("\n", "")
     with closing(Ledger.open_readonly(harness.root / ".digitrec" / "main" / "ledger.sqlite3")) as ledger:
         assert len(ledger.previews(table.stem)) == 240

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow  # matplotlib
 A, V, X = PageStatus.ACCEPTED, PageStatus.REVIEW, PageStatus.REJECTED
 NOW = "2026-01-20T00:00:00.000Z"
 BINS = len(CONFIDENCE_EDGES)
-KNOWN = Reference("m-1", (10.0,) * (BINS - 1) + (900.0,), "drawn pages", (500,) * 10)
+TRAINED = Reference("m-1", (10.0,) * (BINS - 1) + (900.0,), "drawn pages", (500,) * 10)
 
 
 def judged(verdict, is_audit=False):
@@ -125,7 +125,7 @@ def test_drift_is_measured_against_training_and_earlier_batches():
     like = {"pages": 1000, "accepted": 1000, "digits": (100,) * 10, "confidence": (10,) * (BINS - 1) + (900,)}
     other = like | {"digits": (550, *[50] * 9)}
 
-    first, second, third = numbers([entry(1, **like), entry(2, **like), entry(3, **other)], {"m-1": KNOWN})["periods"]
+    first, second, third = numbers([entry(1, **like), entry(2, **like), entry(3, **other)], {"m-1": TRAINED})["periods"]
 
     assert first["drift"]["digits"]["reading"] == "little"
     assert first["drift_before"]["digits"]["reading"] == "too few"
@@ -138,7 +138,7 @@ def test_drift_is_measured_against_training_and_earlier_batches():
 def test_another_model_is_not_compared_with_the_one_before():
     like = {"pages": 1000, "accepted": 1000, "digits": (100,) * 10, "confidence": (0,) * (BINS - 1) + (1000,)}
 
-    _, second = numbers([entry(1, **like), entry(2, model_id="m-2", **like)], {"m-1": KNOWN})["periods"]
+    _, second = numbers([entry(1, **like), entry(2, model_id="m-2", **like)], {"m-1": TRAINED})["periods"]
 
     assert second["drift_before"]["confidence"]["reading"] == "too few"
     assert second["drift"] == {"confidence": None, "digits": None}
@@ -182,7 +182,7 @@ def write_and_read(folder, entries, read_page, references=None):
 
 @pytest.mark.parametrize("days", [3, 50])
 def test_the_page_shows_the_numbers_of_report_json(tmp_path, read_page, days):
-    page, report = write_and_read(tmp_path / "trend", season(days), read_page, {"m-1": KNOWN})
+    page, report = write_and_read(tmp_path / "trend", season(days), read_page, {"m-1": TRAINED})
 
     assert {key: json.loads(value) for key, value in page.numbers.items()} == {
         key: value_at(report, key) for key in page.numbers
@@ -222,9 +222,11 @@ def test_a_model_nothing_is_known_of_is_shown_without_training(tmp_path, read_pa
 
 @pytest.mark.parametrize("name", ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>'])
 def test_a_name_of_a_model_is_data(tmp_path, read_page, name):
-    plain, _ = write_and_read(tmp_path / "a", [entry(1, model_id="m", pages=10, accepted=10)], read_page, {"m": KNOWN})
+    plain, _ = write_and_read(
+        tmp_path / "a", [entry(1, model_id="m", pages=10, accepted=10)], read_page, {"m": TRAINED}
+    )
     hostile, _ = write_and_read(
-        tmp_path / "b", [entry(1, model_id=name, pages=10, accepted=10)], read_page, {name: KNOWN}
+        tmp_path / "b", [entry(1, model_id=name, pages=10, accepted=10)], read_page, {name: TRAINED}
     )
 
     assert [tag for tag, _ in hostile.elements] == [tag for tag, _ in plain.elements]

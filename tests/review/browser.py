@@ -14,7 +14,7 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 
 
 def program() -> str | None:
-    """Where a Chromium lies; None if none is installed."""
+    """Path of a Chromium; None if none is installed."""
     return next(filter(None, map(shutil.which, NAMES)), None)
 
 

@@ -213,7 +213,7 @@ def opens(folder: Path) -> Opens:
 
 @pytest.fixture
 def opened(tmp_path: Path) -> Opens:
-    """Pages over a workspace of its own."""
+    """Pages over a separate workspace."""
     return opens(tmp_path)
 
 

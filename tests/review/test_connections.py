@@ -25,7 +25,7 @@ from digitrec.review.connections import BACKLOG, ConnectionLimits
 from tests.review.conftest import Answer, Opens
 
 HALF = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: "
-WHOLE = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+REQUEST = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 MOST, HEADERS_S = 5, 0.6
 
 Opened = Callable[..., socket.socket]
@@ -62,12 +62,12 @@ def connect(app: App) -> Iterator[Opened]:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [door]})
         thread.start()
 
-        def open_one(content: bytes = b"") -> socket.socket:
+        def connect_to_app(content: bytes = b"") -> socket.socket:
             connection = stack.enter_context(socket.create_connection(door.getsockname(), timeout=5))
             connection.sendall(content)
             return connection
 
-        yield open_one
+        yield connect_to_app
         app.may_answer.set()
         server.should_exit = True
         thread.join(10)
@@ -102,7 +102,7 @@ def test_a_header_that_does_not_come_in_time_ends_the_connection(connect: Opened
 
 @pytest.mark.slow
 def test_the_header_of_a_second_request_has_the_same_time(connect: Opened) -> None:
-    connection = connect(WHOLE)
+    connection = connect(REQUEST)
     assert b"200 OK" in answer(connection)
     assert not is_closed(connection, 2 * HEADERS_S), "between two requests it may rest"
 
@@ -112,11 +112,11 @@ def test_the_header_of_a_second_request_has_the_same_time(connect: Opened) -> No
 
 
 def test_a_newcomer_replaces_the_oldest_that_sent_no_request(connect: Opened, caplog: pytest.LogCaptureFixture) -> None:
-    served = connect(WHOLE)
+    served = connect(REQUEST)
     assert b"200 OK" in answer(served)
     silent = [connect(HALF) for _ in range(12)]
 
-    assert b"200 OK" in answer(connect(WHOLE))
+    assert b"200 OK" in answer(connect(REQUEST))
 
     assert not is_closed(served), "one that sent a request stays"
     assert sum(not is_closed(connection) for connection in silent) <= MOST - 2
@@ -126,18 +126,18 @@ def test_a_newcomer_replaces_the_oldest_that_sent_no_request(connect: Opened, ca
 
 
 def test_one_that_rests_makes_room_and_one_that_is_answered_does_not(connect: Opened, app: App) -> None:
-    busy = [connect(WHOLE.replace(b"GET /", b"GET /wait")) for _ in range(MOST - 1)]
-    resting = connect(WHOLE)
+    busy = [connect(REQUEST.replace(b"GET /", b"GET /wait")) for _ in range(MOST - 1)]
+    resting = connect(REQUEST)
     assert b"200 OK" in answer(resting)
     while app.waiting < MOST - 1:
         time.sleep(0.01)
 
-    last = connect(WHOLE.replace(b"GET /", b"GET /wait"))
+    last = connect(REQUEST.replace(b"GET /", b"GET /wait"))
     assert is_closed(resting, 5)
     while app.waiting < MOST:
         time.sleep(0.01)
-    refused = connect(WHOLE)
-    assert b"503" in refused.recv(1000), "all are busy: it is told so"
+    refused = connect(REQUEST)
+    assert b"503" in refused.recv(1000), "all are busy: the answer says so"
 
     app.may_answer.set()
     assert all(b"200 OK" in answer(connection) for connection in (*busy, last))

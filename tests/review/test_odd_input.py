@@ -46,7 +46,7 @@ def posted(person: Person, address: str, content: str) -> Any:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("odd", ODD, ids=lambda odd: odd[:20])
-@pytest.mark.parametrize(("address", "field"), [(one, field) for one in FIELDS for field in FIELDS[one][1]])
+@pytest.mark.parametrize(("address", "field"), [(address, field) for address in FIELDS for field in FIELDS[address][1]])
 def test_an_odd_value_in_any_field_is_refused_in_plain_words(pages: Pages, address: str, field: str, odd: str) -> None:
     if (field, odd) in RIGHT:
         return

@@ -51,7 +51,9 @@ def test_the_least_sure_come_first_and_those_without_an_answer_last(opened: Open
         (f"batch={OTHER}", []),
     ],
 )
-def test_answers_are_found_by_status_digit_batch_and_file_name(opened: Opens, query: str, expected: list[int]) -> None:
+def test_answers_are_filtered_by_status_digit_batch_and_file_name(
+    opened: Opens, query: str, expected: list[int]
+) -> None:
     assert rows(opened(MIXED).person(), query) == expected
 
 
@@ -65,7 +67,7 @@ def test_what_looks_like_no_digit_is_found_as_such_and_not_by_its_text(
     assert rows(opened(NOTHING_READ).person(), query) == expected
 
 
-def test_the_overview_counts_what_each_tab_of_the_grid_shows(opened: Opens) -> None:
+def test_the_overview_counts_what_a_tab_of_the_grid_shows(opened: Opens) -> None:
     person = opened([*NOTHING_READ, Answer("7", 0.5, "j.png", Reason.NOT_A_DIGIT)]).person()
     person.judge((1, "7"), (6, "none"))
 

@@ -57,7 +57,7 @@ def test_what_is_found(pages: Pages, query: str, files: list[str]) -> None:
     assert find(pages, query) == files
 
 
-def test_a_number_that_a_person_typed_is_found(pages: Pages) -> None:
+def test_a_number_that_a_person_typed_is_a_search_result(pages: Pages) -> None:
     pages.person().judge((1, "4711"))
 
     assert find(pages, "4711") == ["Monday/Meter 12.png"]
@@ -68,7 +68,7 @@ def test_the_originals_of_a_batch_are_listed_in_order(pages: Pages) -> None:
     assert find(pages, f"batch={BATCH}") == ["Monday/Meter 12.png", "page.png", "alert(1)", "odd%0A%25.png"]
 
 
-def test_a_batch_that_is_not_finished_is_not_found(pages: Pages) -> None:
+def test_an_unfinished_batch_is_no_search_result(pages: Pages) -> None:
     unfinished = "20260104T030405Z-0a1b2c3d"
     fill(pages.settings, unfinished, [replace(Answer("8", 0.97), name="early.png")], stage=BatchStage.PUBLISHED)
 

@@ -105,10 +105,10 @@ def test_an_outbox_that_cannot_be_written_costs_no_judgement(opened: Opens) -> N
 
 def test_a_batch_in_no_ledger_is_refused_before_saving(opened: Opens) -> None:
     person = opened([Answer()]).person()
-    known_row = {"batch": BATCH, "row": 1, "new": "7", "seen": 0}
-    nowhere = known_row | {"batch": "20990101T000000Z-00000000"}
+    right_row = {"batch": BATCH, "row": 1, "new": "7", "seen": 0}
+    nowhere = right_row | {"batch": "20990101T000000Z-00000000"}
 
-    answer = person.post("/api/judge", {"how": "one", "judgements": [known_row, nowhere]})
+    answer = person.post("/api/judge", {"how": "one", "judgements": [right_row, nowhere]})
 
     assert answer.status_code == 400
     assert person.listed()["count"]["open"] == 1

@@ -302,7 +302,7 @@ def test_the_access_token_signs_in_any_number_of_times(pages: Pages) -> None:
     assert 'name="token"' in pages.stranger().get("/").text
 
 
-def test_the_access_token_is_kept_in_a_file_for_its_owner_only(tmp_path: Path) -> None:
+def test_the_access_token_is_in_a_file_for_its_owner_only(tmp_path: Path) -> None:
     path = tmp_path / "state" / "access-token"
 
     token = read_token(path)

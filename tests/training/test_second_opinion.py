@@ -67,18 +67,18 @@ def test_agreement_of_readers_that_err_apart_is_accepted() -> None:
 
     (model,) = calibration.models
     assert model.confidence(0.7, True, 0.95) > 0.98 > 0.6 > model.confidence(0.7, False, 0.95)
-    found = calibration.point(KIND, 0.005, TABLES)
-    assert found is not None
-    assert found.asked_below == OWN_THRESHOLD
-    assert found.accepted > 400
-    assert found.wrong <= 0.005 * found.accepted
-    assert found.all_wrong <= 0.005 * found.all_accepted
+    point = calibration.point(KIND, 0.005, TABLES)
+    assert point is not None
+    assert point.asked_below == OWN_THRESHOLD
+    assert point.accepted > 400
+    assert point.wrong <= 0.005 * point.accepted
+    assert point.all_wrong <= 0.005 * point.all_accepted
     combined = [
         model.confidence(answer.confidence, *answer.evidence)
         for (answer,) in result.answers_by_page[NUMBERS]
         if answer.evidence
     ]
-    assert found.accepted == sum(confidence >= found.threshold for confidence in combined)
+    assert point.accepted == sum(confidence >= point.threshold for confidence in combined)
 
 
 def test_agreement_of_readers_that_err_alike_is_not_accepted() -> None:

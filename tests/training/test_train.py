@@ -121,14 +121,14 @@ def test_both_files_of_a_model_give_the_same_scores(trained: Path) -> None:
 @pytest.fixture
 def fitted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, FittedClassifier]]:
     """The network and the course of each training, whose package is not written."""
-    kept: list[tuple[Any, FittedClassifier]] = []
+    trainings: list[tuple[Any, FittedClassifier]] = []
 
     def keep(model: Any, fitted: FittedClassifier, **_: object) -> Path:
-        kept.append((model, fitted))
+        trainings.append((model, fitted))
         return Path()
 
     monkeypatch.setattr(training, "write_model_package", keep)
-    return kept
+    return trainings
 
 
 @pytest.mark.parametrize("network", [name for name in CLASSIFIERS if not CLASSIFIERS[name].has_page_models])

@@ -139,22 +139,22 @@ def thin_edge_1(sources: GlyphSources, draws: Parameters) -> DrawnPage:
     thin = draws.log_uniform("thin_pen", 1 / height, max(0.05, 1.3 / height))
     pen = thin if draws.happens("same_pen", 0.5) else draws.log_uniform("pen_width", 0.06, 0.14)
     gap, hand = draws.uniform("gap", 0.15, 0.9), draw_hand(draws)
-    one = lay_out("1", sources, draws, gap=gap, pen=thin, hand=hand)
+    digit = lay_out("1", sources, draws, gap=gap, pen=thin, hand=hand)
     others = lay_out(rest, sources, draws, gap=gap, pen=max(pen, 1 / height), hand=hand)
     has_line = draws.happens("has_line", 0.5)
     thick = max(1.0, height * draws.uniform("line", 0.01, 0.08))
     away = height * draws.uniform("away", 0.03, 0.35)
     near = away + (thick + height * draws.uniform("behind", 0, 0.3) if has_line else 0)
     far, between = height * draws.uniform("far", 0.15, 1.2), gap * 0.62 * height
-    wide = near + (one.width + others.width) * height + between + far
+    wide = near + (digit.width + others.width) * height + between + far
     high = height * draws.uniform("page_of_height", 1.15, 2.2)
     large = Sheet.blank(high, wide + 2 * height)  # a slanting 1 is wider than it was laid out
     ones = Sheet.blank(*large.shape)
     start = height + (near if is_first else far)
     middle = high / 2 + float(draws.rng.uniform(-0.4, 0.4)) * (high - 1.1 * height)
-    one_left = start if is_first else start + others.width * height + between
-    others_left = start + one.width * height + between if is_first else start
-    ones.write(one, one_left, middle, height, draws.rng)
+    digit_left = start if is_first else start + others.width * height + between
+    others_left = start + digit.width * height + between if is_first else start
+    ones.write(digit, digit_left, middle, height, draws.rng)
     large.write(others, others_left, middle, height, draws.rng)
     columns = np.flatnonzero(ones.ink.max(axis=0) > 0.3)
     np.maximum(large.ink, ones.ink, out=large.ink)

@@ -87,9 +87,9 @@ def test_several_numbers_are_listed_in_reading_order(sources: GlyphSources) -> N
 @pytest.mark.parametrize("kind", ["free_rows", "digit_page", "table", "cell_rows", "note_on_desk"])
 def test_every_number_has_its_own_line_and_column(sources: GlyphSources, kind: str) -> None:
     for page in drawn(sources, kind, 3):
-        places = [(number.line, number.column) for number in page.truth.numbers]
-        assert places == sorted(set(places))
-        assert places[0] == (1, 1)
+        cells = [(number.line, number.column) for number in page.truth.numbers]
+        assert cells == sorted(set(cells))
+        assert cells[0] == (1, 1)
 
 
 @pytest.mark.slow
