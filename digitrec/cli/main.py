@@ -42,7 +42,6 @@ _EXIT_STRICT = 3
 cli = typer.Typer(
     name="digitrec",
     cls=GroupedCommands,
-    help="Drop scanned pictures of digits into inbox/, get numbers in outbox/ and reports in reports/.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from digitrec.recognition.geometry import Rect
 from digitrec.recognition.preprocess import Mask, Plane
 
 
@@ -106,6 +107,11 @@ class Component:
     def height(self) -> int:
         """Pixels down."""
         return self.bottom - self.top
+
+    @property
+    def rect(self) -> Rect:
+        """The box as a rectangle."""
+        return Rect(self.left, self.top, self.right, self.bottom)
 
     @property
     def longest(self) -> int:

@@ -9,6 +9,8 @@ from digitrec.images.decode import DecodedPage
 from digitrec.recognition.preprocess import Plane
 from digitrec.types import Box
 
+PixelBox = tuple[int, int, int, int]
+"""Left, top, right and bottom, half open, in pixels of the page."""
 _MARGIN = 0.2
 """Paper above and below the text of a line crop, as a share of the text's height."""
 _MARGIN_ENDS = 0.25
@@ -66,12 +68,20 @@ def line_rect_around(span: Rect, gray: Plane) -> Rect:
     """
     high = max(span.height, 1.0)
     middle = (span.top + span.bottom) / 2
-    height, width = gray.shape
-    left = min(max(0, math.floor(span.left - _MARGIN_ENDS * high)), width - 1)
-    top = min(max(0, math.floor(middle - (0.5 + _MARGIN) * high)), height - 1)
-    right = min(width, max(left + 1, math.ceil(span.right + _MARGIN_ENDS * high)))
-    bottom = min(height, max(top + 1, math.ceil(middle + (0.5 + _MARGIN) * high)))
-    return Rect(left, top, right, bottom)
+    top, bottom = middle - (0.5 + _MARGIN) * high, middle + (0.5 + _MARGIN) * high
+    return clip_rect(Rect(span.left - _MARGIN_ENDS * high, top, span.right + _MARGIN_ENDS * high, bottom), gray)
+
+
+def clip_rect(rect: Rect, plane: Plane) -> Rect:
+    """Return the whole pixels of a plane that a rectangle touches, at least one."""
+    return Rect(*to_pixels(rect, plane.shape[1], plane.shape[0]))
+
+
+def to_pixels(rect: Rect, width: int, height: int) -> PixelBox:
+    """Return the whole pixels of a page, `width` by `height`, that a rectangle touches, at least one."""
+    left, top = min(max(0, math.floor(rect.left)), width - 1), min(max(0, math.floor(rect.top)), height - 1)
+    right, bottom = max(left + 1, math.ceil(rect.right)), max(top + 1, math.ceil(rect.bottom))
+    return left, top, min(right, width), min(bottom, height)
 
 
 def crop_rect(plane: Plane, strip: Rect) -> Plane:
@@ -87,8 +97,7 @@ def rect_to_box(rect: Rect, scale: tuple[float, float], page: DecodedPage | Page
         scale: pixels of the page per pixel, across and down.
         page: the page.
     """
-    left = min(max(0, math.floor(rect.left * scale[0])), page.width - 1)
-    top = min(max(0, math.floor(rect.top * scale[1])), page.height - 1)
-    right = min(max(left + 1, math.ceil(rect.right * scale[0])), page.width)
-    bottom = min(max(top + 1, math.ceil(rect.bottom * scale[1])), page.height)
+    across, down = scale
+    scaled = Rect(rect.left * across, rect.top * down, rect.right * across, rect.bottom * down)
+    left, top, right, bottom = to_pixels(scaled, page.width, page.height)
     return Box(left, top, right - left, bottom - top)

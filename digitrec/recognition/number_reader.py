@@ -13,7 +13,7 @@ from digitrec.recognition.characters import ClassedComponents
 from digitrec.recognition.classifier import CLASSES, DIGITS, NO_DIGIT, DigitClassifier
 from digitrec.recognition.components import Component
 from digitrec.recognition.ctc import DecodedLine, Text, decode_ctc
-from digitrec.recognition.geometry import Rect
+from digitrec.recognition.geometry import Rect, clip_rect, crop_rect
 from digitrec.recognition.layout import even_out_ink
 from digitrec.recognition.page_ink import PageInk
 from digitrec.recognition.preprocess import Plane
@@ -113,7 +113,7 @@ def read_number(
     p = PARAMS
     ink = np.stack([crop_character(character, page, classed) for character in number.characters])
     classified = classifier.score(ink)
-    rects = tuple(to_rect(character) for character in number.characters)
+    rects = tuple(character.rect for character in number.characters)
     if recognizer is None:
         return ReadNumber(rects, ink, classified, 1.0)
     reading = read_strip(number, page, recognizer)
@@ -199,7 +199,7 @@ def _place_signs(
         before = characters[index - 1] if index else -1
         signs = [sign for sign in symbols.sign_positions if before < sign < position]
         left = rects[index - 1].left if index else -math.inf
-        neighbours = [to_rect(sign) for sign in small if left <= sign.left < rects[index].left]
+        neighbours = [sign.rect for sign in small if left <= sign.left < rects[index].left]
         if len(neighbours) == len(signs):
             rects_of_signs |= zip(signs, neighbours, strict=True)
     return rects_of_signs
@@ -211,7 +211,7 @@ def _from_line(reading: LineReading, page: PageInk, factor: float) -> ReadNumber
     scores, confidence = _line_scores(line)
     symbols, symbols_at = split_symbols(line.text), symbol_rects(reading)
     rects = tuple(symbols_at[position] for position in symbols.digits)
-    ink = np.stack([_crop_ink(rect, page) for rect in rects])
+    ink = np.stack([normalize.normalize_mnist(crop_rect(page.ink, clip_rect(rect, page.ink))) for rect in rects])
     return ReadNumber(
         rects,
         ink,
@@ -337,16 +337,3 @@ def crop_character(character: Component, page: PageInk, classed: ClassedComponen
         is_inked &= is_touched[parts]
         is_inked &= own | (near == 0)
     return normalize.normalize_mnist(even_out_ink(part * is_inked))
-
-
-def _crop_ink(rect: Rect, page: PageInk) -> Plane:
-    """Crop the ink in a rectangle, (28, 28), for display."""
-    rows, columns = page.ink.shape
-    top, bottom = min(max(0, int(rect.top)), rows - 1), int(np.ceil(rect.bottom))
-    left, right = min(max(0, int(rect.left)), columns - 1), int(np.ceil(rect.right))
-    return normalize.normalize_mnist(page.ink[top : max(top + 1, bottom), left : max(left + 1, right)])
-
-
-def to_rect(component: Component) -> Rect:
-    """Return the box of a component as a rectangle."""
-    return Rect(component.left, component.top, component.right, component.bottom)

@@ -10,11 +10,9 @@ from statistics import median
 import cv2
 import numpy as np
 
+from digitrec.recognition.geometry import PixelBox
 from digitrec.recognition.preprocess import Mask, Plane, quantiles
 from digitrec.recognition.rules import find_rules
-
-PixelBox = tuple[int, int, int, int]
-"""Left, top, right, bottom; half open."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from digitrec.recognition.ensemble import (
 )
 from digitrec.recognition.geometry import Rect, crop_rect, line_rect_around
 from digitrec.recognition.models import RecognitionModels
-from digitrec.recognition.number_reader import LineReading, ReadNumber, crop_character, read_strip, to_rect
+from digitrec.recognition.number_reader import LineReading, ReadNumber, crop_character, read_strip
 from digitrec.recognition.page_ink import PageInk
 from digitrec.recognition.text_lines import TextNumber
 from digitrec.recognition.zoom import ZoomResult, zoom
@@ -86,7 +86,7 @@ def read_only(
     classified = Prediction("classifier on the page path's crop", classifier.score(ink[None])[0], ink)
     is_lone = len(character.labels) == 1 and _is_lone(character, page)  # two components may be two digits
     if is_lone and classified.scores[:DIGITS].max() >= PARAMS.sure:
-        return SingleReading(ReadNumber((to_rect(character),), ink[None], classified.scores[None], 1.0), (classified,))
+        return SingleReading(ReadNumber((character.rect,), ink[None], classified.scores[None], 1.0), (classified,))
     reading = read_strip(number, page, models.recognizer)
     p_single = None
     if len(reading.line.text) > 1:
@@ -97,9 +97,9 @@ def read_only(
     predictions = [Prediction("sequence recognizer", _line_scores(reading, p_single), reading.strip), classified]
     scores = average(predictions)
     if is_lone and p_single is None and scores[0, :DIGITS].max() >= ENSEMBLE_EXIT_CONFIDENCE:
-        read = ReadNumber((to_rect(character),), ink[None], scores, 1.0, reading)
+        read = ReadNumber((character.rect,), ink[None], scores, 1.0, reading)
         return SingleReading(read, tuple(predictions))
-    return _average_predictions(to_rect(character), predictions, page, classifier, models, p_single)
+    return _average_predictions(character.rect, predictions, page, classifier, models, p_single)
 
 
 def read_crop(

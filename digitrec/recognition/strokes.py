@@ -9,9 +9,10 @@ import cv2
 import numpy as np
 
 from digitrec.recognition.components import label_components
+from digitrec.recognition.geometry import PixelBox
 from digitrec.recognition.preprocess import Mask, Plane
 from digitrec.recognition.raw_components import ComponentTable, FloatArray
-from digitrec.recognition.raw_ink import PixelBox, RawInk
+from digitrec.recognition.raw_ink import RawInk
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ component must belong to a character that was read, or be something that cannot 
 the background, a speck.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -13,11 +12,11 @@ from statistics import median
 import cv2
 import numpy as np
 
-from digitrec.recognition.geometry import Rect
+from digitrec.recognition.geometry import PixelBox, Rect, to_pixels
 from digitrec.recognition.preprocess import Mask, Plane, quantiles
 from digitrec.recognition.raw_components import ComponentTable, component_rects, is_background
 from digitrec.recognition.raw_ink import PARAMS as RAW_INK
-from digitrec.recognition.raw_ink import Contrast, PixelBox, RawInk, find_raw_ink, measure_contrast
+from digitrec.recognition.raw_ink import Contrast, RawInk, find_raw_ink, measure_contrast
 from digitrec.recognition.strokes import (
     find_fragments,
     find_read,
@@ -112,7 +111,7 @@ def _compare_with_ink(
     high = height * scale
     if ink.shape != gray.shape:
         ink = np.asarray(cv2.resize(ink, (columns, rows), interpolation=cv2.INTER_LINEAR), np.float32)
-    boxes = [_in_pixels(rect.scaled(scale), columns, rows) for rect in characters]
+    boxes = [to_pixels(rect.scaled(scale), columns, rows) for rect in characters]
     contrast = measure_contrast(gray, boxes, ink, high)
     if len(boxes) == 1 and height >= p.least_px and _is_lone(contrast, boxes[0], high):
         return [], []
@@ -145,13 +144,6 @@ def _compare_with_ink(
         if not (is_background(parts, number, raw.paper, paper) or _is_frame(parts, number, boxes, high))
     ]
     return unread + component_rects(parts, numbers, scale), spans
-
-
-def _in_pixels(span: Rect, columns: int, rows: int) -> PixelBox:
-    """Convert a span to whole pixels of a page; the box is never empty."""
-    left, top = min(max(0, int(span.left)), columns - 1), min(max(0, int(span.top)), rows - 1)
-    right, bottom = max(left + 1, math.ceil(span.right)), max(top + 1, math.ceil(span.bottom))
-    return left, top, min(right, columns), min(bottom, rows)
 
 
 def _is_lone(contrast: Contrast, box: PixelBox, height: float) -> bool:

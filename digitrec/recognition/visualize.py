@@ -33,7 +33,7 @@ from digitrec.recognition.characters import ClassedComponents
 from digitrec.recognition.classifier import DIGITS, NO_DIGIT
 from digitrec.recognition.ctc import Text
 from digitrec.recognition.ensemble import Prediction
-from digitrec.recognition.geometry import Rect, bounding_rect, crop_rect
+from digitrec.recognition.geometry import Rect, bounding_rect, clip_rect, crop_rect
 from digitrec.recognition.number_reader import LineReading, ReadNumber
 from digitrec.recognition.page_ink import PageInk
 from digitrec.recognition.page_path import PageTrace
@@ -165,21 +165,18 @@ def _draw_rules(page: PageInk, side: int) -> Picture:
 def _draw_classes(page: PageInk, classed: ClassedComponents, side: int) -> Picture:
     """Draw the ink of a page in the colors of its components' classes."""
     colors = np.full((len(classed.pieces.boxes), 3), INK, np.float32)
-    classes = ((classed.characters, GREEN), (classed.small, BLUE), (classed.background, PURPLE))
-    for components, color in classes:
+    classes = (
+        (classed.characters, GREEN, "green: characters"),
+        (classed.small, BLUE, "blue: small (points, dashes, specks)"),
+        (classed.background, PURPLE, "purple: background (frames, edges)"),
+    )
+    for components, color, _ in classes:
         for component in components:
             colors[list(component.labels)] = color
     darkness = (255 - colors)[classed.pieces.labels]  # (h, w, 3)
     image = np.asarray(np.rint(255 - page.ink[:, :, None] * darkness), np.uint8)
-    return draw_panel(
-        f"Ink by class, height {classed.height:.0f} pixels",
-        _fit_page(image, side),
-        [
-            f"green: characters, {len(classed.characters)}",
-            f"blue: small (points, dashes, specks), {len(classed.small)}",
-            f"purple: background (frames, edges), {len(classed.background)}",
-        ],
-    )
+    notes = [f"{name}, {len(components)}" for components, _, name in classes]
+    return draw_panel(f"Ink by class, height {classed.height:.0f} pixels", _fit_page(image, side), notes)
 
 
 def _draw_layout(trace: PageTrace, numbers: Sequence[Number]) -> Picture:
@@ -214,14 +211,14 @@ def _draw_numbers(trace: PageTrace, numbers: Sequence[Number]) -> Picture:
 
 def _draw_strip(read: ReadNumber, number: Number, gray: Plane) -> Picture:
     """Draw the part of the page in which a number was read."""
-    strip = _whole_pixels(bounding_rect(read.rects) if read.reading is None else read.reading.strip, gray)
+    strip = clip_rect(bounding_rect(read.rects) if read.reading is None else read.reading.strip, gray)
     picture = fit_into(gray_to_image(crop_rect(gray, strip)), _CELL - 2, _STRIP_PX)
     return draw_panel(f"{number.line}.{number.column} reads {number.text}", picture, _number_lines(number))
 
 
 def _draw_line(reading: LineReading, number: Number, gray: Plane, height: int) -> Picture:
     """Draw the strip of a number, with each symbol that the sequence recognizer read below its position."""
-    strip = _whole_pixels(reading.strip, gray)
+    strip = clip_rect(reading.strip, gray)
     picture = fit_into(gray_to_image(crop_rect(gray, strip)), WIDTH - 2, height)
     below = to_rgb(np.full((24, picture.shape[1]), 255, np.uint8))
     scale = picture.shape[1] / strip.width
@@ -307,13 +304,12 @@ def _decision_lines(reading: PageReading, threshold: float) -> list[str]:
         key=lambda pair: pair[0] - pair[1],
     )
     verdict = "high enough" if least >= threshold else "too low"
+    comparison = f"confidence {least:.4f}, threshold {threshold:.4f}: {verdict}"
     if len(numbers) == 1:
-        lines = [f"Answer {reading.text}: {reading.status}"]
-        lines.append(f"confidence {least:.4f}, threshold {threshold:.4f}: {verdict}")
+        lines = [f"Answer {reading.text}: {reading.status}", comparison]
     else:
-        accepted = sum(number.reason is None for number in numbers)
-        lines = [f"Answer of {len(numbers)} numbers: {reading.status}", f"{accepted} numbers are accepted"]
-        lines.append(f"least confidence {least:.4f}, threshold {threshold:.4f}: {verdict}")
+        accepted = f"{sum(number.reason is None for number in numbers)} numbers are accepted"
+        lines = [f"Answer of {len(numbers)} numbers: {reading.status}", accepted, f"least {comparison}"]
     if reading.status is not PageStatus.ACCEPTED:
         lines.append(reason)
     if len(numbers) == 1:
@@ -342,14 +338,6 @@ def _line_text(text: Text) -> str:
 def _fit_page(picture: Picture, side: int) -> Picture:
     is_long = picture.shape[1] >= _LONG * picture.shape[0]
     return fit_into(picture, WIDTH - 2 if is_long else side, side)
-
-
-def _whole_pixels(rect: Rect, gray: Plane) -> Rect:
-    """Return the whole pixels of a page that a rectangle touches, at least one."""
-    height, width = gray.shape
-    left, top = min(max(0, int(rect.left)), width - 1), min(max(0, int(rect.top)), height - 1)
-    right, bottom = min(width, int(np.ceil(rect.right))), min(height, int(np.ceil(rect.bottom)))
-    return Rect(left, top, max(left + 1, right), max(top + 1, bottom))
 
 
 def _relative_rect(rect: Rect, gray: Plane) -> Rect:

@@ -17,7 +17,7 @@ from digitrec.images import decode
 from digitrec.images.decode import DecodedPage
 from digitrec.recognition.classifier import NO_DIGIT
 from digitrec.recognition.geometry import Rect, crop_rect, line_rect_around
-from digitrec.recognition.number_reader import PARAMS, ReadNumber, crop_character, read_strip, to_rect
+from digitrec.recognition.number_reader import PARAMS, ReadNumber, crop_character, read_strip
 from digitrec.recognition.page_path import PageTrace
 from digitrec.recognition.preprocess import Plane, local_normalize
 from digitrec.recognition.reader import PageReader
@@ -178,7 +178,7 @@ def _crop_number(number: TextNumber, read: ReadNumber, steps: PageTrace, reader:
     if reader.models is not None and abs(number.slope) <= PARAMS.slant:
         strip = read_strip(number, steps.ink, reader.models.recognizer).strip
         strips = (crop_rect(steps.ink.gray, strip),)
-    return _NumberCrops(inks, tuple(map(to_rect, number.characters)), strips, len(number.signs))
+    return _NumberCrops(inks, tuple(character.rect for character in number.characters), strips, len(number.signs))
 
 
 def _crop_segmented(steps: PageTrace, reader: PageReader, numbers: Sequence[_NumberCrops]) -> list[_NumberCrops]:
