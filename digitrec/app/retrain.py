@@ -33,7 +33,6 @@ class RetrainResult:
     """A new model, and whether it is in use now."""
 
     model_id: str
-    previous_model_id: str
     is_promoted: bool
     comparisons: tuple[McNemarResult, ...]
     pages: CorrectionsDataset
@@ -86,7 +85,7 @@ def retrain(
         report = None
         if comparison is not None:
             report = report_comparison(settings, current, candidate, pages, comparison, comparisons, is_promoted)
-        return RetrainResult(candidate.card.id, current.card.id, is_promoted, comparisons, pages, comparison, report)
+        return RetrainResult(candidate.card.id, is_promoted, comparisons, pages, comparison, report)
 
 
 def _train_successor(
