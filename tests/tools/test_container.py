@@ -61,7 +61,7 @@ def test_the_compose_file_runs_the_image_as_the_page_says() -> None:
     assert "digitrec" in compose["volumes"]
     assert service["init"] is service["read_only"] is True
     assert (service["network_mode"], service["stop_grace_period"]) == ("none", "20s")
-    page = (ROOT / "docs" / "container.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "running.md").read_text(encoding="utf-8")
     assert "DIGITREC_FOLDER=" in page
     assert "DIGITREC_USER=" in page
 
@@ -105,7 +105,7 @@ def test_the_build_backend_and_its_dependencies_come_from_the_lock() -> None:
 
 
 def test_the_page_about_it_names_what_it_says() -> None:
-    page = Path(ROOT / "docs" / "container.md").read_text(encoding="utf-8")
+    page = Path(ROOT / "docs" / "running.md").read_text(encoding="utf-8")
 
     assert of("USER")[0].value.partition(":")[0] in page
     assert f":{of('VOLUME')[0].value}" in page
