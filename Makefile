@@ -38,7 +38,7 @@ train: $(READY) ## train a network on MNIST and evaluate it
 	$(BIN)/digitrec train --network cnn
 
 test: $(READY) ## run every test, and the examples in docstrings, WORKERS (3) at once
-	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal --durations=15 \
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=15 \
 		--doctest-modules --doctest-continue-on-failure digitrec tests
 
 fast: $(READY) ## run the tests that take little CPU: the loop to work in

@@ -221,6 +221,12 @@ def harness(tmp_path: Path) -> ServiceHarness:
     return harness
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that hold slow tests: with one of them last, one worker would work alone for minutes."""
+    slow_paths = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow_paths)
+
+
 @pytest.fixture(autouse=True)
 def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("digitrec.logs._traces", set())  # what another test has logged is logged again

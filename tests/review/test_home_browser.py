@@ -95,18 +95,22 @@ def test_the_theme_is_switched_for_pages_and_reports(tab: Any) -> None:
     def background() -> str:
         return str(tab.evaluate("getComputedStyle(document.body).backgroundColor"))
 
+    def switch() -> None:
+        with tab.expect_navigation(wait_until="load"):
+            tab.click(".bar-theme")
+
     light = background()
-    tab.click(".bar-theme")
+    switch()
     tab.wait_for_selector("#answers img")
     dark = background()
     assert dark != light
     go(tab, f"/reports/{BATCH}/")
     assert background() == dark
-    tab.click(".bar-theme")
+    switch()
     assert background() == light
     tab.emulate_media(color_scheme="dark")
     assert background() == light, "light was chosen"
-    tab.click(".bar-theme")
+    switch()
     assert background() == dark, "as the system says"
 
 
