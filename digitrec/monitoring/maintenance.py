@@ -235,7 +235,7 @@ def _select_unique(query: str, claims: Sequence[LocatedClaim], workspace: Path, 
     if not present:
         raise UsageError(
             f"{query}: {'its original is not in the outbox' if claims else 'no ledger knows such a file'}",
-            hint=f"`digitrec why {query}` shows its history.",
+            hint=f"`digitrec why {query}` shows its history." if claims else "Name it as in the CSV.",
         )
     return present[0]
 

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from digitrec import text
-from digitrec.errors import describe_error
+from digitrec.errors import EnvironmentFailure, describe_error
 from digitrec.monitoring import backlog, heartbeat
 from digitrec.monitoring.heartbeat import Activity, Heartbeat
 from digitrec.pipeline.inbox import CLAIMED
 from digitrec.pipeline.ledgers import find_ledgers, is_new_workspace
 from digitrec.pipeline.scanner import SkippedCounts
 from digitrec.settings import Settings
+from digitrec.storage import folder_id
 from digitrec.storage.ledger import Ledger
 
 NOT_RUNNING = "not running"
@@ -195,8 +196,12 @@ def collect_status(
             oldest = max(oldest, (file.path, file.age_s), key=lambda pair: pair[1])
             if file.deferred is not None and len(deferred) < _MAX_DEFERRED:
                 deferred.append(_describe_deferred(file, file.deferred, now_s))
+        if not waiting and not is_new_workspace(settings):
+            folder_id.require_folder(settings.inbox)
     except OSError as error:
         problem = text.escape(_describe_problem(settings, error))
+    except EnvironmentFailure as failure:
+        problem = text.escape(f"{failure}. {failure.hint}")
     for worker in workers:
         for batch in worker.open_batches:
             if batch.files:

@@ -12,7 +12,7 @@ import pytest
 from digitrec.cli import operations
 from digitrec.monitoring import backlog
 from digitrec.monitoring.heartbeat import HeartbeatWriter
-from digitrec.monitoring.status import ModelStatus, WorkerStatus, WorkspaceStatus, collect_status
+from digitrec.monitoring.status import ModelStatus, WorkerStatus, WorkspaceStatus, check_health, collect_status
 from digitrec.pipeline.ledgers import open_ledgers
 from digitrec.storage import migrations
 from tests.conftest import RunCommand, ServiceHarness, draw
@@ -126,6 +126,18 @@ def test_a_missing_inbox_is_reported_with_the_other_figures(harness: ServiceHarn
     assert "inbox is missing. If a share is not mounted" in status.problem
     assert status.free_bytes["inbox"] is None
     assert status.free_bytes["outbox"] is not None
+
+
+def test_an_empty_folder_in_place_of_the_inbox_is_unhealthy(harness: ServiceHarness) -> None:
+    harness.drop("7.png")
+    harness.run()
+    harness.inbox.rename(harness.root / "away")
+    harness.inbox.mkdir()
+
+    health = check_health(look(harness), "main", max_wait_s=3600, max_scan_age_s=900)
+
+    assert not health.is_well
+    assert "inbox is empty and has lost its marker. If a share is not mounted" in health.why
 
 
 def test_a_damaged_or_older_ledger_is_named(harness: ServiceHarness) -> None:
