@@ -28,10 +28,10 @@ $(READY): requirements/complete.lock pyproject.toml
 demo: $(BASE) ## draw 20 sample scans and the photo of a table into inbox/, read them, show the answers
 	@$(BIN)/digitrec demo .
 
-run: $(BASE) ## read what lies in inbox/
+run: $(BASE) ## read the files in inbox/
 	$(BIN)/digitrec run --table
 
-watch: $(BASE) ## read whatever arrives in inbox/, until Ctrl-C
+watch: $(BASE) ## read files as they arrive in inbox/, until Ctrl-C
 	$(BIN)/digitrec watch || [ $$? -eq 130 ]
 
 train: $(READY) ## train a network on MNIST and evaluate it
@@ -41,10 +41,10 @@ test: $(READY) ## run every test, and the examples in docstrings, WORKERS (3) at
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=15 \
 		--doctest-modules --doctest-continue-on-failure digitrec tests
 
-fast: $(READY) ## run the tests that take little CPU: the loop to work in
+fast: $(READY) ## run the tests that take little CPU, while you work
 	DIGITREC_FAST=1 PYTHONDONTWRITEBYTECODE= TMPDIR=$(if $(wildcard /dev/shm/.),/dev/shm,$${TMPDIR:-/tmp}) $(BIN)/python -m pytest -q -m "not slow"
 
-faults: $(READY) ## break things on purpose, the long way (a quarter of an hour): kills, full disks, lost ledgers, odd inputs
+faults: $(READY) ## run the long fault tests (15 minutes): kills, full disks, lost ledgers, odd inputs
 	DIGITREC_FAULTS=1 $(BIN)/python -m pytest -q tests/faults
 
 lint: $(READY) ## style (ruff), types (mypy), layers (import-linter)
@@ -53,7 +53,7 @@ lint: $(READY) ## style (ruff), types (mypy), layers (import-linter)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: $(READY) ## put the code into shape
+format: $(READY) ## format the code
 	$(BIN)/ruff check --fix --exit-zero .
 	$(BIN)/ruff format .
 
@@ -64,16 +64,16 @@ accuracy: $(READY) ## measure the model in use; REAL=DIR adds labelled real pict
 bench: $(READY) ## measure the speed of `digitrec run` against reading the files; BENCH=--full takes the full sizes
 	$(BIN)/python -m benchmarks $(BENCH)
 
-golden: $(READY) ## write the expected files of tests/golden anew; read the diff
+golden: $(READY) ## rewrite the expected files of tests/golden; review the diff
 	DIGITREC_GOLDEN=1 $(BIN)/python -m pytest -q tests/test_golden.py
 
-lock: ## pin the packages in requirements/*.lock, after a change of dependencies in pyproject.toml; takes uv
+lock: ## pin the packages in requirements/*.lock, after a change of dependencies in pyproject.toml; needs uv
 	uv pip compile $(COMPILE) --no-header --all-extras pyproject.toml -o requirements/complete.lock
 	uv pip compile $(COMPILE) --no-annotate -c requirements/complete.lock pyproject.toml -o requirements/base.lock
 	printf 'editables\nhatchling\n' | uv pip compile $(COMPILE) --no-annotate -c requirements/complete.lock - -o requirements/build.lock
 	echo uv | uv pip compile $(COMPILE) --no-annotate - -o requirements/uv.lock
 
-licences: $(READY) ## list the licence of every locked package in docs/dev/licences.md; fails where one is in doubt
+licences: $(READY) ## list the licence of every locked package in docs/dev/licences.md; fails if one is unclear
 	$(BIN)/python -m tools.licences
 
 docs: $(READY) ## write docs/reference from the code and build the site into site/; open site/index.html
@@ -86,6 +86,6 @@ docs-pictures: $(READY) ## make the pictures of the documentation; needs Chromiu
 release: $(READY) ## build wheel and sdist into dist/, install them anew, reading alone, with all extras and as the Containerfile does, and read with each
 	$(BIN)/python -m tools.release
 
-clean: ## remove environment, caches and build products; never a picture, an answer, a report or a ledger
+clean: ## remove environment, caches and build products; keeps pictures, tables, reports and ledgers
 	rm -rf $(VENV) build dist site .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache
 	find digitrec tests jobs benchmarks tools -name __pycache__ -type d -prune -exec rm -rf {} +
