@@ -257,7 +257,7 @@ def describe_health(status: WorkspaceStatus, max_wait_s: float) -> HealthLine:
         return HealthLine("ok", f"The inbox is read as files arrive (worker {', '.join(running)})")
     if status.waiting:
         files = text.pluralize(status.waiting, "file")
-        return HealthLine("wait", f"{files} in the inbox, and no worker runs", "digitrec run")
+        return HealthLine("wait", f"{files} in the inbox, to be read by a run in another terminal", "digitrec run")
     return HealthLine(
         "ok", "Nothing waits. Files are read by the next `digitrec run`, or as they arrive by `digitrec watch`"
     )

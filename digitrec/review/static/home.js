@@ -23,7 +23,10 @@ function age(since) {
 
 function showHealth({ kind, text, fix }) {
   byId("health").dataset.kind = kind;
-  if (byId("health-text").textContent !== `${text}.`) byId("health-text").textContent = `${text}.`;
+  const words = `${text}.`.split("`");  // commands are between backticks
+  if (byId("health-text").textContent !== words.join("")) {
+    byId("health-text").replaceChildren(...words.map((part, i) => (i % 2 ? el("code", { textContent: part }) : part)));
+  }
   byId("health-fix").hidden = !fix;
   byId("health-fix").querySelector("code").textContent = fix;
 }
@@ -63,7 +66,8 @@ function answerTile(answer) {
   picture("small", answer).then(({ src }) => image.replaceChildren(el("img", { src, alt: "" })), () => {
     image.replaceChildren(el("span", { className: "soft small", textContent: "no picture" }));
   });
-  const share = answer.confidence === null ? "" : ` ${percent(answer.confidence)}`;
+  const hasShare = answer.confidence !== null && !answer.said && !answer.text.includes(" ");  // of a whole table it says nothing
+  const share = hasShare ? ` ${percent(answer.confidence)}` : "";
   const state = answer.said ? answer.said.verdict : STATUS_WORDS[answer.status];
   return el("li", {}, el("a", { className: "card", href: `/answer/${answer.batch}/${answer.row}`, title: answer.file },
     image,
