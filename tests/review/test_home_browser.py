@@ -81,12 +81,12 @@ def test_an_answer_leads_to_its_original_report_and_review(tab: Any) -> None:
     tab.wait_for_selector("svg.boxes rect")
     assert tab.inner_text("h1") == HOSTILE
     tab.click("text=Report of the batch")
-    tab.wait_for_selector("text=files ingested")
+    tab.wait_for_selector("text=files received")
     tab.click(".bar-batch >> text=Review")
     tab.wait_for_selector("#frame svg")
     assert tab.get_attribute("#original", "href") == f"/answer/{BATCH}/1"
     tab.click("#report")
-    tab.wait_for_selector("text=files ingested")
+    tab.wait_for_selector("text=files received")
     tab.click(".bar-batch >> text=Originals")
     assert tab.locator(".found li").count() == 3
 
