@@ -39,6 +39,7 @@ from digitrec.recognition.page_ink import PageInk
 from digitrec.recognition.page_path import PageTrace
 from digitrec.recognition.preprocess import Plane, downscale
 from digitrec.recognition.segmenter import SegmentedCrop
+from digitrec.recognition.signs import sign_of
 from digitrec.recognition.trace import PreprocessedPage, RecognitionTrace
 from digitrec.types import Box, Number, PageReading, PageStatus
 
@@ -332,12 +333,11 @@ def _top_digits(scores: Scores) -> list[str]:
 
 
 def _line_text(text: Text) -> str:
-    return "".join("?" if symbol == NO_DIGIT else str(symbol) for symbol in text)
+    return "".join("?" if symbol == NO_DIGIT else sign_of(symbol) or str(symbol) for symbol in text)
 
 
 def _fit_page(picture: Picture, side: int) -> Picture:
-    is_long = picture.shape[1] >= _LONG * picture.shape[0]
-    return fit_into(picture, WIDTH - 2 if is_long else side, side)
+    return fit_into(picture, WIDTH - 2 if picture.shape[1] >= _LONG * picture.shape[0] else side, side)
 
 
 def _relative_rect(rect: Rect, gray: Plane) -> Rect:

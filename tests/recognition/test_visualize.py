@@ -191,6 +191,21 @@ def test_a_number_is_drawn_with_its_strip_and_digits(monkeypatch: pytest.MonkeyP
     assert [line for line in lines if line in {"3", "2", "1"}]
 
 
+@pytest.mark.parametrize(
+    ("symbols", "text"), [((11, 3, 2, 1), "-321"), ((3, 15, 2, 10), "3/2?"), ((3, 13, 2, 16, 1), "3.2:1")]
+)
+def test_signs_of_the_recognizer_are_drawn_as_one_character_each(
+    monkeypatch: pytest.MonkeyPatch, symbols: tuple[int, ...], text: str, lines: list[str]
+) -> None:
+    networks = RecognitionModels(ink_by(monkeypatch, nothing), line_by(monkeypatch, Says(symbols, symbols=17)))
+    trace = trace_page(paper(80, 200, (20, 20, 40), (75, 20, 40), (130, 20, 40)), networks)
+
+    drawn(trace)
+
+    assert f"sequence recognizer: {text}, probability 0." in " ".join(lines)
+    assert set(text) <= {*lines}
+
+
 def test_each_number_is_drawn_with_line_column_and_confidence(lines: list[str]) -> None:
     trace = trace_page(TWO_LINES)
 
