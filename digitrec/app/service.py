@@ -1,10 +1,10 @@
 """Service of one worker: read the files in the inbox, or wait for new ones, until a shutdown is requested."""
 
+import atexit
 import math
 import os
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -35,14 +35,14 @@ if TYPE_CHECKING:
 def exit_now(code: int) -> NoReturn:
     """End the process with this exit code, even if a decoder hangs in a daemon thread.
 
-    All results are durable by now. The regular interpreter shutdown would crash under a thread that runs native code.
+    All results are durable by now. The regular interpreter shutdown would crash under a thread that runs native code,
+    and frees one object after the other: a fifth of the CPU of a short run.
     """
     with suppress(BrokenPipeError):
         sys.stdout.flush()
     sys.stderr.flush()
-    if any(thread.daemon and thread.is_alive() for thread in threading.enumerate()):
-        os._exit(code)
-    sys.exit(code)
+    atexit._run_exitfuncs()
+    os._exit(code)
 
 
 def time_stages(
