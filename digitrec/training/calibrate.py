@@ -5,7 +5,6 @@ Both are fitted on pictures that no weight was fitted to.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 
 import numpy as np
 from numpy.typing import NDArray
@@ -205,14 +204,39 @@ def judge_numbers(page: PageResult, written: Sequence[str]) -> list[JudgedNumber
     confidences = [NEVER if value is None else value for value in decision.acceptance_thresholds(page)]
     read = [number.text for number in decision.decide(page, Thresholds(0.0, 0.0)).numbers]
     page_confidence = decision.acceptance_threshold(page)
-    judged = []
-    for kind, first, last, start, stop in SequenceMatcher(None, written, read, autojunk=False).get_opcodes():
-        for index in range(start, stop):
-            aligned = first + min(index - start, last - first - 1) if last > first else None
-            judged.append(JudgedNumber(confidences[index], kind == "equal", aligned, index))
-        missing = range(first + (stop - start), last)
-        judged += [JudgedNumber(NEVER if page_confidence is None else page_confidence, False, i) for i in missing]
-    return judged
+    return [
+        JudgedNumber(NEVER if page_confidence is None else page_confidence, False, place)
+        if index is None
+        else JudgedNumber(confidences[index], place is not None and written[place] == read[index], place, index)
+        for place, index in _align(written, read)
+    ]
+
+
+def _align(written: Sequence[str], read: Sequence[str]) -> list[tuple[int | None, int | None]]:
+    """Align two lists with the fewest numbers to add, remove or replace; None where one has nothing to align.
+
+    >>> _align(["9", "3", "8"], ["9", "8", "8"])
+    [(0, 0), (1, 1), (2, 2)]
+    """
+    costs = np.add.outer(np.arange(len(written) + 1), np.arange(len(read) + 1))  # least costs of both beginnings
+    for row, text in enumerate(written, start=1):
+        for column, other in enumerate(read, start=1):
+            replaced = costs[row - 1, column - 1] + (text != other)
+            costs[row, column] = min(replaced, costs[row - 1, column] + 1, costs[row, column - 1] + 1)
+    pairs: list[tuple[int | None, int | None]] = []
+    row, column = len(written), len(read)
+    while row or column:
+        is_other = bool(row and column) and written[row - 1] != read[column - 1]
+        if row and column and costs[row, column] == costs[row - 1, column - 1] + is_other:
+            row, column = row - 1, column - 1
+            pairs.append((row, column))
+        elif row and costs[row, column] == costs[row - 1, column] + 1:
+            row -= 1
+            pairs.append((row, None))
+        else:
+            column -= 1
+            pairs.append((None, column))
+    return pairs[::-1]
 
 
 def compute_metric(data: str, is_right: NDArray[np.bool_]) -> Metric:

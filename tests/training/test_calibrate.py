@@ -269,6 +269,8 @@ def test_a_table_of_clustered_answers_has_wider_bounds() -> None:
         (["1", "28", "4"], [(True, 0), (False, 1), (True, 2)]),
         (["23", "4"], [(False, None), (True, 0), (True, 1)]),
         (["1", "5", "23", "4"], [(True, 0), (False, 1), (True, 2), (True, 3)]),
+        (["1", "23", "23", "4"], [(True, 0), (False, 1), (True, 2), (True, 3)]),
+        (["4", "23", "1"], [(False, 0), (True, 1), (False, 2)]),
         ([], [(False, None)] * 3),
     ],
 )
