@@ -16,7 +16,7 @@ from digitrec.recognition import normalize
 from digitrec.recognition.characters import ClassedComponents, class_components
 from digitrec.recognition.classifier import CLASSES, DigitClassifier
 from digitrec.recognition.ensemble import Prediction
-from digitrec.recognition.geometry import Rect, bounding_rect, rect_to_box
+from digitrec.recognition.geometry import Rect, bounding_rect, rect_to_box, to_pixels
 from digitrec.recognition.models import RecognitionModels
 from digitrec.recognition.number_reader import ReadNumber, is_mark, read_number
 from digitrec.recognition.page_ink import PageInk, find_page_ink
@@ -142,8 +142,11 @@ def _find_overlaps(boxes: Sequence[Rect]) -> list[bool]:
 
 
 def _is_cut(rects: Sequence[Rect], page: PageInk) -> bool:
-    """Tell whether the edge of the picture may cut a number: it touches a small one, or one that is no crop."""
+    """Tell whether a number may be cut: by the edge of the picture, unless it is a crop, or by the sheet's edge."""
     rows, columns = page.ink.shape
+    for left, top, right, bottom in (to_pixels(rect, columns, rows) for rect in rects):
+        if page.margins is not None and page.margins[top:bottom, left:right].any():
+            return True
     return any(
         (rect.left <= 1 or rect.top <= 1 or rect.right >= columns - 1 or rect.bottom >= rows - 1)
         and rect.height < _CROP_SHARE * rows

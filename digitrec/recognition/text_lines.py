@@ -52,8 +52,10 @@ class TextLineParams:
     """Gap up to which two characters certainly belong to one number."""
     clear_within: float = 0.65
     """Largest gap within a number with clear limits, as a share of the gap that ends a number."""
-    clear_gap: float = 0.6
+    clear_gap: float = 0.5
     """The same on a page of several lines or with rules, as a share of h."""
+    clear_gap_alone: float = 0.8
+    """The same on a page of one line without rules."""
     clear_comb: float = 1.7
     """Distance of the characters of a comb field up to which it is clear that they form one number."""
     fewest_listed: int = 3
@@ -279,7 +281,7 @@ def _split_line(
     is_scale = len(parts) >= PARAMS.fewest_listed and all(len(part) == 1 and _is_narrow(part[0]) for part in parts)
     if is_list or is_scale:  # a number with wide gaps, or a list of digits; marks of a scale, or ones
         return [(part, False) for part in parts]
-    close = height * (PARAMS.gap if is_only and rules is None else PARAMS.clear_gap)
+    close = height * (PARAMS.clear_gap_alone if is_only and rules is None else PARAMS.clear_gap)
     apart = max(PARAMS.clear_between * wide, height * (PARAMS.clear_apart_alone if is_only else PARAMS.clear_apart))
     return [
         (
