@@ -161,13 +161,13 @@ def make_text_reader(name: str, *, is_patient: bool = False) -> "TextReader":
 
 def _make_second_opinion(settings: Settings, package: ModelPackage) -> "SecondOpinion | None":
     """Return the other reader with the operating points of its agreement; log a warning if it is named in vain."""
-    from digitrec.recognition.second_opinion import AskRule, SecondOpinion
-
     name, calibration = find_other_reader(settings, package), package.card.second_opinion
     if not name or calibration is None:
         if settings.second_opinion in TEXT_READERS:
             logs.warning("no second opinion is asked", why=f"{package.card.id} is not calibrated with it")
         return None
+    from digitrec.recognition.second_opinion import AskRule, SecondOpinion
+
     thresholds = package.thresholds(settings.max_error)
     own = {AnswerKind.DIGITS: thresholds.digit, AnswerKind.NUMBERS: thresholds.number}
     rules = {

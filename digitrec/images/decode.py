@@ -1,5 +1,7 @@
 """Decode files into pages; the format is detected by content, within limits.
 
+Pillow is imported on first use: plain PNG and JPEG files do not need it.
+
 `DECODERS` lists the supported formats. A decoder takes the whole file and yields its pages one by one, so that a
 document of 500 pages is never decoded in memory at once. To add a format: its magic in `formats`, a decoder here.
 """
@@ -8,18 +10,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import simplejpeg
-from PIL import Image
 
 from digitrec.arrays import Picture
 from digitrec.errors import RejectedImage
-from digitrec.images import documents, integrity, pillow, tiff
+from digitrec.images import integrity, tiff
 from digitrec.images.formats import FileFormat, detect_format
-from digitrec.images.pillow import apply_orientation, to_picture
 from digitrec.types import Limits, Reason
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 FAST_PATH_PX, MEDIUM_PX, FULL_DETAIL_PX = 96, 400, 870
 """Least longest side of a JPEG decoded at a half, quarter or eighth: for the fast path, for medium size, and for full
@@ -119,12 +123,14 @@ def decode_page(data: bytes, limits: Limits, number: int) -> DecodedPage:
 
 def _decode_still(plugin: str, kind: FileFormat, data: bytes, limits: Limits) -> Iterator[DecodedPage]:
     """Decode a file with one picture, or the first picture of an animation."""
+    from digitrec.images import pillow
+
     with pillow.strict_pillow(kind.words):
         image = pillow.open_image(data, plugin)
         _check_pixels(*image.size, limits)
         image.load()
         turn = pillow.read_orientation(image)
-        picture = apply_orientation(to_picture(image), turn)
+        picture = pillow.apply_orientation(pillow.to_picture(image), turn)
     yield DecodedPage(1, *_upright_size(image.size, turn), picture)
 
 
@@ -162,6 +168,8 @@ def _decode_jpeg(kind: FileFormat, data: bytes, limits: Limits) -> Iterator[Deco
     if sheet is not None:
         yield sheet
         return
+    from digitrec.images import pillow
+
     with pillow.strict_pillow(kind.words):
         image = pillow.open_image(data, "JPEG")
         full = image.size
@@ -206,8 +214,10 @@ def _decode_turbo(data: bytes, colours: str, size: tuple[int, int], longest_px: 
     return picture[..., 0] if colours == "GRAY" else picture
 
 
-def _decode_draft(image: Image.Image, turn: int, longest_px: int) -> Picture:
+def _decode_draft(image: "Image.Image", turn: int, longest_px: int) -> Picture:
     """Decode a JPEG at the smallest scale that keeps a least longest side."""
+    from digitrec.images.pillow import apply_orientation, to_picture
+
     by = _scale_divisor(max(image.size), longest_px)
     image.draft(None, (max(1, image.width // by), max(1, image.height // by)))
     image.load()
@@ -234,6 +244,8 @@ def _decode_measured(
 
 def _decode_tiff(kind: FileFormat, data: bytes, limits: Limits, only: int | None = None) -> Iterator[DecodedPage]:
     """Decode all pages or one. A page that cannot be decoded costs its own row; a cut-off file is rejected."""
+    from digitrec.images import pillow
+
     directories = tiff.read_directories(data, limits.max_pages)
     if len(directories) > limits.max_pages:
         raise RejectedImage(Reason.TOO_LARGE, f"more than {limits.max_pages} pages")
@@ -256,7 +268,9 @@ def _decode_tiff(kind: FileFormat, data: bytes, limits: Limits, only: int | None
             yield DecodedPage(number, width, height, picture)
 
 
-def _decode_tiff_page(kind: FileFormat, image: Image.Image, page: tiff.TiffDirectory, limits: Limits) -> Picture:
+def _decode_tiff_page(kind: FileFormat, image: "Image.Image", page: tiff.TiffDirectory, limits: Limits) -> Picture:
+    from digitrec.images import pillow
+
     _check_pixels(page.width, page.height, limits)
     _check_compression(page)
     with pillow.strict_pillow(kind.words):
@@ -264,7 +278,7 @@ def _decode_tiff_page(kind: FileFormat, image: Image.Image, page: tiff.TiffDirec
         _check_pixels(*image.size, limits)
         pillow.check_planes(image)
         image.load()  # turns the page as its orientation tag says
-        return to_picture(image)
+        return pillow.to_picture(image)
 
 
 def _decode_document(
@@ -274,6 +288,8 @@ def _decode_document(
 
     The primary picture is the only page of a HEIC.
     """
+    from digitrec.images import documents
+
     check(data)
     for number, picture in enumerate(documents.decode_document(kind, data, limits, only), start=only or 1):
         height, width = (0, 0) if isinstance(picture, RejectedImage) else picture.shape[:2]

@@ -15,11 +15,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from digitrec.types import Limits
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
 
 
 class PageProgress:
@@ -146,6 +148,8 @@ def run_worker(connection: int, memory: int, limits: tuple[float, int] | None) -
         memory: descriptor of the memory of the `PageProgress`.
         limits: fields of `WorkerLimits`.
     """
+    from multiprocessing.connection import Connection
+
     from digitrec.images import threads
 
     _die_with_parent()
@@ -157,7 +161,7 @@ def run_worker(connection: int, memory: int, limits: tuple[float, int] | None) -
 
 
 def run_forked_worker(
-    connection: Connection, progress: PageProgress, function: Callable[[Any], Any], parent: int
+    connection: "Connection", progress: PageProgress, function: Callable[[Any], Any], parent: int
 ) -> None:
     """Answer calls in a fork, which keeps nothing open but its connection: it owns neither ledger nor lock."""
     gc.freeze()  # inherited objects stay as they are: a collection would copy their pages, and may close files
@@ -202,7 +206,7 @@ def _die_with_parent() -> None:
         libc.prctl(1, signal.SIGKILL)
 
 
-def _answer_calls(connection: Connection, function: Callable[[Any], Any], limits: WorkerLimits | None = None) -> None:
+def _answer_calls(connection: "Connection", function: Callable[[Any], Any], limits: WorkerLimits | None = None) -> None:
     """Call the last received function with each received argument."""
     with suppress(EOFError, OSError):  # the parent has ended, or has closed the connection
         while True:

@@ -21,11 +21,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import astuple, dataclass
 from functools import partial
-from multiprocessing.connection import Connection
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from digitrec.pipeline.chunk_queue import ChunkTimeout, StopDeadline, call_with_timeout
 from digitrec.pipeline.worker_main import CallResult, NewFunction, PageProgress, WorkerLimits, run_forked_worker
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
 
 _IGNORED_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Ctrl-C, a closed terminal and a supervisor signal the whole process group; the parent decides for its workers."""
@@ -172,7 +174,7 @@ class WorkerProcess:
         result: R = answer.result
         return result
 
-    def prepare(self, function: Callable[[T], R], stopped: Callable[[], bool]) -> Connection | None:
+    def prepare(self, function: Callable[[T], R], stopped: Callable[[], bool]) -> "Connection | None":
         """Start a process if there is none, and send it this function with its networks; None after a stop.
 
         To unpickle it takes all imports and the start of the networks. On a busy machine that takes long, and is no
@@ -240,7 +242,7 @@ class WorkerProcess:
             self._connection.close()
         self._process = self._connection = self._function = None
 
-    def _start(self) -> Connection:
+    def _start(self) -> "Connection":
         self._connection, worker_end = multiprocessing.Pipe()
         with worker_end:
             descriptors = (worker_end.fileno(), self._memory)
@@ -270,7 +272,7 @@ def may_fork() -> bool:
         return False
 
 
-def _receive(connection: Connection, slice_s: float) -> CallResult:
+def _receive(connection: "Connection", slice_s: float) -> CallResult:
     if not connection.poll(slice_s):
         raise multiprocessing.TimeoutError
     answer: CallResult = connection.recv()

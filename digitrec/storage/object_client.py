@@ -7,7 +7,6 @@ import errno
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import cache
@@ -77,6 +76,8 @@ class ObjectStore:
         """
         if len(requests) == 1:
             return [self._fetch_object(requests[0])]
+        from concurrent.futures import ThreadPoolExecutor
+
         with ThreadPoolExecutor(min(_MAX_PARALLEL, max(1, len(requests)))) as pool:
             return list(pool.map(self._fetch_object, requests))
 
