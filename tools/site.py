@@ -75,7 +75,7 @@ def relinked(markdown: str, name: str) -> str:
 
 def decisions() -> str:
     """Return the page that lists the decisions."""
-    intro = "# Decisions\n\nHalf a page each: the question, what was chosen, and what was given up.\n\n"
+    intro = "# Decisions\n\nArchitecture decision records: context, decision, consequences, and when to reconsider.\n\n"
     return intro + "\n".join(_titles())
 
 

@@ -1,6 +1,6 @@
 """Workspace whose inbox and outbox are object stores.
 
-Objects are never moved, changed or deleted: only the ledger has their state (docs/dev/decisions/012-cloud.md).
+Objects are never moved, changed or deleted: only the ledger has their state (docs/dev/decisions/012-object-stores.md).
 """
 
 import os
