@@ -35,6 +35,8 @@ from tests.review.conftest import Answer, fill
 _PORT = 8123
 _BATCH = "20260101T000000Z-0a1b2c3d"
 _ROUNDS = 15
+_WINDOW_S = 10.0
+"""Idle CPU is the median of windows: time in which a virtual machine is paused counts as CPU time of one window."""
 
 
 def main() -> None:
@@ -108,12 +110,15 @@ def idle(folder: Path, seconds: float) -> None:
         for _ in range(3):  # the first requests load modules
             version = json.loads(opener.open(f"{root}/api/home?seen={version}", timeout=20).read())["version"]
             time.sleep(2)
-        before_s, started_s = _cpu_s(pid), time.perf_counter()
-        while time.perf_counter() - started_s < seconds:
-            opener.open(f"{root}/api/home?seen={version}", timeout=20).close()
-            time.sleep(2)
-        share = (_cpu_s(pid) - before_s) / (time.perf_counter() - started_s)
-        print(f"an open home page, nothing happens: {share:.2%} of a core over {seconds:.0f} s")
+        shares = []
+        for _ in range(max(1, round(seconds / _WINDOW_S))):
+            before_s, started_s = _cpu_s(pid), time.perf_counter()
+            while time.perf_counter() - started_s < _WINDOW_S:
+                opener.open(f"{root}/api/home?seen={version}", timeout=20).close()
+                time.sleep(2)
+            shares.append((_cpu_s(pid) - before_s) / (time.perf_counter() - started_s))
+        figures = f"median {statistics.median(shares):.2%}, most {max(shares):.2%}"
+        print(f"an open home page, nothing happens, {len(shares)} windows of {_WINDOW_S:.0f} s: {figures} of a core")
 
 
 def _find_server(port: int) -> int:

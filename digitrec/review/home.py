@@ -36,8 +36,11 @@ _MAX_NAMES = 8
 _MAX_SCANNED = 1000
 """Upper limit of waiting files among which those that wait longest are chosen."""
 _MIN_INTERVAL_S = 1.5
-_IDLE_SHARE, _BUSY_SHARE = 150, 20
-"""Collecting takes at most this part of the time: 1/150 while no file waits or is read, else 1/20."""
+_IDLE_SHARE, _BUSY_SHARE = 200, 20
+"""Collecting status or answers takes at most this part of the time: 1/200 while no file waits or is read, else 1/20.
+
+Answers that have just changed are collected at the higher rate, too.
+"""
 _LOW_BYTES = 1_000_000_000
 
 _SELECT_BATCHES = "SELECT batch_id FROM batches WHERE stage = 'closed' ORDER BY batch_id DESC LIMIT ?"
@@ -75,6 +78,7 @@ class HomeMonitor:
         self._monotonic_s = monotonic_s
         self._lock = threading.Lock()
         self._status: Json = {}
+        self._is_idle = False
         self._next_status_s = 0.0
         self._answers: Json = {}
         self._answers_key: object = None
@@ -98,17 +102,19 @@ class HomeMonitor:
         if started_s < self._next_status_s:
             return False
         self._status = self._collect_status()
-        is_idle = not self._status["waiting"]["count"] and not self._status["reading"]
-        self._next_status_s = self._next(started_s, _IDLE_SHARE if is_idle else _BUSY_SHARE)
+        self._is_idle = not self._status["waiting"]["count"] and not self._status["reading"]
+        self._next_status_s = self._next(started_s, _IDLE_SHARE if self._is_idle else _BUSY_SHARE)
         return True
 
     def _refresh_answers(self) -> bool:
         started_s = self._monotonic_s()
         if started_s < self._next_answers_s or (key := self._find_state()) == self._answers_key:
             return False
-        self._answers, self._answers_key = self._collect_answers(), key
-        self._next_answers_s = self._next(started_s, _BUSY_SHARE)
-        return True
+        answers = self._collect_answers()
+        is_new = answers != self._answers
+        self._answers, self._answers_key = answers, key
+        self._next_answers_s = self._next(started_s, _IDLE_SHARE if self._is_idle and not is_new else _BUSY_SHARE)
+        return is_new
 
     def _next(self, started_s: float, share: int) -> float:
         return started_s + max(_MIN_INTERVAL_S, share * (self._monotonic_s() - started_s))

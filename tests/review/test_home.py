@@ -158,7 +158,7 @@ def test_a_slow_scan_is_repeated_less_often_and_sooner_while_files_wait(opened: 
     assert waits_after(0) == 0
     clock.takes_s = 0.0
     (inbox / "1.png").write_bytes(draw(1))
-    assert waits_after(10) == 0, "15 s after a scan of 0.1 s"
+    assert waits_after(15) == 0, "20 s after a scan of 0.1 s"
     clock.takes_s = 0.1
     assert waits_after(6) == 1
     clock.takes_s = 0.0
@@ -180,6 +180,29 @@ def test_the_answers_are_queried_again_only_when_a_ledger_changes(opened: Opens)
     clock.now_s += 10
 
     assert monitor.read()["answers"][0]["said"]["verdict"] == "confirmed"
+
+
+def test_answers_that_stay_the_same_are_queried_less_often(opened: Opens) -> None:
+    pages = opened([Answer()])
+    pages.settings.inbox.mkdir()
+    clock = Clock()
+    monitor = HomeMonitor(pages.settings, monotonic_s=clock)
+    monitor.read()
+
+    def answers_after(seconds: float) -> object:
+        clock.now_s += seconds
+        return monitor.read()["answers"]
+
+    clock.now_s += 10
+    (pages.settings.outbox / "unrelated").touch()
+    clock.takes_s = 0.1
+    monitor.read()
+    clock.takes_s = 0.0
+    pages.person().judge((1, "7"))
+    before = answers_after(15)
+
+    assert before == answers_after(0), "20 s after a query of 0.1 s that found nothing new"
+    assert before != answers_after(6)
 
 
 def test_an_older_ledger_is_left_out(opened: Opens) -> None:
