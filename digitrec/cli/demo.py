@@ -4,9 +4,8 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -15,9 +14,6 @@ from digitrec.cli import answers, output, terminal
 from digitrec.cli.options import in_panel, takes_settings
 from digitrec.errors import UsageError
 from digitrec.settings import Settings
-
-if TYPE_CHECKING:
-    from digitrec.app.service import RunSummary
 
 _DEFAULT_DIR = Path("digitrec-demo")
 
@@ -58,19 +54,16 @@ def demo(
     with stop.on_signals(), terminal.ProgressBar("Reading", unit="files") as progress:
         summary = run_once(settings, stop, progress.update)
     answers.print_batches(settings, summary.batches)
-    terminal.say(f"\n{output.format_summary(settings, summary, is_stopped=stop())}")
-    for line in _format_next_steps(settings, summary):
-        terminal.say(line)
+    summary_lines = output.format_summary(settings, summary, review=_command("review", settings), is_stopped=stop())
+    terminal.say(f"\n{summary_lines}")
+    run = text.escape_message(_command("run", settings))
+    terminal.say(f"Put pictures of your own into {text.escape_message(str(settings.inbox))}, then: {run}")
     raise typer.Exit(stop.exit_code if stop() else 0)
 
 
-def _format_next_steps(settings: Settings, summary: "RunSummary") -> Iterator[str]:
-    """Yield the commands that review the answers, and read other pictures."""
-    command = shlex.join([*_program(), "{}", "--workspace", str(settings.workspace)])
-    review, run = (text.escape_message(command.replace("'{}'", name)) for name in ("review", "run"))
-    doubtful = summary.numbers.review if summary.numbers.most_on_page > 1 else summary.count.review
-    yield f"  review  {review}" + (f"    shows {text.pluralize(doubtful, 'doubtful answer')}" if doubtful else "")
-    yield f"Put pictures of your own into {text.escape_message(str(settings.inbox))}, then: {run}"
+def _command(name: str, settings: Settings) -> str:
+    """Return a command of this program for a workspace, as this terminal starts it."""
+    return shlex.join([*_program(), name, "--workspace", str(settings.workspace)])
 
 
 def _program() -> list[str]:

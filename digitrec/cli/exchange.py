@@ -106,7 +106,8 @@ def _export_tables(
         typer.echo("no page with numbers")
         return
     numbers, pages = pluralize(result.numbers, "number"), pluralize(result.pages, "page")
-    typer.echo(text.escape_message(f"{pages}, {numbers}, {result.in_review} of them need review: {out}"))
+    doubtful = pluralize(result.in_review, "needs review", "need review")
+    typer.echo(text.escape_message(f"{pages}, {numbers}, {doubtful}: {out}"))
 
 
 def _detect_format(out: Path | None) -> TableFormat:

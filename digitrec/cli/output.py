@@ -7,6 +7,7 @@ from dataclasses import asdict
 from itertools import product
 from typing import TYPE_CHECKING
 
+from digitrec.cli.options import format_workspace_flags
 from digitrec.models.calibration import (
     ACCEPT_NOTHING,
     REPORTED_ERROR_RATES,
@@ -76,9 +77,23 @@ def format_evaluation(evaluation: "EvaluationResult") -> Iterator[str]:
 
 
 def format_summary(
-    settings: Settings, summary: "RunSummary", *, is_stopped: bool = False, rejected: Sequence[str] = ()
+    settings: Settings,
+    summary: "RunSummary",
+    *,
+    review: str = "",
+    is_stopped: bool = False,
+    rejected: Sequence[str] = (),
 ) -> str:
-    """Return the summary of a run in a few lines, with these lines on rejected files."""
+    """Return the summary of a run in a few lines.
+
+    Args:
+        settings: of the workspace.
+        summary: of the run.
+        review: command that reviews answers, printed if some need review; "" for `digitrec review` with the flags that
+            named the workspace.
+        is_stopped: whether a signal ended the run.
+        rejected: lines on rejected files.
+    """
     count, numbers = summary.count, summary.numbers
     lines = []
     if not count.claimed and not is_stopped:
@@ -89,7 +104,8 @@ def format_summary(
         )
         if numbers.most_on_page > 1:
             total = pluralize(numbers.found, "number")
-            lines.append(f"{_files(count.claimed)}, {total}: {numbers.accepted} accepted, {numbers.review} need review")
+            doubtful = pluralize(numbers.review, "needs review", "need review")
+            lines.append(f"{_files(count.claimed)}, {total}: {numbers.accepted} accepted, {doubtful}")
             lines.append(f"  files   {outcomes}")
         else:
             lines.append(f"{_files(count.claimed)}: {outcomes}")
@@ -100,6 +116,8 @@ def format_summary(
                 lines += [f"  CSV     {table}", f"  report  {settings.reports / batch_id / 'index.html'}"]
     if (before := len(summary.batches) - _MAX_BATCHES) > 0:
         lines.append(f"  and {_batches(before)} before; all: {settings.reports / 'index.html'}")
+    if count.review and not settings.source:
+        lines.append(f"  review  {review or f'digitrec review{format_workspace_flags(settings)}'}")
     if summary.waiting:
         reason = (
             "stopped before they were read" if is_stopped else "still changing, empty, or deferred (`digitrec status`)"

@@ -27,7 +27,7 @@ _MIN_TRAINING_S = 30.0
 """Time after which the time left of a training is shown."""
 _TONES = re.compile(
     r"(?P<green>^(?:ok|healthy)\b|\b[1-9][0-9,]* accepted\b|\bno difference$)"
-    r"|(?P<yellow>^(?:note|! .*| *deferred)\b|\b[1-9][0-9,]* (?:to review|need review|review|deferred)\b)"
+    r"|(?P<yellow>^(?:note|! .*| *deferred)\b|\b[1-9][0-9,]* (?:to review|needs? review|review|deferred)\b)"
     r"|(?P<red>^(?:FAULT|PROBLEM|unhealthy|DIFFERENCE|digitrec:| *failed)(?=\W)|\b[1-9][0-9,]* rejected\b)",
     re.MULTILINE,
 )

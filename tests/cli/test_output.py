@@ -1,6 +1,7 @@
 """Progress and status lines of the commands."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -49,8 +50,20 @@ def test_run_counts_numbers_where_a_page_had_several() -> None:
     assert format_summary(Settings(), summary).splitlines() == [
         "2 files, 112 numbers: 109 accepted, 3 need review",
         "  files   0 accepted, 1 to review, 1 rejected, 0 deferred",
+        "  review  digitrec review",
     ]
     assert summary_to_json(Settings(), summary)["numbers"] == {"found": 112, "accepted": 109, "review": 3}
+
+
+def test_run_names_the_command_that_reviews_answers(tmp_path: Path) -> None:
+    summary = RunSummary(count=OutcomeCounts(accepted=1, review=1), numbers=NumberCounts(3, 2, 2))
+    settings = Settings.load(tmp_path / "my scans", {"state_dir": tmp_path / "state"})
+
+    lines = format_summary(settings, summary).splitlines()
+
+    assert lines[0].endswith("2 accepted, 1 needs review")
+    assert lines[-1] == f"  review  digitrec review --workspace '{settings.workspace}' --state-dir {tmp_path / 'state'}"
+    assert format_summary(settings, summary, review="python -m digitrec review").endswith("  python -m digitrec review")
 
 
 def test_run_of_single_numbers_counts_files() -> None:

@@ -157,7 +157,7 @@ def test_the_command_writes_tables_and_tells_what_needs_review(
 
     folder = tmp_path / "my.tables"
     done = run_command("export", "--tables", "latest", "--out", str(folder))
-    assert (done.code, done.out) == (0, f"1 page, 1 number, 0 of them need review: {folder}\n")
+    assert (done.code, done.out) == (0, f"1 page, 1 number, 0 need review: {folder}\n")
     assert (folder / "7.csv").read_bytes() == b"7\r\n"
     assert run_command("export", "--tables", "--out", str(tmp_path / "t.xlsx")).code == 0
     assert (tmp_path / "t.xlsx").read_bytes().startswith(b"PK")
