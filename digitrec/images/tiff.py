@@ -74,7 +74,7 @@ def _unpack(form: struct.Struct, data: bytes, at: int) -> tuple[int, ...]:
 
 
 def _outside_file() -> RejectedImage:
-    return RejectedImage(Reason.TRUNCATED, "this TIFF is cut off: a page lies beyond its end")
+    return RejectedImage(Reason.TRUNCATED, "this TIFF is cut off: it refers to data beyond its end")
 
 
 def _read_tags(data: bytes, at: int, order: str, *, big: bool) -> tuple[dict[int, tuple[int, ...]], int]:

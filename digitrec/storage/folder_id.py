@@ -97,7 +97,7 @@ def verify_folder(
     # A device may have another number after a restart (NFS, btrfs): it only counts without the marker.
     if expected_id is not None and expected_device not in (None, get_device(folder)):
         raise EnvironmentFailure(
-            f"{folder} has no marker and lies on another device than before", hint=_mount_hint(folder)
+            f"{folder} has no marker and is on another device than before", hint=_mount_hint(folder)
         )
     logs.warning("folder had lost its marker, got it again", folder=folder)
     return _write_id(folder, expected_id or text.random_hex(16))

@@ -281,7 +281,7 @@ def test_another_share_over_the_inbox_is_refused_until_init_accepts_it(harness: 
         assert ledger.get_meta("inbox_device") == folder_id.get_device(harness.inbox)
         ledger.set_meta("inbox_device", "4711")
 
-    with pytest.raises(EnvironmentFailure, match="has no marker and lies on another device than before"):
+    with pytest.raises(EnvironmentFailure, match="has no marker and is on another device than before"):
         harness.run()
     assert (harness.inbox / "2.png").exists()
     workspace.init_folders(harness.settings)
