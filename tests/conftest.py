@@ -221,6 +221,29 @@ def harness(tmp_path: Path) -> ServiceHarness:
     return harness
 
 
+@pytest.fixture(scope="module")
+def quick_training() -> Iterator[None]:
+    """Train on less: lines in batches of 8, as every width fills its last batch, few rare forms, no page of tables.
+
+    TensorFlow does not optimize its graphs: that takes longer than the few steps of a test.
+    """
+    from digitrec.recognition.classifier_keras import start_keras
+    from digitrec.training import compare, pipeline_examples, sequence_recognizer
+    from digitrec.training.synthetic_evaluation import EvaluationPages
+
+    start_keras()
+    import tensorflow
+
+    tensorflow.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sequence_recognizer, "PARAMS", replace(sequence_recognizer.PARAMS, batch=8))
+        patch.setattr(pipeline_examples, "PARAMS", replace(pipeline_examples.PARAMS, forms=8))
+        patch.setattr(compare, "_SCANS", 60)
+        without_tables = functools.partial(EvaluationPages, table_kinds=("rows",))
+        patch.setattr(EvaluationPages, "of", lambda pages: without_tables(pages, pages, max(1, pages // 10)))
+        yield
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that hold slow tests: with one of them last, one worker would work alone for minutes."""
     slow_paths = {item.path for item in items if item.get_closest_marker("slow")}

@@ -26,6 +26,7 @@ def test_no_notebook_holds_outputs(notebook: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quick_training")
 @pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning")
 def test_the_mnist_notebook_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -15,6 +15,7 @@ from tests.conftest import RunCommand, draw, read_csv
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.usefixtures("quick_training"),
     pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"),
 ]
 EPOCHS: list[int] = []

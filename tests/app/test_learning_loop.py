@@ -22,6 +22,7 @@ from tests.training.test_finetune import SMALL
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.usefixtures("quick_training"),
     pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"),
 ]
 

@@ -18,9 +18,8 @@ from digitrec.models.package import CARD, ModelPackage
 from digitrec.recognition.classifier import CLASSES
 from digitrec.recognition.models import RecognitionModels
 from digitrec.recognition.reader import PageReader
-from digitrec.reports.statistics import wilson
+from digitrec.reports.statistics import McNemarResult, wilson
 from digitrec.settings import Settings
-from digitrec.training.compare import McNemarResult
 from digitrec.training.datasets.dataset import Split
 from tests.conftest import draw, reader
 

@@ -14,9 +14,9 @@ from digitrec.app import retrain as retraining
 from digitrec.app.corrections_dataset import CorrectionsDataset
 from digitrec.errors import ModelError
 from digitrec.models.package import ModelPackage
+from digitrec.reports.statistics import McNemarResult
 from digitrec.training import compare
 from digitrec.training.classifier import TrainingState
-from digitrec.training.compare import McNemarResult
 from digitrec.training.correction_examples import LabelledPage
 from jobs import retrain
 from tests.conftest import draw

@@ -16,13 +16,12 @@ from digitrec.reports.evaluation import evaluate_scores
 from digitrec.reports.evaluation_report import EvaluationFacts, write_evaluation, write_page_evaluation
 from digitrec.reports.page_evaluation import evaluate_pages
 from digitrec.reports.retrain_report import (
-    ComparisonFacts,
     ModelMetrics,
     RetrainFacts,
     SuspectedLabel,
     write_retrain_report,
 )
-from digitrec.reports.statistics import wilson
+from digitrec.reports.statistics import McNemarResult, wilson
 from digitrec.types import PageStatus, Reason, Thresholds
 from tests.reports.filled import HOSTILE, filled, preview
 
@@ -184,7 +183,7 @@ def _retrain_page(folder: Path) -> Path:
     facts = RetrainFacts("cnn-2", "cnn-1", "1.0", "2026-01-22T15:00:00Z", 0.005, pages, is_promoted=True)
     before = ModelMetrics(wilson(51, 55), wilson(32, 55), wilson(0, 32))
     after = ModelMetrics(wilson(55, 55), wilson(44, 55), wilson(0, 44))
-    compared = [ComparisonFacts("drawn scans", 400, 396, 396, 0, 0, 1.0, is_worse=False)]
+    compared = [McNemarResult(400, 396, 396, 0, 0, 1.0, "drawn scans")]
     doubtful = [
         SuspectedLabel(HOSTILE, 1, "2", "1", 0.998, "1", 0.564, number % 2 == 0, preview("1")) for number in range(120)
     ]

@@ -10,7 +10,9 @@ from digitrec.arrays import PageResult
 from digitrec.errors import DataError, RejectedImage
 from digitrec.recognition.classifier_litert import NearestMeanClassifier
 from digitrec.recognition.reader import PageReader
-from digitrec.training.compare import compare_accepted_pages, compare_classifiers, compare_page_readers, mcnemar
+from digitrec.reports.statistics import mcnemar
+from digitrec.training import compare
+from digitrec.training.compare import compare_accepted_pages, compare_classifiers, compare_page_readers
 from digitrec.training.datasets import mnist
 from digitrec.types import Reason, Thresholds
 
@@ -66,7 +68,16 @@ def test_a_trained_model_beats_an_untrained() -> None:
     assert not compare_classifiers(NearestMeanClassifier(), trained, small.test).is_worse
 
 
-def test_readers_are_compared_on_the_same_synthetic_scans() -> None:
+def test_readers_are_compared_on_400_synthetic_scans() -> None:
+    small = mnist.load_mnist_5k()
+    assert small.test is not None
+    blank: Any = Blank()
+
+    assert compare_page_readers(blank, blank, small.test).pictures == 400
+
+
+def test_readers_are_compared_on_the_same_synthetic_scans(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compare, "_SCANS", 80)
     small = mnist.load_mnist_5k()
     assert small.test is not None
     reader = PageReader(NearestMeanClassifier.learn(small.train.ink, small.train.digits))
@@ -75,15 +86,16 @@ def test_readers_are_compared_on_the_same_synthetic_scans() -> None:
     same = compare_page_readers(reader, reader, small.test)
     worse, better = compare_page_readers(reader, blank, small.test), compare_page_readers(blank, reader, small.test)
 
-    assert (same.pictures, same.only_current, same.only_candidate) == (400, 0, 0)
-    assert 200 < same.current_right < 400
+    assert (same.pictures, same.only_current, same.only_candidate) == (80, 0, 0)
+    assert 40 < same.current_right < 80
     assert worse.is_worse
     assert worse.candidate_right == 0
     assert not better.is_worse
-    assert f"{same.current_right} against 0 of 400 synthetic scans right" in better.words
+    assert f"{same.current_right} against 0 of 80 synthetic scans right" in better.words
 
 
-def test_a_reader_with_more_pages_in_review_is_worse_at_equal_accuracy() -> None:
+def test_a_reader_with_more_pages_in_review_is_worse_at_equal_accuracy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compare, "_SCANS", 80)
     small = mnist.load_mnist_5k()
     assert small.test is not None
     reader: Any = PageReader(NearestMeanClassifier.learn(small.train.ink, small.train.digits))

@@ -24,7 +24,7 @@ from tests.conftest import draw
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.usefixtures("small_line_batches"),
+    pytest.mark.usefixtures("quick_training"),
     pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"),
 ]
 

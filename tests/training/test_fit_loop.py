@@ -18,7 +18,7 @@ from digitrec.training.synthetic.symbols import GlyphSources
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.usefixtures("small_line_batches"),
+    pytest.mark.usefixtures("quick_training"),
     pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"),
 ]
 

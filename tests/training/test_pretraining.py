@@ -11,7 +11,7 @@ from digitrec.models.package import INK_TFLITE, LINE_TFLITE, ModelPackage
 from digitrec.recognition.classifier_litert import LiteRTDigitClassifier
 from digitrec.recognition.segmenter import Segmenter
 from digitrec.recognition.sequence_recognizer import SequenceRecognizer
-from digitrec.training import synthetic_evaluation
+from digitrec.training import export, synthetic_evaluation
 from digitrec.training import train as training
 from digitrec.training.classifier import TrainingState, no_progress, split_dataset
 from digitrec.training.datasets import mnist
@@ -28,7 +28,7 @@ from tests.conftest import draw
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.usefixtures("small_line_batches"),
+    pytest.mark.usefixtures("quick_training"),
     pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"),
 ]
 
@@ -160,7 +160,11 @@ def test_checkpoints_are_reused_and_give_the_same_networks(trained: Path, out: P
     assert [message.split()[0] for message in messages] == ["ink", "line", "pages:"]
 
 
-def test_an_interrupted_stage_is_not_saved_but_the_networks_are_built(trained: Path, out: Path, tmp_path: Path) -> None:
+def test_an_interrupted_stage_is_not_saved_but_the_networks_are_built(
+    trained: Path, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = ModelPackage.open(trained)  # its files stand for the conversion, which takes long
+    monkeypatch.setattr(export, "to_tflite_bytes", lambda _model, _shape, name: package.read_file(f"{name}.tflite"))
     shutil.copytree(out / "training", tmp_path / "training")
     for path in tmp_path.glob("training/*/[is]*.*"):  # ink and seen
         path.unlink()

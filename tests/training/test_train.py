@@ -23,6 +23,7 @@ from digitrec.training.networks import CLASSIFIERS
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.usefixtures("quick_training"),
     # Keras uses a deprecated numpy protocol.
     pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"),
 ]
@@ -37,8 +38,8 @@ def train(out: Path, network: str = "mlp", *, epochs: int = 2, seed: int = 0, **
 
 
 @dataclass
-class Short:
-    """A training of two epochs, what it reported, and a further set that it measured."""
+class Training:
+    """A training of five epochs, what it reported, and a further set that it measured."""
 
     states: list[TrainingState] = field(default_factory=list)
     seven: Split = field(
@@ -47,19 +48,20 @@ class Short:
     folder: Path = Path()
 
     def train(self, out: Path, progress: Callable[[TrainingState], None] = no_progress) -> Path:
-        return train(out, test_splits={"seven": self.seven}, progress=progress)
+        command = "digitrec train --network mlp"
+        return train(out, epochs=5, test_splits={"seven": self.seven}, progress=progress, command=command)
 
 
 @pytest.fixture(scope="module")
-def short(tmp_path_factory: pytest.TempPathFactory) -> Short:
-    short = Short()
-    short.folder = short.train(tmp_path_factory.mktemp("models"), short.states.append)
-    return short
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Training:
+    finished = Training()
+    finished.folder = finished.train(tmp_path_factory.mktemp("models"), finished.states.append)
+    return finished
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return train(tmp_path_factory.mktemp("models"), epochs=5, command="digitrec train --network mlp")
+def trained(finished: Training) -> Path:
+    return finished.folder
 
 
 def test_the_model_folder_reads_digits(trained: Path) -> None:
@@ -88,7 +90,8 @@ def test_the_card_describes_the_training(trained: Path) -> None:
     assert len(card.history) == 5
     assert card.best_epoch in range(1, 6)
     assert not card.interrupted
-    assert [metric.data for metric in card.metrics] == ["held out, half of them augmented", "mnist-5k, test split"]
+    names = ["held out, half of them augmented", "mnist-5k, test split", "seven"]
+    assert [metric.data for metric in card.metrics] == names
     assert card.training["digest"] == mnist.load_mnist_5k().digest
     assert sum(card.training["learned_of_each"]) == card.training["learned"]
     assert card.training["learned"] + card.training["validated"] + card.training["calibrated"] == 4000
@@ -97,7 +100,7 @@ def test_the_card_describes_the_training(trained: Path) -> None:
 
 def test_the_model_card_has_the_figures_and_the_command(trained: Path) -> None:
     text = (trained / "MODEL_CARD.md").read_text(encoding="utf-8")
-    (_, test) = ModelPackage.open(trained).card.metrics
+    test = ModelPackage.open(trained).card.metrics[1]
 
     assert trained.name in text
     assert "digitrec train --network mlp" in text
@@ -177,33 +180,33 @@ def test_an_interrupted_training_gives_a_model_that_says_so(tmp_path: Path) -> N
     assert "stopped early" in (path / "MODEL_CARD.md").read_text(encoding="utf-8")
 
 
-def test_progress_is_reported_by_batch_and_epoch(short: Short) -> None:
-    states = short.states
+def test_progress_is_reported_by_batch_and_epoch(finished: Training) -> None:
+    states = finished.states
 
     done = [state.done for state in states if state.done]
-    assert [epoch.epoch for epoch in done] == [1, 2]
+    assert [epoch.epoch for epoch in done] == [1, 2, 3, 4, 5]
     assert all(state.steps == states[0].steps and 1 <= state.step <= state.steps for state in states)
-    assert len(states) == 2 * states[0].steps + 2
+    assert len(states) == 5 * states[0].steps + 5
     assert done[1].validation_loss < done[0].validation_loss
 
 
-def test_further_sets_are_measured(short: Short) -> None:
-    metrics = ModelPackage.open(short.folder).card.metrics
+def test_further_sets_are_measured(finished: Training) -> None:
+    metrics = ModelPackage.open(finished.folder).card.metrics
 
     assert (metrics[-1].data, metrics[-1].pictures) == ("seven", 7)
 
 
 def test_training_the_same_again_prints_nothing_and_replaces_the_folder(
-    short: Short, capfd: pytest.CaptureFixture[str]
+    finished: Training, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    (short.folder / "model.keras").write_bytes(b"damaged meanwhile")
+    (finished.folder / "model.keras").write_bytes(b"damaged meanwhile")
 
-    assert short.train(short.folder.parent) == short.folder
+    assert finished.train(finished.folder.parent) == finished.folder
 
     printed = capfd.readouterr()
     assert (printed.out, printed.err) == ("", "")
-    ModelPackage.open(short.folder)
-    assert [path.name for path in short.folder.parent.iterdir()] == [short.folder.name]
+    ModelPackage.open(finished.folder)
+    assert [path.name for path in finished.folder.parent.iterdir()] == [finished.folder.name]
 
 
 def test_a_write_that_fails_leaves_no_folder(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
