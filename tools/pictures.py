@@ -16,10 +16,9 @@ import openpyxl
 from PIL import Image
 
 from digitrec.app import models
-from digitrec.app.exchange import export_tables
 from digitrec.app.reports import write_all_reports
 from digitrec.app.run import run_once
-from digitrec.exchange.export import Selection
+from digitrec.exchange.export import Selection, export_tables
 from digitrec.exchange.formats import TableFormat
 from digitrec.pipeline import workspace
 from digitrec.pipeline.ledgers import open_ledgers
@@ -63,7 +62,8 @@ def _photograph_table(chromium: Any, folder: Path) -> Iterator[tuple[str, Image.
     photo, _ = draw_demo_table(mnist.load_mnist_200().train, MARKS)
     (settings.inbox / "marks.jpg").write_bytes(photo)
     run_once(settings)
-    export_tables(settings, TableFormat.XLSX, folder / "marks.xlsx", Selection())
+    with open_ledgers(settings) as ledgers:
+        export_tables(settings, ledgers, TableFormat.XLSX, folder / "marks.xlsx", Selection())
     yield "marks-photo", Image.open(io.BytesIO(photo)).convert("RGB")
     tab = chromium.new_context(viewport={"width": 600, "height": 400}).new_page()
     tab.set_content(_spreadsheet(folder / "marks.xlsx"))

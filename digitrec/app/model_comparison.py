@@ -13,10 +13,10 @@ from digitrec.models.package import ModelPackage
 from digitrec.pipeline import read_files
 from digitrec.recognition.reader import PageReader
 from digitrec.reports.retrain_report import ModelMetrics
-from digitrec.reports.statistics import wilson
+from digitrec.reports.statistics import McNemarResult, mcnemar, wilson
 from digitrec.settings import Settings
 from digitrec.text import matches_label
-from digitrec.training.compare import McNemarResult, compare_accepted_pages, mcnemar
+from digitrec.training.compare import compare_accepted_pages
 from digitrec.training.correction_examples import LabelledPage
 from digitrec.training.datasets import registry
 from digitrec.training.datasets.image_folder import NONE

@@ -30,12 +30,12 @@ from digitrec.reports.evaluation import evaluate_scores
 from digitrec.reports.evaluation_report import EvaluationFacts, write_evaluation, write_page_evaluation
 from digitrec.reports.page_evaluation import evaluate_pages
 from digitrec.reports.reliability import measure_coverage
-from digitrec.reports.statistics import Proportion
+from digitrec.reports.statistics import McNemarResult, Proportion
 from digitrec.settings import Settings
 from digitrec.text import format_utc
 from digitrec.training.calibrate import judge_digits, judge_pages
 from digitrec.training.classifier import TrainingState
-from digitrec.training.compare import McNemarResult, compare_classifiers, compare_page_readers
+from digitrec.training.compare import compare_classifiers, compare_page_readers
 from digitrec.training.datasets import registry
 from digitrec.training.datasets.dataset import Dataset
 from digitrec.training.datasets.image_folder import LabelledPicture, write_pictures

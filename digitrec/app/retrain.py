@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,12 @@ from digitrec.models.package import KERAS, ModelPackage
 from digitrec.pipeline import workspace
 from digitrec.reports import retrain_report
 from digitrec.reports.batch_report import write_index
-from digitrec.reports.retrain_report import ComparisonFacts, RetrainFacts, SuspectedLabel
+from digitrec.reports.retrain_report import RetrainFacts, SuspectedLabel
+from digitrec.reports.statistics import McNemarResult
 from digitrec.settings import Settings
 from digitrec.text import format_utc
 from digitrec.training import correction_examples
 from digitrec.training.classifier import TrainingState
-from digitrec.training.compare import McNemarResult
 from digitrec.training.datasets import registry
 from digitrec.training.datasets.dataset import Dataset
 from digitrec.training.finetune import DEFAULT_CONFIG, FinetuneConfig, finetune
@@ -309,7 +309,7 @@ def report_comparison(
         facts,
         comparison.before,
         comparison.after,
-        [ComparisonFacts(**asdict(test), is_worse=test.is_worse) for test in comparisons or comparison.tests],
+        comparisons or comparison.tests,
         [_to_suspect(settings, suspect, is_held_out=suspect.page in held_out) for suspect in suspects],
         comparison.fixed,
     )

@@ -2,6 +2,7 @@
 
 import getpass
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,8 +12,9 @@ from digitrec import text
 from digitrec.cli.options import complete_batches, in_panel, takes_settings, warn_if_unread
 from digitrec.errors import UsageError
 from digitrec.exchange.formats import TableFormat
+from digitrec.pipeline.ledgers import open_ledgers
 from digitrec.settings import Settings
-from digitrec.text import pluralize
+from digitrec.text import format_utc, pluralize
 
 if TYPE_CHECKING:
     from digitrec.exchange.export import Selection
@@ -71,10 +73,9 @@ def export(
     keeps its zero. With --tables, each page becomes a separate table: a CSV, or a sheet of an .xlsx, in which numbers
     that need review are marked by a pale yellow background.
     """
-    from digitrec.app import exchange
-    from digitrec.exchange.export import Selection
+    from digitrec.exchange import export as exporter
 
-    selection = Selection(tuple(batches or ()), since)
+    selection = exporter.Selection(tuple(batches or ()), since)
     if tables:
         _export_tables(settings, table_format, out, selection)
         return
@@ -82,7 +83,8 @@ def export(
     if out is None and not table_format.is_text:
         raise UsageError(f"{table_format} cannot be written to stdout", hint=f"Add --out answers.{table_format}")
     warn_if_unread(settings)
-    result = exchange.export_results(settings, table_format, out or sys.stdout.buffer, selection)
+    with open_ledgers(settings) as ledgers:
+        result = exporter.export(settings, ledgers, table_format, out or sys.stdout.buffer, selection)
     sys.stdout.flush()
     if out is not None:
         rows = f"{pluralize(result.rows, 'row')} of {pluralize(result.batches, 'batch', 'batches')}"
@@ -92,7 +94,7 @@ def export(
 def _export_tables(
     settings: Settings, table_format: TableFormat | None, out: Path | None, selection: "Selection"
 ) -> None:
-    from digitrec.app import exchange
+    from digitrec.exchange.export import export_tables
 
     suffix = out.suffix.lower() if out else ""
     table_format = table_format or (TableFormat.XLSX if suffix == ".xlsx" else TableFormat.CSV)
@@ -101,7 +103,8 @@ def _export_tables(
         raise UsageError("--tables writes a folder of CSVs or one .xlsx", hint=hint)
     out = out or Path("tables.xlsx" if table_format is TableFormat.XLSX else "tables")
     warn_if_unread(settings)
-    result = exchange.export_tables(settings, table_format, out, selection)
+    with open_ledgers(settings) as ledgers:
+        result = export_tables(settings, ledgers, table_format, out, selection)
     if not result.pages:
         typer.echo("no page with numbers")
         return
@@ -150,9 +153,10 @@ def apply(
     several; number for one of its numbers) and has the true value in `text` or `label`: numbers, none or illegible. Or
     a published table with `text` edited, also that of the numbers; unchanged lines are ignored.
     """
-    from digitrec.app import exchange
+    from digitrec.exchange import importer
 
-    plan = exchange.plan_import(settings, table, confirm_unchanged=confirm_unchanged)
+    with open_ledgers(settings) as ledgers:
+        plan = importer.plan_import(table.read_bytes(), ledgers, confirm_unchanged=confirm_unchanged)
     for error in plan.errors[:_MAX_ERRORS]:
         typer.echo(text.escape_message(error), err=True)
     if len(plan.errors) > _MAX_ERRORS:
@@ -161,7 +165,7 @@ def apply(
         hint = "Fix them, or add --skip-bad."
         lines = pluralize(len(plan.errors), "line")
         raise UsageError(f"{lines} of {table} cannot be applied; nothing was changed", hint=hint)
-    result = exchange.apply_import(settings, plan, reviewer or _get_login())
+    result = importer.apply_import(settings, plan, who=reviewer or _get_login(), at=format_utc(time.time()))
     illegible = f"{result.illegible} illegible, " if result.illegible else ""
     typer.echo(
         f"{result.confirmed} confirmed, {result.corrected} corrected, {illegible}{plan.repeated} already known, "

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from digitrec.reports.batch import Json
 from digitrec.reports.report_files import write_report
-from digitrec.reports.statistics import Proportion
+from digitrec.reports.statistics import McNemarResult, Proportion
 from digitrec.reports.thumbnails import shrink_png
 
 MAX_SUSPECTS = 100
@@ -42,20 +42,6 @@ class ModelMetrics:
 
 
 @dataclass(frozen=True, slots=True)
-class ComparisonFacts:
-    """Comparison of two models on the same items by McNemar's exact test."""
-
-    items: str
-    pictures: int
-    current_right: int
-    candidate_right: int
-    only_current: int
-    only_candidate: int
-    p_worse: float
-    is_worse: bool
-
-
-@dataclass(frozen=True, slots=True)
 class SuspectedLabel:
     """A correction that may be wrong."""
 
@@ -77,7 +63,7 @@ def write_retrain_report(
     facts: RetrainFacts,
     before: ModelMetrics,
     after: ModelMetrics,
-    compared: Sequence[ComparisonFacts],
+    compared: Sequence[McNemarResult],
     suspects: Sequence[SuspectedLabel],
     won_over: int,
 ) -> Path:
@@ -116,6 +102,6 @@ def _numbers(metrics: ModelMetrics) -> Json:
     return {name: share.to_json() for name, share in shares.items()}
 
 
-def _comparison_json(comparison: ComparisonFacts) -> Json:
+def _comparison_json(comparison: McNemarResult) -> Json:
     fields = asdict(comparison)
-    return {"things": fields.pop("items"), **fields}
+    return {"things": fields.pop("items"), **fields, "is_worse": comparison.is_worse}

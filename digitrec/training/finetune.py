@@ -18,7 +18,8 @@ from digitrec.recognition.classifier import NO_DIGIT
 from digitrec.recognition.classifier_keras import start_keras
 from digitrec.recognition.normalize import from_arrays
 from digitrec.recognition.segmenter import Segmenter
-from digitrec.training import compare, correction_examples, export, sequence_recognizer
+from digitrec.reports.statistics import mcnemar
+from digitrec.training import correction_examples, export, sequence_recognizer
 from digitrec.training.checkpoints import Checkpoints
 from digitrec.training.classifier import (
     ExtraExamples,
@@ -154,7 +155,7 @@ def finetune(
         facts |= line_facts
         extra += extra_examples(spec, pretrained.examples, glyphs.load_glyphs())
         # Corrections also choose the best epoch; otherwise it would be the one that forgets least.
-        validation = _concatenate(pretrained.held_out, examples)
+        validation = pretrained.held_out + examples
     model = _load_network(base_model, KERAS, spec.build, card.seed)
     own = spec.batch - sum(mixed.per_batch for mixed in extra)
     order = np.random.default_rng([card.seed, _AUGMENTED]).permutation(len(splits.train))
@@ -254,7 +255,7 @@ def _finetune_sequence_recognizer(
         peak_rate=config.line_rate,
     )
     tuned_right = sequence_recognizer.find_correct_lines(trained.model, held_out)
-    result = compare.mcnemar(base_right, tuned_right, "synthetic lines")
+    result = mcnemar(base_right, tuned_right, "synthetic lines")
     figures = (
         f"it reads {result.candidate_right:,} of {result.pictures:,} held-out synthetic lines correctly, "
         f"before {result.current_right:,}"
@@ -279,10 +280,6 @@ def _load_network(base_model: ModelPackage, name: str, build: Callable[[], Model
             f"{base_model.path(name)} does not hold the network it should: {describe_error(error)}"
         ) from None
     return model
-
-
-def _concatenate(first: Examples, second: Examples) -> Examples:
-    return Examples(np.concatenate([first.pictures, second.pictures]), np.concatenate([first.classes, second.classes]))
 
 
 def oversample(spec: ClassifierSpec, corrections: Examples, steps: int) -> Sequence[ExtraExamples]:

@@ -70,6 +70,9 @@ class Examples:
     def __len__(self) -> int:
         return len(self.classes)
 
+    def __add__(self, other: "Examples") -> "Examples":
+        return Examples(np.concatenate([self.pictures, other.pictures]), np.concatenate([self.classes, other.classes]))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ExampleSource:
