@@ -21,12 +21,12 @@ from digitrec.errors import DigitrecError
 from digitrec.files import atomic_write
 from digitrec.models.card import ModelCard
 from digitrec.models.package import ModelPackage
-from digitrec.training import second_opinion
 from digitrec.training.classifier import split_dataset
 from digitrec.training.datasets import registry
 from digitrec.training.datasets.dataset import Split
-from digitrec.training.synthetic_evaluation import EvaluationPages, evaluate_again, evaluate_synthetic
+from digitrec.training.synthetic_evaluation import EvaluationPages, evaluate_synthetic
 from digitrec.types import PREPROCESSING_VERSION
+from tools import agreement
 
 _REPORTED_PAGES = 1_000
 
@@ -67,20 +67,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     card = replace(package.card, recipe=PREPROCESSING_VERSION, calibrations=result.tables, second_opinion=None)
     print_tables(card, options.max_error)
     for name in () if options.no_second_opinion else composition.find_installed_readers():
-        limits = second_opinion.find_ask_limits(result.tables)
-        asking = second_opinion.make_asking(name, composition.make_text_reader(name, is_patient=True), limits)
-        asked = evaluate_again(
+        limits = agreement.find_ask_limits(result.tables)
+        asking = agreement.make_asking(name, composition.make_text_reader(name, is_patient=True), limits)
+        asked_below = {set_name: limits[kind] for set_name, kind in agreement.SETS.items() if kind in limits}
+        asked = evaluate_synthetic(
             replace(reader, second_opinion=asking),
             held_out,
-            result,
-            {set_name: limits[kind] for set_name, kind in second_opinion.SETS.items() if kind in limits},
+            again=(result, asked_below),
             pages=pages,
             seed=seed,
             processes=options.processes,
             checkpoint=options.checkpoint and options.checkpoint.with_name(f"{options.checkpoint.name}.{name}"),
             on_progress=_print_progress,
         )
-        calibration = second_opinion.calibrate_agreement(name, asked, result.tables)
+        calibration = agreement.calibrate_agreement(name, asked, result.tables)
         card = replace(card, second_opinion=calibration)
         print(*calibration.describe(), sep="\n")
     if not options.dry_run:

@@ -141,6 +141,7 @@ def evaluate_synthetic(
     *,
     pages: EvaluationPages,
     seed: int,
+    again: tuple[SyntheticResult, Mapping[str, float]] | None = None,
     processes: int = 0,
     checkpoint: Path | None = None,
     on_progress: ProgressCallback | None = None,
@@ -152,51 +153,21 @@ def evaluate_synthetic(
         held_out: digits that no weight was fitted to; each is on several pages.
         pages: number and kinds of the pages.
         seed: seed of the order of the digits and of the pages.
+        again: earlier answers, and for the name of a set a confidence: only pages with an answer below it are read
+            again, with a reader that asks another one; the other answers are returned as they were.
         processes: see `parallel.map_items`.
         checkpoint: file that holds the answers of the finished pages; reading goes on where it ends. Delete it after a
             change of the code.
         on_progress: called with the number of finished pages.
     """
     counts = {DIGITS: pages.digits, NUMBERS: pages.numbers, EMPTY: pages.empty}
-    tasks = [_Task(name, index) for name, count in counts.items() for index in range(count)]
-    answers: dict[str, list[list[Answer]]] = {name: [] for name in counts}
-    context = _make_context(reader, held_out, pages, seed)
-    for task, page_answers in zip(tasks, _evaluate(context, tasks, processes, checkpoint, on_progress), strict=True):
-        answers[task.name].append(page_answers)
-    return SyntheticResult(answers)
-
-
-def evaluate_again(
-    reader: PageReader,
-    held_out: Split,
-    result: SyntheticResult,
-    limits: Mapping[str, float],
-    *,
-    pages: EvaluationPages,
-    seed: int,
-    processes: int = 0,
-    checkpoint: Path | None = None,
-    on_progress: ProgressCallback | None = None,
-) -> SyntheticResult:
-    """Read some pages again, with a reader that asks another one, and return all answers with the evidence.
-
-    Args:
-        reader: the reader of `result`, with a second opinion.
-        held_out: as for `evaluate_synthetic`, and so are the other arguments.
-        result: answers without a second opinion.
-        limits: for the name of a set, the confidence; pages with an answer below it are read again.
-        pages: number and kinds of the pages.
-        seed: of the pages.
-        processes: see `parallel.map_items`.
-        checkpoint: another file than that of `result`.
-        on_progress: called with the number of finished pages.
-    """
-    answers = {name: [*of_pages] for name, of_pages in result.answers_by_page.items()}
+    earlier, limits = again or (SyntheticResult({name: [[]] * count for name, count in counts.items()}), {})
+    answers = {name: [*of_pages] for name, of_pages in earlier.answers_by_page.items()}
     tasks = [
         _Task(name, index)
         for name, of_pages in answers.items()
         for index, page in enumerate(of_pages)
-        if any(0.0 <= answer.confidence < limits.get(name, 0.0) for answer in page)
+        if again is None or any(0.0 <= answer.confidence < limits.get(name, 0.0) for answer in page)
     ]
     context = _make_context(reader, held_out, pages, seed)
     for task, page_answers in zip(tasks, _evaluate(context, tasks, processes, checkpoint, on_progress), strict=True):

@@ -11,11 +11,9 @@ from digitrec.arrays import Picture
 from digitrec.models.calibration import AnswerKind, CalibrationTable, OperatingPoint, Rule
 from digitrec.models.package import ModelPackage
 from digitrec.recognition.second_opinion import ReadText
-from digitrec.training import second_opinion
 from digitrec.training.calibrate import NEVER
 from digitrec.training.classifier import split_dataset
 from digitrec.training.datasets import mnist
-from digitrec.training.second_opinion import calibrate_agreement, fit_agreement
 from digitrec.training.synthetic_answers import Answer, Evidence
 from digitrec.training.synthetic_evaluation import (
     DIGITS,
@@ -23,9 +21,10 @@ from digitrec.training.synthetic_evaluation import (
     NUMBERS,
     EvaluationPages,
     SyntheticResult,
-    evaluate_again,
     evaluate_synthetic,
 )
+from tools import agreement
+from tools.agreement import calibrate_agreement, fit_agreement
 
 KIND = AnswerKind.NUMBERS
 OWN_THRESHOLD = 0.9
@@ -143,8 +142,8 @@ def test_the_cells_count_every_answer_once() -> None:
 
 
 def test_the_other_reader_is_asked_below_the_highest_operating_point() -> None:
-    assert second_opinion.find_ask_limits(TABLES) == {KIND: OWN_THRESHOLD}
-    assert second_opinion.find_ask_limits([]) == {}
+    assert agreement.find_ask_limits(TABLES) == {KIND: OWN_THRESHOLD}
+    assert agreement.find_ask_limits([]) == {}
 
 
 class Sevens:
@@ -161,13 +160,11 @@ def test_pages_with_answers_in_doubt_are_read_again_with_the_other_reader(tmp_pa
     pages = EvaluationPages(digits=10, numbers=8, empty=2, number_kinds=("one_number", "two_numbers"))
     result = evaluate_synthetic(reader, held_out, pages=pages, seed=0)
     limits = {AnswerKind.DIGITS: 0.9999, KIND: 0.9999}
-    asking = replace(reader, second_opinion=second_opinion.make_asking("other-1.0", Sevens(), limits))
-    checkpoint = tmp_path / "done"
+    asking = replace(reader, second_opinion=agreement.make_asking("other-1.0", Sevens(), limits))
+    asked_below, checkpoint = {DIGITS: 0.9999, NUMBERS: 0.9999}, tmp_path / "done"
 
     again = [
-        evaluate_again(
-            asking, held_out, result, {DIGITS: 0.9999, NUMBERS: 0.9999}, pages=pages, seed=0, checkpoint=checkpoint
-        )
+        evaluate_synthetic(asking, held_out, pages=pages, seed=0, again=(result, asked_below), checkpoint=checkpoint)
         for _ in range(2)  # the second time, from the checkpoint
     ]
 
