@@ -5,16 +5,18 @@
 
 import argparse
 import csv
+import io
 import string
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from digitrec.files import atomic_write
 from digitrec.training.synthetic.glyphs import DIGIT_HEIGHT, SIDE, Glyphs
 
 SYMBOLS = string.digits + string.ascii_uppercase + string.ascii_lowercase + ".,;:=-+#$%&?!()/*@<>~|\"'"
@@ -45,6 +47,14 @@ class Font:
     """`all`, or `digits` where the letters are digits again: seven segments have no other S than their 5."""
 
 
+def save(glyphs: Glyphs, path: Path) -> None:
+    """Write the arrays as a compressed npz; the same arrays give the same bytes."""
+    buffer = io.BytesIO()
+    arrays: dict[str, Any] = {field.name: getattr(glyphs, field.name) for field in fields(glyphs)}
+    np.savez_compressed(buffer, **arrays)
+    atomic_write(path, buffer.getvalue())
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Render every font of the table; stop at one that is missing or lacks a digit."""
     here = Path(__file__).parent
@@ -70,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         licences=np.array([font.licence for font in fonts]),
         packages=np.array([font.package for font in fonts]),
     )
-    glyphs.save(given.out)
+    save(glyphs, given.out)
     print(f"{len(glyphs.pictures)} glyphs of {len(fonts)} fonts, {given.out.stat().st_size / 1e6:.2f} MB")
     if given.sheet:
         sheet(glyphs).save(given.sheet)

@@ -66,15 +66,8 @@ class HealthLine:
 class HomeMonitor:
     """State of a workspace as JSON, cached; thread-safe."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        *,
-        now_s: Callable[[], float] = time.time,
-        monotonic_s: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, settings: Settings, *, monotonic_s: Callable[[], float] = time.monotonic) -> None:
         self._settings = settings
-        self._now_s = now_s
         self._monotonic_s = monotonic_s
         self._lock = threading.Lock()
         self._status: Json = {}
@@ -120,7 +113,7 @@ class HomeMonitor:
         return started_s + max(_MIN_INTERVAL_S, share * (self._monotonic_s() - started_s))
 
     def _collect_status(self) -> Json:
-        settings, now_s = self._settings, self._now_s()
+        settings, now_s = self._settings, time.time()
         with open_ledgers(settings, skip_unreadable=True) as ledgers:
             status = collect_status(settings, ledgers, ModelStatus(""), now_s)
             waiting = self._list_waiting(ledgers, now_s) if not status.problem else []

@@ -128,7 +128,7 @@ def build_segmenter() -> Model:
     return Model(inputs, layers.Reshape((CROP_PX, CROP_PX))(ink), name="ink")
 
 
-def build_sequence_recognizer(width: int | None = None) -> Model:
+def build_sequence_recognizer() -> Model:
     """Build a convolutional recognizer of text lines for CTC (Graves 2006), 900,000 weights.
 
     Locally normalized gray (40, width, 1) in, width a multiple of 4; frame probabilities (1, width / 4, 18) out. No
@@ -137,7 +137,7 @@ def build_sequence_recognizer(width: int | None = None) -> Model:
     """
     from keras import Input, Model, layers
 
-    inputs = Input((LINE_HEIGHT_PX, width, 1), name="strip")
+    inputs = Input((LINE_HEIGHT_PX, None, 1), name="strip")
     features = layers.MaxPooling2D()(_conv_block(inputs, 16))
     features = layers.MaxPooling2D()(_conv_block(_conv_block(features, 32), 32))
     features = layers.MaxPooling2D((2, 1))(_conv_block(_conv_block(features, 56), 56))

@@ -5,16 +5,12 @@ Their digits are training examples of print and handwriting scripts, their other
 """
 
 import functools
-import io
 import string
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-
-from digitrec.files import atomic_write
 
 SIDE = 48
 """Width and height of a picture, pixels."""
@@ -23,8 +19,6 @@ DIGIT_HEIGHT = 36
 FILE = Path(__file__).with_name("glyphs.npz")
 LOOKALIKES = "BDGIOQSZbgiloqsyz|!/()"
 """Symbols that may be mistaken for a digit, at least in handwriting: unsuitable examples of non-digits."""
-
-Kind = Literal["hand", "print"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,32 +48,18 @@ class Glyphs:
     def __len__(self) -> int:
         return len(self.pictures)
 
-    def where(self, symbols: str, kind: Kind | None = None) -> NDArray[np.intp]:
-        """Return the indices of the glyphs of these characters, (k,), from fonts of this kind (None: of any)."""
-        is_chosen = np.isin(self.symbols, list(symbols))
-        if kind is not None:
-            is_chosen &= self.kinds[self.font] == kind
-        return np.flatnonzero(is_chosen)
-
-    def of(self, symbols: str, kind: Kind | None = None) -> NDArray[np.uint8]:
-        """Return the glyphs of these characters, (k, 48, 48), from fonts of this kind (None: of any).
+    def of(self, symbols: str) -> NDArray[np.uint8]:
+        """Return the glyphs of these characters, (k, 48, 48).
 
         >>> load_glyphs().of("7").shape[1:]
         (48, 48)
         """
-        return self.pictures[self.where(symbols, kind)]
+        return self.pictures[np.isin(self.symbols, list(symbols))]
 
-    def digits(self, kind: Kind | None = None) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    def digits(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """Return the glyphs of digits, (k, 48, 48), and their digits, (k,)."""
-        indices = self.where(string.digits, kind)
-        return self.pictures[indices], self.symbols[indices].astype(np.int64)
-
-    def save(self, path: Path) -> None:
-        """Write the arrays as a compressed npz; the same arrays give the same bytes."""
-        buffer = io.BytesIO()
-        arrays: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
-        np.savez_compressed(buffer, **arrays)
-        atomic_write(path, buffer.getvalue())
+        is_digit = np.isin(self.symbols, list(string.digits))
+        return self.pictures[is_digit], self.symbols[is_digit].astype(np.int64)
 
 
 @functools.cache
