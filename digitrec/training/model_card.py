@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 
 HEADING = "## How far its confidence can be trusted"
 _NEXT = "\n## "
+_REQUIREMENTS = {
+    Rule.UPPER_BOUND: "Required: with 95 % confidence (one-sided), at most this share of the accepted answers is wrong.",
+    Rule.OBSERVED: "Required: at most this share of the accepted answers was wrong (too few pages for an upper bound).",
+    Rule.REPORTED: "Reported only: this table sets no threshold.",
+}
 
 
 def render_card(card: ModelCard) -> str:
@@ -68,7 +73,7 @@ def _variables(card: ModelCard, rates: Sequence[float]) -> dict[str, Any]:
         "stages": card.training.get("stages"),
         "corrections": card.training.get("corrections"),
         "heading": HEADING,
-        "asks_for_bound": {table.name: table.rule is Rule.UPPER_BOUND for table in card.calibrations},
+        "requirements": {table.name: _REQUIREMENTS[table.rule] for table in card.calibrations},
         "kinds": [
             {"name": kind.description, "tables": tables, "rates": [_rate(tables, max_error) for max_error in rates]}
             for kind in AnswerKind

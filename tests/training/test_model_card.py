@@ -40,16 +40,24 @@ def test_the_chapter_says_what_was_asked_and_which_table_decided(card: ModelCard
 
     assert "- drawn (digits and numbers): 5,000 pages, drawn paper. Required: with 95 % confidence (one-sided)" in words
     assert (
-        "- real (digits): 400 pages, half of the photos. Required: at most this share of the accepted was wrong"
+        "- real (digits): 400 pages, half of the photos. Required: at most this share of the accepted answers was wrong"
         in words
     )
-    assert "the highest one holds" in words
+    assert "the highest of their thresholds is used" in words
     assert "| 0.5% | 0.950000 | real | 90.0% | 9 of 4,500 | 75.0% | 0 of 300 |" in words
-    assert "| 0.2% | not possible | takes 1,497 labelled pages without any error; at best 0.00350 | | | | |" in words
+    assert "| 0.2% | not possible | needs 1,497 labelled pages without an error; at best 0.00350 | | | | |" in words
     assert "Pages of one digit:" in words
     numbers = words.partition("Numbers on pages of more than one digit:")[2]
     assert "| at most wrong | accept from | decided by | drawn: accepts | wrong among them |\n" in numbers
     assert "| 0.5% | 0.900000 | drawn | 90.0% | 9 of 4,500 |" in numbers
+
+
+def test_a_table_that_decides_nothing_is_reported_only(card: ModelCard) -> None:
+    empty = replace(REAL, name="empty", rule=Rule.REPORTED)
+
+    words = model_card.render_guarantees(replace(card, calibrations=(DRAWN, empty)))
+
+    assert "- empty (digits): 400 pages, half of the photos. Reported only: this table sets no threshold." in words
 
 
 def test_the_calibration_chapter_is_rewritten_with_temperature_and_counts(
