@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 HEADING = "## How far its confidence can be trusted"
 _NEXT = "\n## "
 _REQUIREMENTS = {
-    Rule.UPPER_BOUND: "Required: with 95 % confidence (one-sided), at most this share of the accepted answers is wrong.",
-    Rule.OBSERVED: "Required: at most this share of the accepted answers was wrong (too few pages for an upper bound).",
+    Rule.UPPER_BOUND: "Required: with 95 % confidence (one-sided), at most this share of accepted answers is wrong.",
+    Rule.OBSERVED: "Required: at most this share of accepted answers was wrong (too few pages for a bound).",
     Rule.REPORTED: "Reported only: this table sets no threshold.",
 }
 

@@ -40,7 +40,7 @@ def test_the_chapter_says_what_was_asked_and_which_table_decided(card: ModelCard
 
     assert "- drawn (digits and numbers): 5,000 pages, drawn paper. Required: with 95 % confidence (one-sided)" in words
     assert (
-        "- real (digits): 400 pages, half of the photos. Required: at most this share of the accepted answers was wrong"
+        "- real (digits): 400 pages, half of the photos. Required: at most this share of accepted answers was wrong"
         in words
     )
     assert "the highest of their thresholds is used" in words
