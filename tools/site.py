@@ -42,8 +42,22 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
 
 def on_post_page(output: str, *, page: Page, config: MkDocsConfig) -> str:  # noqa: ARG001 - names of mkdocs
     """Name the search dialog for screen readers."""
+    return name_search_dialog(output)
+
+
+def on_post_template(output_content: str, *, template_name: str, config: MkDocsConfig) -> str:  # noqa: ARG001 - names of mkdocs
+    """Do the same on pages without Markdown, such as 404.html."""
+    return name_search_dialog(output_content)
+
+
+def name_search_dialog(html: str) -> str:
+    """Return a page of the site whose search dialog has an accessible name.
+
+    >>> name_search_dialog('<div data-md-component="search" role="dialog">')
+    '<div data-md-component="search" role="dialog" aria-label="Search">'
+    """
     dialog = 'data-md-component="search" role="dialog"'
-    return output.replace(dialog, f'{dialog} aria-label="Search"')
+    return html.replace(dialog, f'{dialog} aria-label="Search"')
 
 
 def relinked(markdown: str, name: str) -> str:
