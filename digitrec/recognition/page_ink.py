@@ -104,8 +104,6 @@ class _Contrast:
     height: float
     """Estimated median height of the characters, pixels."""
     margins: Mask | None = None
-    alike: int = 0
-    """Number of components about as high as h, if many small ones were searched."""
 
 
 def find_page_ink(picture: Picture, decode_larger: Callable[[int], Picture] | None = None) -> PageInk:
@@ -171,10 +169,13 @@ def _contrast_of(page: GrayPage, guess: float | None) -> _Contrast:
         del pieces  # of a large page it takes 20 MB
     if max(gray.shape) >= p.uneven_px and has_shadow:
         guess = max(gray.shape) / p.most_lines if guess is None else guess
-        fine, inverse = (_fine_contrast(levels_of, guess, sigma) for levels_of in (gray, 255 - gray))
-        contrast = inverse if inverse.alike > p.rarer * fine.alike else fine
-        if contrast.alike >= p.many and contrast.levels is not None and contrast.levels.ink >= p.least_ink:
-            return contrast
+        counts = [_count_small(levels_of, guess, sigma) for levels_of in (gray, 255 - gray)]
+        is_light = counts[1][0] > p.rarer * counts[0][0]
+        alike, height = counts[is_light]
+        if alike >= p.many:
+            contrast = _local_contrast(255 - gray if is_light else gray, height, sigma)
+            if contrast.levels is not None and contrast.levels.ink >= p.least_ink:
+                return contrast
     if levels is None or boxes is None:
         return _Contrast(gray, paper, blurred, None, 0.0)
     height = text_height(boxes, gray.shape)
@@ -195,17 +196,17 @@ def _has_shadow(pieces: ConnectedComponents) -> bool:
     return bool((spans & (pieces.areas > p.shadow * rows * columns)).any())
 
 
-def _fine_contrast(gray: Plane, guess: float, sigma: float) -> _Contrast:
-    """Measure the contrast as on a page of many small characters, about as high as a guess, in pixels."""
-    p = PARAMS
+def _count_small(gray: Plane, guess: float, sigma: float) -> tuple[int, float]:
+    """Return the number of components about as high as h and h, in pixels, as on a page of many small characters.
+
+    They are about as high as a guess, in pixels; if they are much higher, the number is 0.
+    """
     contrast = _local_contrast(gray, guess, sigma)
     if contrast.levels is None:
-        return contrast
-    boxes = label_components(contrast.values > contrast.levels.at(p.inked)).boxes[1:]
+        return 0, guess
+    boxes = label_components(contrast.values > contrast.levels.at(PARAMS.inked)).boxes[1:]
     height = text_height(boxes, gray.shape)
-    if height > 2 * guess:
-        return contrast
-    return replace(_local_contrast(gray, height, sigma), alike=_count_alike(boxes, height, 1.6))
+    return 0 if height > 2 * guess else _count_alike(boxes, height, 1.6), height
 
 
 def _local_contrast(gray: Plane, height: float, sigma: float) -> _Contrast:
