@@ -117,18 +117,20 @@ def find_page_ink(picture: Picture, decode_larger: Callable[[int], Picture] | No
         RejectedImage: the picture cannot be decoded in a larger size.
     """
     p = PARAMS
-    page = GrayPage.of(picture, p.work_px)
+    levels = downscale(picture, p.work_px)
+    page = GrayPage.of(levels, p.work_px)
     contrast = _measure_contrast(page)
     if (max(picture.shape) > p.work_px or decode_larger is not None) and 0 < contrast.height < p.small_px:
         size = min(p.most_px, round(max(contrast.gray.shape) * p.fine_px / contrast.height))
         picture = picture if decode_larger is None else decode_larger(size)
-        large = GrayPage.of(picture, size)
+        levels = downscale(picture, size)
+        large = GrayPage.of(levels, size)
         contrast = _measure_contrast(large, contrast.height * max(large.gray.shape) / max(contrast.gray.shape))
     rules = _find_rules(contrast)
-    if rules is not None and contrast.levels is not None and picture.ndim == 3:
-        weights = _pale_rule_channel(picture, contrast.values > contrast.levels.at(p.clear), rules.mask)
+    if rules is not None and contrast.levels is not None and levels.ndim == 3:
+        weights = _pale_rule_channel(levels, contrast.values > contrast.levels.at(p.clear), rules.mask)
         if weights is not None:
-            contrast = _measure_contrast(GrayPage.of(picture, max(contrast.gray.shape), weights), contrast.height)
+            contrast = _measure_contrast(GrayPage.of(levels, max(levels.shape), weights), contrast.height)
             rules = _find_rules(contrast)
     painted = contrast if rules is None else _paint_rules(contrast, rules)
     return PageInk(
@@ -253,19 +255,17 @@ def _to_ink(contrast: _Contrast) -> Plane:
     return ink
 
 
-def _pale_rule_channel(picture: Picture, inked: Mask, rules: Mask) -> Plane | None:
+def _pale_rule_channel(levels: Picture, inked: Mask, rules: Mask) -> Plane | None:
     """Return the weights of the channel in which rules are pale against the writing; None if there is none.
 
     Args:
-        picture: (h, w, 3).
-        inked: ink of the page in another size, (h, w).
+        levels: the page, (h, w, 3).
+        inked: its ink, (h, w).
         rules: its rules, (h, w).
     """
     written, printed, bare = inked & ~rules, inked & rules, ~(inked | rules)
     if not (written.any() and printed.any() and bare.any()):
         return None
-    rows, columns = inked.shape
-    levels = np.asarray(cv2.resize(picture, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
     paper = _median_levels(levels, bare)
     drop = np.stack([paper - _median_levels(levels, mask) for mask in (printed, written)])  # (2, 3)
     ratios = np.where(drop[1] > 0.3 * np.abs(drop[1]).max(), drop[0] / np.maximum(drop[1], 1e-6), np.inf)
