@@ -185,7 +185,7 @@ def review(chromium: Any, address: str, pauses: Pauses) -> Session:
             _decide(tab, truths[file, number], pauses)
         minutes[kind], decisions[kind] = (time.perf_counter() - start) / 60, count
         steps += tab.evaluate("window.steps")
-        tab.wait_for_selector(f"#done >> text=· {sum(decisions.values())} by you", timeout=60_000)
+        tab.wait_for_selector(f"#done >> text=· {sum(decisions.values())} decisions by you", timeout=60_000)
     tab.close()
     return Session(pauses, decisions, minutes, steps)
 

@@ -198,7 +198,7 @@ def _review_single(tab: Any, root: str, pictures: int) -> float:
         if number % 3:
             tab.keyboard.press(str(number % 10))
         tab.keyboard.press("Enter")
-    _wait(tab, "#done", f"{pictures} by you")
+    _wait(tab, "#done", f"{pictures} decisions by you")
     return (time.perf_counter() - start) / 60
 
 
@@ -212,7 +212,7 @@ def _review_grid(tab: Any, root: str, pictures: int) -> float:
         for key in ("ArrowRight", "1", "ArrowDown", "x"):
             tab.keyboard.press(key)
         tab.keyboard.press("Enter")
-        _wait(tab, "#done", f"{100 * screen + left} of {pictures} resolved")
+        _wait(tab, "#done", f"{100 * screen + left} of {pictures} answers resolved")
     return (time.perf_counter() - start) / 60
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 from urllib.parse import urlencode
 
 from digitrec import logs
@@ -39,6 +40,7 @@ from digitrec.text import format_utc
 
 _HOST = "127.0.0.1"
 _KEEP_ALIVE_S = 75
+T = TypeVar("T")
 _SHUTDOWN_S = 3
 _ACCESS_FILE = "access-token"
 """File in the state folder with the token for programs, and for a login after a restart of the browser."""
@@ -136,14 +138,16 @@ def build_site(
         EnvironmentFailure: every ledger was written by another version.
     """
     audit_sample = _prepare_ledgers(settings, audit, seed, is_review=start != "/")
-    open_reader = _SharedReader(settings)
 
     def load_reader() -> LoadedReader:
         package = composition.open_model(settings)
         return composition.load_page_reader(package, settings), composition.choose_thresholds(settings, package)
 
+    load_for_pages = _ModelInUse(settings, load_reader)
+    load_for_programs = _ModelInUse(settings, lambda: Reader.from_settings(settings))
+
     def read_picture(data: bytes) -> list[Json]:
-        reader = open_reader()
+        reader = load_for_programs()
         return rows_to_json(*reader.to_table(reader.read(data)))
 
     service = ReviewService(
@@ -157,21 +161,24 @@ def build_site(
     workspace = WorkspacePages(
         settings, service, HomeMonitor(settings), uploads, open_files(settings), read_picture, MetricsText(settings)
     )
-    return Site(service, TryOut(load_reader, settings.limits), sessions, port, settings.max_bytes, workspace, start)
+    return Site(service, TryOut(load_for_pages, settings.limits), sessions, port, settings.max_bytes, workspace, start)
 
 
-class _SharedReader:
-    """The model in use, loaded at the first call; thread-safe."""
+class _ModelInUse(Generic[T]):
+    """Reader with the model in use, loaded at the first call and after another one was promoted; thread-safe."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, load: Callable[[], T]) -> None:
+        self._load = load
+        self._registry = composition.open_model_registry(settings)
         self._lock = threading.Lock()
-        self._reader: Reader | None = None
+        self._loaded: tuple[str, T] | None = None
 
-    def __call__(self) -> Reader:
+    def __call__(self) -> T:
         with self._lock:
-            self._reader = self._reader or Reader.from_settings(self._settings)
-            return self._reader
+            name = self._registry.current_name()
+            if self._loaded is None or self._loaded[0] != name:
+                self._loaded = name, self._load()
+            return self._loaded[1]
 
 
 def open_listening_socket(port: int) -> socket.socket:

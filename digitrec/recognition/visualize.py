@@ -304,8 +304,8 @@ def _decision_lines(reading: PageReading, threshold: float) -> list[str]:
         ((number.confidence or 0.0, number.opinion.threshold if number.opinion else threshold) for number in numbers),
         key=lambda pair: pair[0] - pair[1],
     )
-    verdict = "high enough" if least >= threshold else "too low"
-    comparison = f"confidence {least:.4f}, threshold {threshold:.4f}: {verdict}"
+    limit = f"threshold {threshold:.4f}: {'high enough' if least >= threshold else 'too low'}"
+    comparison = f"confidence {least:.4f}, {limit if threshold <= 1.0 else 'not calibrated for this max_error'}"
     if len(numbers) == 1:
         lines = [f"Answer {reading.text}: {reading.status}", comparison]
     else:

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp
 from digitrec.errors import DigitrecError, EnvironmentFailure, UsageError, wrap_os_error
 from digitrec.review import json_api, pages
 from digitrec.review.auth import AuthMiddleware, BodyTooLarge, Session, Sessions, read_body
-from digitrec.review.page_images import ImageUnavailable, View
+from digitrec.review.page_images import ImageUnavailable, OriginalMissing, View, read_original
 from digitrec.review.queries import Filter
 from digitrec.review.service import NumberPage, ResultPage, ReviewService, SaveResult
 from digitrec.review.tryout import TryOut
@@ -66,6 +66,7 @@ class Site:
             Route("/api/invite", self.invite, methods=["POST"]),
             Route("/api/try", self.try_it, methods=["POST"]),
             Route("/api/explain", self.explain, methods=["POST"]),
+            Route("/explain/{batch}/{row}", self.explain_answer),
             Mount("/static", StaticFiles(directory=str(files("digitrec.review") / "static"))),
         ]
         handlers: dict[Any, Any] = {
@@ -214,6 +215,19 @@ class Site:
         """Draw how a picture is read, without storing it."""
         data = await read_body(request, self.max_bytes)
         return Response(await run_sync(self.tryout.explain, data), media_type="image/png")
+
+    async def explain_answer(self, request: Request) -> Response:
+        """Draw how the page of an answer is read by the model in use, with the ink that is not part of the answer."""
+        batch_id, row = _row_id(request)
+        entry = await run_sync(self.service.read_entry, batch_id, row) if json_api.is_row_id(batch_id, row) else None
+        if entry is None:
+            return _problem("there is no such answer", 404)
+        location, digest = entry.location, entry.row.sha256
+        try:
+            data = await run_sync(read_original, self.service.outbox, location, digest, self.max_bytes)
+        except OriginalMissing as why:
+            return _problem(escape(str(why)), 404)
+        return Response(await run_sync(self.tryout.explain, data, entry.row.reading.page), media_type="image/png")
 
     def _save_result(self, session: Session, result: SaveResult) -> Response:
         root = self.service.outbox.parent

@@ -27,26 +27,32 @@ LoadedReader = tuple[PageReader, Thresholds]
 
 
 class TryOut:
-    """Read pictures with the model in use, which is loaded at the first call; thread-safe, one picture at a time."""
+    """Read pictures with the model in use; thread-safe, one picture at a time."""
 
     def __init__(self, load: Callable[[], LoadedReader], limits: Limits) -> None:
+        """Use the reader that `load` returns at each call."""
         self._load = load
         self._limits = limits
         self._lock = threading.Lock()
-        self._loaded: LoadedReader | None = None
 
-    def explain(self, data: bytes) -> bytes:
+    def explain(self, data: bytes, page_number: int = 0) -> bytes:
         """Return a drawing of how the pages of a file are read, as PNG.
+
+        Args:
+            data: content of the file.
+            page_number: the page that is drawn, from 1; 0 for the first `MAX_PAGES`.
 
         Raises:
             ModelError: there is no usable model.
             UsageError: the file cannot be decoded.
         """
         with self._lock:
-            reader, thresholds = self._open()
+            reader, thresholds = self._load()
             parts = []
             try:
                 format_name, sheets = decode.decode_pages(data, self._limits)
+                if page_number:
+                    sheets = iter([decode.decode_page(data, self._limits, page_number)])
                 for sheet in islice(sheets, MAX_PAGES):
                     trace = reader.trace(format_name, sheet)
                     page = decision.decide(trace.page, thresholds)
@@ -59,7 +65,7 @@ class TryOut:
     def read(self, data: bytes) -> Json:
         """Return the result for the bytes of a file as JSON; raises ModelError if there is no usable model."""
         with self._lock:
-            reader, thresholds = self._open()
+            reader, thresholds = self._load()
             pages: list[Json] = []
             try:
                 format_name, sheets = decode.decode_pages(data, self._limits)
@@ -68,10 +74,6 @@ class TryOut:
             except RejectedImage as why:
                 return {"pages": [], "more": False, "why": text.escape(why.detail)}
         return {"pages": pages, "more": has_more, "why": ""}
-
-    def _open(self) -> LoadedReader:
-        self._loaded = self._loaded or self._load()
-        return self._loaded
 
 
 def _page(reader: PageReader, thresholds: Thresholds, format_name: str, sheet: DecodedPage) -> Json:

@@ -28,6 +28,7 @@ from digitrec.review.service import ReviewService
 from digitrec.review.uploads import InboxUploads, UploadRefused
 from digitrec.review.workspace_files import EXPORT_TYPES, WorkspaceFiles
 from digitrec.settings import Settings
+from digitrec.storage.corrections import Verdict
 from digitrec.storage.ledger import Ledger
 from digitrec.text import escape
 from digitrec.types import PageStatus
@@ -261,13 +262,14 @@ def _describe(entry: Entry) -> Json:
     correction = described["said"]
     review = {"batch": batch_id, "state": "any", "file": described["file"]}
     return described | {
-        "final": correction["new"] if correction and correction["new"] else read.text,
+        "final": correction["new"] if correction and correction["verdict"] != Verdict.UNSURE else read.text,
         "sha256": entry.row.sha256,
         "model_status": str(read.status),
         "picture": f"/picture/whole/{batch_id}/{row}",
         "thumbnail": f"/picture/small/{batch_id}/{row}",
         "address": f"/answer/{batch_id}/{row}",
         "original": f"/original/{batch_id}/{row}",
+        "explanation": f"/explain/{batch_id}/{row}",
         "report": f"/reports/{batch_id}/index.html",
         "review": f"/one?{urlencode(review)}",
         "is_accepted": read.status is PageStatus.ACCEPTED,

@@ -9,6 +9,7 @@ import pytest
 from digitrec.arrays import Picture
 from digitrec.errors import RejectedImage
 from digitrec.images.decode import DecodedPage
+from digitrec.models.calibration import ACCEPT_NOTHING
 from digitrec.recognition import canvas, visualize
 from digitrec.recognition.decision import decide
 from digitrec.recognition.models import RecognitionModels
@@ -232,11 +233,13 @@ def test_the_decision_is_drawn_with_its_reason(lines: list[str]) -> None:
 
     drawn(trace, threshold=0.5)
     drawn(trace, threshold=0.95)
+    drawn(trace, threshold=ACCEPT_NOTHING)
 
     assert "Answer 7: accepted" in lines
     assert "confidence 0.9000, threshold 0.5000: high enough" in lines
     assert "Answer 7: review" in lines
     assert "confidence 0.9000, threshold 0.9500: too low" in lines
+    assert "confidence 0.9000, not calibrated for this max_error" in lines
     assert "low_confidence: the confidence is too low to accept it without review" in lines
 
 

@@ -124,6 +124,7 @@ def test_sixty_uncertain_pictures_are_reviewed_by_keyboard_alone(tab: Any, works
     assert saved[BATCH, 1] == ("0", "one")
     assert (workspace / "outbox" / "corrected" / f"{BATCH}.csv").exists()
     assert "That was the last answer." in tab.inner_text("#empty")
+    expect(tab.locator("#empty a")).to_have_text(["To the overview", "corrected CSV", "pages as tables (Excel)"])
 
 
 def test_undo_unsure_and_moving_about(tab: Any, workspace: Path) -> None:
@@ -132,9 +133,9 @@ def test_undo_unsure_and_moving_about(tab: Any, workspace: Path) -> None:
     tab.keyboard.press("u")
     tab.keyboard.press("3")
     tab.keyboard.press("Enter")
-    progress(tab, "^1 of 60 resolved, 1 not sure")
+    progress(tab, "^1 of 60 answers resolved, 1 not sure")
     tab.keyboard.press("z")
-    progress(tab, "^0 of 60 resolved, 1 not sure")
+    progress(tab, "^0 of 60 answers resolved, 1 not sure")
     assert read_judgements(workspace) == {(BATCH, 1): ("", "one")}
     assert tab.inner_text("#file") == "scan-00002.png", "what was undone is shown"
     for key, name in (("ArrowRight", "00003"), ("ArrowLeft", "00002"), ("ArrowLeft", "00001")):
@@ -164,7 +165,7 @@ def test_the_numbers_of_a_page_are_corrected_one_by_one(tab: Any, workspace: Pat
     tab.keyboard.press("Enter")
     expect(tab.locator("#place")).to_have_text(re.compile("^Number 3 of 3, .* 1 to review$"))
     tab.keyboard.press("u")
-    progress(tab, "^0 of 1 resolved, 1 not sure")
+    progress(tab, "^0 of 1 answer resolved, 1 not sure")
 
     go(tab, f"/one?batch={NUMBERED}&state=any")
     expect(cells).to_have_text(["21", "31", "not sure"])
@@ -175,12 +176,12 @@ def test_the_numbers_of_a_page_are_corrected_one_by_one(tab: Any, workspace: Pat
     assert read_judgements(workspace) == {(NUMBERED, 1): ("21 31 -4,5", "one")}
 
     tab.click(".note.done button")
-    progress(tab, "^0 of 1 resolved, 1 not sure")
+    progress(tab, "^0 of 1 answer resolved, 1 not sure")
     expect(cells).to_have_text(["21", "31", "not sure"])
     tab.keyboard.press("p")
     tab.fill("#typed", "21 31 5")
     tab.keyboard.press("Enter")
-    progress(tab, "^1 of 1 resolved · 2 by you")
+    progress(tab, "^1 of 1 answer resolved · 3 decisions by you")
     assert read_judgements(workspace) == {(NUMBERED, 1): ("21 31 5", "one")}
 
 
@@ -199,7 +200,7 @@ def test_tab_goes_through_the_numbers_of_a_page_and_out_of_it(tab: Any, workspac
     tab.keyboard.press("8")
     tab.keyboard.press("Tab")
     expect(place).to_have_text(re.compile("^Number 3 of 3, .* 1 to review$"))
-    progress(tab, "1 by you$")
+    progress(tab, "1 decision by you$")
     tab.keyboard.press("Tab")
     expect(tab.locator("#typed")).not_to_be_focused()
     tab.keyboard.press("ArrowUp")
@@ -253,7 +254,7 @@ def test_the_last_decisions_are_changed_from_their_list(tab: Any, workspace: Pat
     expect(tab.locator("#position")).to_have_text("1 of 60")
     for _ in range(12):
         tab.keyboard.press("Enter")
-    progress(tab, "12 by you$")
+    progress(tab, "12 decisions by you$")
     decisions = tab.locator("#decisions button")
     expect(decisions).to_have_count(10)
     expect(tab.locator("#position")).to_have_text("13 of 60")
@@ -262,16 +263,16 @@ def test_the_last_decisions_are_changed_from_their_list(tab: Any, workspace: Pat
     expect(tab.locator("#file")).to_have_text("scan-00011.png")
     tab.keyboard.press("8")
     tab.keyboard.press("Enter")
-    progress(tab, "13 by you$")
+    progress(tab, "13 decisions by you$")
 
     expect(tab.locator("#position")).to_have_text("13 of 60")
     expect(decisions.first).to_have_attribute("aria-label", "Change: 8, scan-00011.png")
     assert read_judgements(workspace)[BATCH, 11] == ("8", "one")
     tab.click(".note.done >> text=Undo")
-    progress(tab, "12 by you$")
+    progress(tab, "12 decisions by you$")
     assert read_judgements(workspace)[BATCH, 11] == ("0", "undo"), "the answer before"
     tab.keyboard.press("z")
-    progress(tab, "11 by you$")
+    progress(tab, "11 decisions by you$")
     assert read_judgements(workspace)[BATCH, 11] == ("0", "undo")
     assert (BATCH, 12) not in read_judgements(workspace), "the one before, not the same again"
 
@@ -338,7 +339,7 @@ def test_typing_ahead_loses_and_mixes_up_nothing(tab: Any, workspace: Path) -> N
     for number in range(20):
         tab.keyboard.press(str((number + 1) % 10))
         tab.keyboard.press("Enter")
-    progress(tab, "20 by you$")
+    progress(tab, "20 decisions by you$")
 
     assert {row: new for (_, row), (new, _) in read_judgements(workspace).items()} == {
         number + 1: str((number + 1) % 10) for number in range(20)
@@ -380,14 +381,14 @@ def test_two_tabs_at_once_do_not_overwrite_each_other(tab: Any, chromium: Any, w
 
     tab.keyboard.press("1")
     tab.keyboard.press("Enter")
-    progress(tab, "1 by you$")
+    progress(tab, "1 decision by you$")
     for key in ("2", "Enter"):
         bens.keyboard.press(key)
     dialog = bens.wait_for_selector("dialog.conflict[open]")
     assert "Anna" in dialog.inner_text()
     assert read_judgements(workspace)[BATCH, 1][0] == "1", "nothing is overwritten"
     bens.click("dialog.conflict >> text=Keep mine")
-    progress(bens, "1 by you$")
+    progress(bens, "1 decision by you$")
     assert read_judgements(workspace)[BATCH, 1][0] == "2", "Ben knew, and decided"
 
     tab.keyboard.press("z")
@@ -475,7 +476,7 @@ def test_on_a_phone_it_works_by_touch(chromium: Any, address: str, workspace: Pa
 
     for key in ("1", "2", "Backspace", "Enter", "x", "u"):
         tab.tap(f"#work [data-key='{key}']")
-    progress(tab, "^2 of 60 resolved, 1 not sure · 3 by you")
+    progress(tab, "^2 of 60 answers resolved, 1 not sure · 3 decisions by you")
 
     assert [new for new, _ in read_judgements(workspace).values()] == ["1", "none", ""]
     for key in ("Enter", "0", "9", "x", "ArrowRight"):
@@ -500,7 +501,7 @@ def test_an_error_is_shown_and_unsaved_input_not_taken_for_saved(tab: Any, works
     assert tab.inner_text("#file") == "scan-00001.png"
     tab.unroute("**/api/judge")
     tab.keyboard.press("Enter")
-    progress(tab, "^1 of 60 resolved · 1 by you")
+    progress(tab, "^1 of 60 answers resolved · 1 decision by you")
     assert list(read_judgements(workspace)) == [(BATCH, 1)]
 
 

@@ -87,7 +87,10 @@ def test_the_last_answer_of_a_batch_brings_its_table_and_says_where(opened: Open
     with (pages.settings.workspace / path).open(encoding="utf-8", newline="") as file:
         table = list(csv.DictReader(file))
     assert [(row["status"], row["text"]) for row in table] == [("corrected", "1"), ("corrected", ""), ("accepted", "7")]
-    assert "finished: <code>outbox/corrected" in person.get("/review").text
+    page = person.get("/review").text
+    for address in (f"/{path}", f"/export/tables.xlsx?batch={BATCH}"):
+        assert f'href="{address}"' in page
+        assert person.get(address).status_code == 200
 
 
 def test_an_outbox_that_cannot_be_written_costs_no_judgement(opened: Opens) -> None:

@@ -17,6 +17,7 @@ from digitrec.settings import Settings
 from digitrec.types import Reason
 from tests.conftest import draw, in_folder
 from tests.review.conftest import BASE, BATCH, ORIGIN, Answer, Opens, Pages
+from tests.review.test_numbers import TABLE
 
 SECRET = "the secret of another folder"
 
@@ -203,6 +204,24 @@ def test_a_report_links_no_rejected_file_which_may_be_anything(opened: Opens) ->
 
     assert "page.html" in report
     assert "rejected/" + BATCH + "/page.html" not in report
+
+
+def test_a_corrected_answer_shows_who_said_what_and_no_confidence(opened: Opens) -> None:
+    pages = opened([Answer("7", 0.6), TABLE])
+    person = pages.person()
+    assert "Needs review, confidence 60.0" in person.get(f"/answer/{BATCH}/1").text
+    person.judge((1, "1"))
+    body = {"how": "one", "judgements": [{"batch": BATCH, "row": 2, "new": "31", "seen": 0, "number": 2}]}
+    assert person.post("/api/judge", body).status_code == 200
+
+    single, table = (person.get(f"/answer/{BATCH}/{row}").text for row in (1, 2))
+
+    assert '<p class="reads">1</p>' in single
+    assert "Corrected by Anna" in single
+    assert "Read as 7: Needs review: the confidence is too low" in single
+    assert '<p class="reads">3 numbers</p>' in table
+    assert "<td><b>31</b></td><td></td><td>corrected</td>" in table
+    assert table.count('class="doubt"') == 1, "of the number that nobody has judged"
 
 
 def test_an_original_that_was_replaced_is_not_shown(pages: Pages) -> None:

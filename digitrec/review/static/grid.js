@@ -130,7 +130,7 @@ function updateTile(one) {
 }
 
 function updateAll() {
-  progress(count, byYou);
+  progress(count, byYou, digit === undefined ? "answers" : "numbers");
   const isEmpty = tiles.length === 0;
   byId("empty").hidden = !isEmpty;
   byId("bottom").hidden = isEmpty && !saved.length; // the last save can be undone on an empty page, too

@@ -24,11 +24,11 @@ export function note(text, { kind = "", seconds = 0 } = {}) {
 let notice = null;
 let hiding = 0;
 
-/** Show what was done, with a button that undoes it, in place of the notice before; it is not announced. */
+/** Show what was done in #last or with the notes, with a button that undoes it, in place of the notice before; it is not announced. */
 export function undoNotice(text, undo) {
   if (!notice) {
     notice = el("div", { className: "card note done" }, el("span"), el("button", { type: "button" }, "Undo", el("kbd", { textContent: "z" })));
-    byId("notes").append(notice);
+    (byId("last") ?? byId("notes")).append(notice);
   }
   notice.firstChild.textContent = text;
   notice.lastChild.hidden = !undo;
@@ -73,12 +73,13 @@ export function helpDialog() {
   return open;
 }
 
-/** Show the progress of the review. */
-export function progress({ open, unsure, resolved }, byYou) {
+/** Show the progress of the review; a `unit` is what the list counts, a decision what a person saved at once. */
+export function progress({ open, unsure, resolved }, byYou, unit = "answers") {
   const total = open + unsure + resolved;
   byId("bar").max = Math.max(1, total);
   byId("bar").value = resolved;
   const unsureText = unsure ? `, ${unsure} not sure` : "";
-  byId("done").textContent = `${resolved} of ${total} resolved${unsureText} · ${byYou} by you`;
+  const own = el("span", { className: "wide", textContent: ` · ${byYou} ${byYou === 1 ? "decision" : "decisions"} by you` });
+  byId("done").replaceChildren(`${resolved} of ${total} ${total === 1 ? unit.slice(0, -1) : unit} resolved${unsureText}`, own);
 }
 

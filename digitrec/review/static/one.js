@@ -4,7 +4,7 @@ import { drawNumber, show } from "./page_view.js";
 import { get, picture } from "./api.js";
 import { addDecision, removeDecision } from "./decisions.js";
 import { confirmations, countDue, hasNumbers, nextDue, nextStop, showTable, tableText } from "./numbers.js";
-import { enqueue, save, saveNumbers, undoJudgements } from "./save_queue.js";
+import { enqueue, finishedBatches, save, saveNumbers, undoJudgements } from "./save_queue.js";
 import { announce, helpDialog, note, progress, undoNotice } from "./notices.js";
 import { answerText, byId, el, judgedAnswer, markedText, percent, saidAnswer, suggestedAnswer } from "./text.js";
 
@@ -127,6 +127,7 @@ function render(words = "") {
   if (item.said) said.textContent = `${item.said.who}: ${answerText(saidAnswer(item.said))} (${item.said.at.slice(0, 16).replace("T", " ")} UTC)`;
   byId("file").textContent = entry.page > 1 ? `${entry.file}, page ${entry.page}` : entry.file;
   byId("original").href = `/answer/${entry.batch}/${entry.row}`;
+  byId("explain").href = `/explain/${entry.batch}/${entry.row}`;
   byId("report").href = `/reports/${entry.batch}/index.html`;
   const zoom = byId("zoom");
   zoom.hidden = !entry.near;
@@ -165,12 +166,19 @@ function showReads(entry, item, isDigits, isPage) {
   }, () => { crop.hidden = true; });
 }
 
+/** Return links to the tables of a reviewed batch. */
+function downloads(batch) {
+  const csv = el("a", { href: `/outbox/corrected/${batch}.csv`, textContent: "corrected CSV" });
+  return [csv, ", ", el("a", { href: `/export/tables.xlsx?batch=${batch}`, textContent: "pages as tables (Excel)" })];
+}
+
 function showEnd(words) {
   const empty = byId("empty");
   const isNone = entries.length === 0;
   empty.textContent = isNone ? "There are no answers to review here. " : "That was the last answer. ";
   if (isNone && !isAudit) empty.append("Change the filter above to see others. ");
   empty.append(el("a", { href: "/review", textContent: "To the overview" }));
+  for (const batch of finishedBatches) empty.append(el("p", { textContent: `Batch ${batch} is finished: ` }, ...downloads(batch)));
   announce(`${words} ${empty.textContent}`);
 }
 
@@ -282,8 +290,8 @@ function keep(entry, index, move, saving, what) {
     settle();
     waiting.delete(move);
     count = moveCount(count, { before: move.before, after: stateOf(entry) });
-    if (entries[at] === entry) render();
-    else { updateProgress(); updateUndo(); }
+    if (entries[at] === entry || !entries[at]) render(); // the end links the tables of a finished batch
+    else updateProgress();
   }).catch((problem) => {
     settle();
     waiting.delete(move);

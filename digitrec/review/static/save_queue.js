@@ -4,9 +4,13 @@ import { Problem, picture, post } from "./api.js";
 import { note, resolveConflict } from "./notices.js";
 import { answerText, el, saidAnswer } from "./text.js";
 
+const FINISHED_S = 30;
+
 let queue = Promise.resolve();
 let waiting = 0;
-const announced = new Set();
+
+/** Ids of the batches whose review was finished during this visit. */
+export const finishedBatches = new Set();
 
 window.addEventListener("beforeunload", (event) => { if (waiting) event.preventDefault(); });
 
@@ -20,9 +24,9 @@ export function enqueue(job) {
 
 function reportTables({ finished, late }) {
   for (const [batch, path] of Object.entries(finished)) {
-    if (announced.has(batch)) continue;
-    announced.add(batch);
-    note(`The review of batch ${batch} is finished: ${path}`);
+    if (finishedBatches.has(batch)) continue;
+    finishedBatches.add(batch);
+    note(`The review of batch ${batch} is finished: ${path}`, { seconds: FINISHED_S });
   }
   if (late) note(`Saved. The corrected table could not be written: ${late}`, { kind: "warn" });
 }
