@@ -101,7 +101,7 @@ def _drawn_by() -> int:
 
 
 def drop(pictures: Sequence[Path], workspace: Path) -> None:
-    """Put pictures into an inbox, as links: the bytes lie in the cache already."""
+    """Put pictures into an inbox, as links: the bytes are in the cache already."""
     for path in pictures:
         (workspace / "inbox" / path.name).hardlink_to(path)
 

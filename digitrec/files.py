@@ -168,7 +168,7 @@ def fsync_folder(folder: Path) -> None:
     """Make the names in a folder durable; where the filesystem cannot, warn once."""
     error = try_fsync_folder(folder)
     if error is not None and not _warned_of:
-        logs.warning("fsync of a folder is refused, the work goes on", folder=folder, why=error)
+        logs.warning("fsync of a folder is refused; work continues", folder=folder, why=error)
     if error is not None:
         _warned_of.add(error.errno or 0)
 

@@ -157,7 +157,9 @@ def watch(
         SettingsError: a hook is no command line.
     """
     if settings.source or settings.outbox_url:
-        raise UsageError("watch looks at a folder, not at a store", hint="Let cron start `digitrec run --source URL`.")
+        raise UsageError(
+            "watch reads a folder, not an object store", hint="Let cron start `digitrec run --source URL`."
+        )
     first_use.check_first_use(settings)
     threads.check_memory()
     source = source or composition.make_change_source(settings, stop)

@@ -134,7 +134,7 @@ def run(
     from digitrec.pipeline import ledgers
 
     if dry_run and settings.source:
-        raise UsageError("--dry-run looks at the inbox, not at a store", hint="Leave out --source and --outbox.")
+        raise UsageError("--dry-run lists the inbox, not an object store", hint="Leave out --source and --outbox.")
     if dry_run:
         operations.print_dry_run(settings, as_json=as_json)
         return

@@ -101,7 +101,7 @@ def _serve(settings: Settings, no_browser: bool, **options: Any) -> None:
     def print_address(address: str, token_path: Path) -> None:
         typer.echo(f"Open this once, on this machine: {address}")
         typer.echo(text.escape_message(f"For programs, and to sign in again: the access token in {token_path}"))
-        typer.echo("Ctrl-C ends it; every verdict is saved at once.")
+        typer.echo("Press Ctrl-C to stop. Each verdict is saved at once.")
         if not no_browser:
             review.open_browser(address)
 

@@ -177,7 +177,7 @@ class Heic:
 
 def _heic_error(why: Exception) -> DecodeError:
     if _LIMIT_WORDS in str(why):  # reported by libheif as a memory error
-        return DecodeError("too_large", "more pixels than are ever decoded")
+        return DecodeError("too_large", "more pixels than any limit allows")
     if _MEMORY_WORDS in str(why) and _SIZE_WORDS not in str(why):
         raise MemoryError from why  # ends this process, like any lack of memory
     return DecodeError("truncated")

@@ -85,7 +85,7 @@ def _read_tags(data: bytes, at: int, order: str, *, big: bool) -> tuple[dict[int
     (count,) = _unpack(count_form, data, at)
     first = at + count_form.size
     if count > _MAX_TAGS:
-        raise RejectedImage(Reason.TRUNCATED, "this TIFF is damaged: a page has more tags than there are")
+        raise RejectedImage(Reason.TRUNCATED, "this TIFF is damaged: a page has more tags than exist")
     if first + count * entry.size > len(data):
         raise _outside_file()
     tags: dict[int, tuple[int, ...]] = {}

@@ -184,7 +184,7 @@ class HeartbeatWriter:
             self._is_reported = False
         except OSError as error:
             if not self._is_reported and self._path.parent.is_dir():
-                logs.warning("the heartbeat cannot be written, the work goes on", file=self._path, why=error)
+                logs.warning("the heartbeat cannot be written; work continues", file=self._path, why=error)
             self._is_reported = True
 
     def _is_anothers(self) -> bool:

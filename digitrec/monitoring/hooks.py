@@ -121,7 +121,7 @@ class Hooks:
             run_command(command, body, variables, settings.workspace, self._timeout_s, stopped)
         except HookError as error:  # arguments are often secrets: the log names only the program
             program = Path(command[0]).name
-            logs.warning("a hook failed, the work goes on", setting=_EVENTS[event], hook=program, why=error)
+            logs.warning("a hook failed; work continues", setting=_EVENTS[event], hook=program, why=error)
         except Exception as error:  # noqa: BLE001 - a hook must not stop the service
             logs.log_exception("a hook cannot be called", error, setting=_EVENTS[event])
 

@@ -122,10 +122,10 @@ class MetricsFile:
             self._is_reported = False
         except OSError as error:
             if not self._is_reported:
-                logs.warning("metrics cannot be written, the work goes on", file=path, why=error)
+                logs.warning("metrics cannot be written; work continues", file=path, why=error)
             self._is_reported = True
         except Exception as error:  # noqa: BLE001 - metrics must not stop the service
-            logs.log_exception("metrics cannot be gathered, the work goes on", error)
+            logs.log_exception("metrics cannot be collected; work continues", error)
         duration_s = time.monotonic() - started_s
         self._next_write_s = started_s + max(_INTERVAL_S, _COLLECTION_SHARE * duration_s)
 

@@ -61,7 +61,7 @@ class Inbox:
         owner = os.fsdecode(note.read_bytes()) if note.exists() else own
         if owner != own and self.batches():
             raise EnvironmentFailure(
-                f"claims of the ledger {owner} lie in {self._claims_dir}",
+                f"claims of the ledger {owner} are in {self._claims_dir}",
                 hint="Finish them with that state_dir, or use another --worker NAME.",
             )
         if owner != own or not note.exists():

@@ -214,7 +214,7 @@ def _open_stores(settings: Settings) -> tuple[ObjectStore, ObjectStore]:
         raise UsageError(f"{other} is given without {missing}", hint=hint)
     source, outbox = ObjectStore(settings.source), ObjectStore(settings.outbox_url)
     if f"{outbox.url}/".startswith(f"{source.url}/"):
-        hint = "Name an --outbox beside it: its tables would be read as pictures."
+        hint = "Use an --outbox outside the source: its tables would be read as pictures."
         raise UsageError(f"the outbox {outbox.url} is inside the source {source.url}", hint=hint)
     return source, outbox
 

@@ -118,7 +118,7 @@ class WatchdogSource:
                 threads = [running, *running.emitters, *self._threads]
                 if is_same and running.emitters and all(thread.is_alive() for thread in threads):
                     return
-                logs.warning("observer died, starting it again", folder=self._folder)
+                logs.warning("observer died, restarting it", folder=self._folder)
                 self.stop()
             if folder_id.is_remote_filesystem(kind := folder_id.get_filesystem(self._folder)):
                 self._warn(f"events do not travel over {kind}")

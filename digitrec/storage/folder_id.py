@@ -99,7 +99,7 @@ def verify_folder(
         raise EnvironmentFailure(
             f"{folder} has no marker and is on another device than before", hint=_mount_hint(folder)
         )
-    logs.warning("folder had lost its marker, got it again", folder=folder)
+    logs.warning("folder had lost its marker; a new one was written", folder=folder)
     return _write_id(folder, expected_id or text.random_hex(16))
 
 

@@ -197,4 +197,4 @@ def _convert_errors(url: str) -> Iterator[None]:
         raise EnvironmentFailure(f"{url} failed: {type(why).__name__}: {why}", hint=_RIGHTS) from why
 
 
-_RIGHTS = "Look at address, network and rights of the store; nothing is lost, and the next run goes on from here."
+_RIGHTS = "Check the address, network and permissions of the store. No file is lost; the next run continues."

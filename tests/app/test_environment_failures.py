@@ -181,7 +181,7 @@ def test_a_folder_that_takes_no_fsync_costs_one_warning_and_nothing_else(
     assert result.code == 0
     assert len(harness.tables()) == 1
     (warning,) = [line for line in result.err.splitlines() if " ! " in line]
-    assert "fsync of a folder is refused, the work goes on" in warning
+    assert "fsync of a folder is refused; work continues" in warning
     assert os.strerror(refusal) in warning
     assert harness.account().discrepancies == ()
 

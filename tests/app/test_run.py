@@ -208,7 +208,7 @@ def test_an_exception_in_hooks_or_metrics_costs_nothing(
     records = [record for record in caplog.records if getattr(record, "trace", "")]
     assert {record.msg for record in records} == {
         "a hook cannot be called",
-        "metrics cannot be gathered, the work goes on",
+        "metrics cannot be collected; work continues",
     }
 
 

@@ -166,7 +166,7 @@ def test_an_unwritable_heartbeat_does_not_stop_the_work(
     clock.now_s += 10
     writer.set_scanned()
 
-    assert [record.message for record in caplog.records] == ["the heartbeat cannot be written, the work goes on"]
+    assert [record.message for record in caplog.records] == ["the heartbeat cannot be written; work continues"]
     assert heartbeat.read_heartbeat(folder) is None
 
 

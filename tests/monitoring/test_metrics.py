@@ -213,7 +213,7 @@ def test_a_failed_metrics_write_is_logged_once_and_stops_nothing(
     file.write(at_once=True)
     file.write(at_once=True)
 
-    assert [record.message for record in caplog.records] == ["metrics cannot be written, the work goes on"]
+    assert [record.message for record in caplog.records] == ["metrics cannot be written; work continues"]
 
 
 def test_a_recently_written_metrics_file_is_not_written_again(harness: ServiceHarness) -> None:
@@ -239,5 +239,5 @@ def test_an_exception_while_metrics_are_gathered_stops_nothing(
 
     metrics.MetricsFile(harness.settings).write()
 
-    assert set(caplog.messages) == {"metrics cannot be gathered, the work goes on"}
+    assert set(caplog.messages) == {"metrics cannot be collected; work continues"}
     assert not (harness.root / "digitrec.prom").exists()

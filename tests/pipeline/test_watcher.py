@@ -225,7 +225,7 @@ def test_folders_too_deep_for_events_are_scanned_only_and_named_once(
 
         assert observer.state == "scan only"
         messages = [record.getMessage() for record in caplog.records]
-        assert messages == ["observer died, starting it again", "no file system events, only timed scans"]
+        assert messages == ["observer died, restarting it", "no file system events, only timed scans"]
         remove(inbox)
         observer.keep_alive()
         assert observer.state == "alive"

@@ -107,7 +107,7 @@ def _to_levels(name: str, gray: NDArray[Any]) -> Picture:
         return np.ascontiguousarray(gray)
     low, high = float(gray.min()), float(gray.max())
     if not (low >= 0.0 and high <= 255.0):
-        raise DataError(f"the {name} pictures hold values from {low:g} to {high:g}; they should lie in 0..255 or 0..1")
+        raise DataError(f"the {name} pictures hold values from {low:g} to {high:g}; they should be in 0..255 or 0..1")
     if gray.dtype.kind in "bf" and high <= 1.0:
         gray = gray.astype(np.float64) * 255
     return np.round(gray).astype(np.uint8)
@@ -118,5 +118,5 @@ def _to_digits(name: str, labels: NDArray[Any]) -> Digits:
         raise DataError(f"the {name} labels hold {labels.dtype}, not digits")
     outside = labels[~np.isin(labels, np.arange(10))]
     if len(outside):
-        raise DataError(f"{len(outside)} of the {name} labels lie outside 0..9, the first is {outside[0]}")
+        raise DataError(f"{len(outside)} of the {name} labels are outside 0..9, the first is {outside[0]}")
     return labels.astype(np.int64)
