@@ -87,7 +87,8 @@ def _digit(digits: Split, number: int, _: Generator) -> Drawn:
 def _scan(digits: Split, _: int, rng: Generator) -> Drawn:
     """As `digitrec samples` draws them, but JPEG all of them."""
     place = int(rng.integers(len(digits)))
-    return _jpeg(samples.generate_sample_page(digits.pictures[place], rng), str(digits.digits[place]), rng)
+    page, _ = samples.generate_page_and_ink(digits.pictures[place], rng)
+    return _jpeg(page, str(digits.digits[place]), rng)
 
 
 def _sheet(digits: Split, _: int, rng: Generator) -> Drawn:

@@ -226,7 +226,7 @@ def _write_odd(folder: Path, count: int) -> Path:
         rng = np.random.default_rng((_ODD_SEED, number))
         place = int(rng.integers(len(split)))
         digit = int(split.digits[place])
-        page = samples.generate_sample_page(_odd(split.pictures[place], digit, rng), rng)
+        page, _ = samples.generate_page_and_ink(_odd(split.pictures[place], digit, rng), rng)
         name = f"odd-{number:05}.png"
         cv2.imwrite(str(folder / name), cv2.cvtColor(page, cv2.COLOR_RGB2BGR))
         rows.append((name, digit))

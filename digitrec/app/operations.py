@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from digitrec import text
@@ -22,7 +21,6 @@ if TYPE_CHECKING:  # `status` starts without the modules of the other commands
     from digitrec.monitoring import history, maintenance
     from digitrec.monitoring import verify as integrity
     from digitrec.monitoring.folder_checks import Check
-    from digitrec.pipeline import recovery
 
 _LOCK = "housekeeping"
 
@@ -115,13 +113,6 @@ def _open_for_housekeeping(settings: Settings) -> Iterator[Mapping[str, Ledger]]
         yield stack.enter_context(open_ledgers(settings))
 
 
-def release_dead_worker(settings: Settings, *, is_ledger_lost: bool) -> "recovery.ReleasedClaims":
-    """Return the unanswered claims of a dead worker to the inbox."""
-    from digitrec.pipeline import recovery
-
-    return recovery.release_dead_worker(settings, is_ledger_lost=is_ledger_lost, now=format_utc(time.time()))
-
-
 def prune(
     settings: Settings, older_than: str, *, dry_run: bool, on_pruned: Callable[["maintenance.PruneCandidate"], None]
 ) -> "list[maintenance.PruneCandidate]":
@@ -171,16 +162,6 @@ def rebuild_ledger(
     elif batch_ids:
         rebuild.check_finished(batch_ids[0], {})
     return names
-
-
-def rebuild_reports(settings: Settings, batch_id: str | None, *, has_png: bool = False) -> tuple[Path, int]:
-    """Rebuild the reports of all batches, or of one; return the page to open, and the number of reports."""
-    from digitrec.app import reports
-
-    with open_ledgers(settings) as ledgers:
-        if batch_id is None:
-            return reports.write_all_reports(settings, ledgers, has_png=has_png)
-        return reports.rewrite_report(settings, ledgers, batch_id)
 
 
 def verify(settings: Settings) -> "integrity.IntegrityReport":

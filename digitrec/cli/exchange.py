@@ -12,7 +12,6 @@ from digitrec import text
 from digitrec.cli.options import complete_batches, in_panel, takes_settings, warn_if_unread
 from digitrec.errors import UsageError
 from digitrec.exchange.formats import TableFormat
-from digitrec.pipeline.ledgers import open_ledgers
 from digitrec.settings import Settings
 from digitrec.text import format_utc, pluralize
 
@@ -74,6 +73,7 @@ def export(
     that need review are marked by a pale yellow background.
     """
     from digitrec.exchange import export as exporter
+    from digitrec.pipeline.ledgers import open_ledgers
 
     selection = exporter.Selection(tuple(batches or ()), since)
     if tables:
@@ -95,6 +95,7 @@ def _export_tables(
     settings: Settings, table_format: TableFormat | None, out: Path | None, selection: "Selection"
 ) -> None:
     from digitrec.exchange.export import export_tables
+    from digitrec.pipeline.ledgers import open_ledgers
 
     suffix = out.suffix.lower() if out else ""
     table_format = table_format or (TableFormat.XLSX if suffix == ".xlsx" else TableFormat.CSV)
@@ -154,6 +155,7 @@ def apply(
     a published table with `text` edited, also that of the numbers; unchanged lines are ignored.
     """
     from digitrec.exchange import importer
+    from digitrec.pipeline.ledgers import open_ledgers
 
     with open_ledgers(settings) as ledgers:
         plan = importer.plan_import(table.read_bytes(), ledgers, confirm_unchanged=confirm_unchanged)

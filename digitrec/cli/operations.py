@@ -1,6 +1,7 @@
 """Commands that operate a workspace: status, doctor, why, requeue, prune."""
 
 import json
+import time
 from dataclasses import asdict
 from typing import Annotated
 
@@ -11,7 +12,7 @@ from digitrec.cli import operations_output, terminal
 from digitrec.cli.options import complete_batches, complete_files, in_panel, takes_settings, warn_if_unread
 from digitrec.errors import UsageError
 from digitrec.settings import Settings
-from digitrec.text import pluralize
+from digitrec.text import format_utc, pluralize
 from digitrec.types import Reason
 
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -242,9 +243,10 @@ def print_dry_run(settings: Settings, *, as_json: bool) -> None:
 
 
 def _release_dead_worker(settings: Settings, *, without_ledger: bool, as_json: bool) -> None:
-    from digitrec.app import operations
+    from digitrec.pipeline import recovery
 
-    released = operations.release_dead_worker(settings, is_ledger_lost=without_ledger)
+    now = format_utc(time.time())
+    released = recovery.release_dead_worker(settings, is_ledger_lost=without_ledger, now=now)
     deferred = [text.escape(path) for path in released.deferred]
     if as_json:
         typer.echo(json.dumps({"deferred": deferred, "given_back": deferred, "answered_batches": released.answered}))

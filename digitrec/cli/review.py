@@ -42,13 +42,18 @@ def report(
     All are built from the ledgers: the reports of the batches, the trend report and the index. The trend report shows
     acceptance, error rate, drift and speed over time. It is left out with --batch.
     """
-    from digitrec.app import operations
+    from digitrec.app import reports
+    from digitrec.pipeline.ledgers import open_ledgers
 
     if batch is None and warn_if_unread(settings) and not settings.reports.exists():
         return
     if png:
         require_packages("report --png", "matplotlib", "seaborn")
-    page, count = operations.rebuild_reports(settings, batch, has_png=png)
+    with open_ledgers(settings) as ledgers:
+        if batch is None:
+            page, count = reports.write_all_reports(settings, ledgers, has_png=png)
+        else:
+            page, count = reports.rewrite_report(settings, ledgers, batch)
     typer.echo(text.escape_message(f"{pluralize(count, 'report')} made. {page}"))
 
 

@@ -192,7 +192,7 @@ def summarize_batch(facts: BatchFacts) -> Json:
         "pages": {"total": len(facts.rows), **{status.value: pages[status] for status in _STATUSES}},
         "numbers": facts.numbers.to_json(),
         "duplicates": sum(row.duplicate_of != "" for row in facts.rows),
-        "digits": _digits_accepted(facts.rows),
+        "digits": count_digits(row for row in facts.rows if row.status is PageStatus.ACCEPTED),
         "confidence": _confidence_bins(facts.rows),
         "reasons": _reasons(facts.rows),
         "truth": _truth(facts.rows),
@@ -206,18 +206,22 @@ def summarize_batch(facts: BatchFacts) -> Json:
 _STATUSES = (PageStatus.ACCEPTED, PageStatus.REVIEW, PageStatus.REJECTED)
 
 
-def _digits_accepted(rows: Iterable[RowFacts]) -> dict[str, int]:
-    counts = Counter("".join(row.text for row in rows if row.status is PageStatus.ACCEPTED))
+def count_digits(rows: Iterable[RowFacts]) -> dict[str, int]:
+    """Return the count of each digit in the texts of pages."""
+    counts = Counter("".join(row.text for row in rows))
     return {digit: counts[digit] for digit in "0123456789"}
+
+
+def find_bin(confidence: float) -> int:
+    """Return the index of the bin of `CONFIDENCE_EDGES` that holds a confidence; the last one holds 1.0, too."""
+    return sum(confidence >= edge for edge in CONFIDENCE_EDGES[1:-1])
 
 
 def _confidence_bins(rows: Iterable[RowFacts]) -> list[dict[str, float | int]]:
     counts: Counter[tuple[int, PageStatus]] = Counter()
     for row in rows:
         if row.confidence is not None:
-            # The last bin holds 1.0, too.
-            index = sum(row.confidence >= edge for edge in CONFIDENCE_EDGES[1:-1])
-            counts[index, row.status] += 1
+            counts[find_bin(row.confidence), row.status] += 1
     return [
         {"from": low, "to": high, "accepted": counts[i, PageStatus.ACCEPTED], "review": counts[i, PageStatus.REVIEW]}
         for i, (low, high) in enumerate(pairwise(CONFIDENCE_EDGES))

@@ -16,6 +16,8 @@ from digitrec.reports.batch import (
     Json,
     RowFacts,
     audit_error_rate,
+    count_digits,
+    find_bin,
     is_correct,
     review_error_rate,
     select_labelled,
@@ -112,7 +114,7 @@ def count_pages(rows: Sequence[RowFacts]) -> PageCounts:
         audit_resolved=drawn.total,
         labelled_wrong=sum(not is_correct(row) for row in labelled),
         labelled=len(labelled),
-        digits=_digits(rows),
+        digits=tuple(count_digits(filter(_is_plain, rows)).values()),
         confidence=_confidence(rows),
     )
 
@@ -128,11 +130,6 @@ def _is_plain(row: RowFacts) -> bool:
     return row.status is PageStatus.ACCEPTED or row.reason is Reason.LOW_CONFIDENCE
 
 
-def _digits(rows: Iterable[RowFacts]) -> tuple[int, ...]:
-    counts = Counter("".join(row.text for row in rows if _is_plain(row)))
-    return tuple(counts[digit] for digit in "0123456789")
-
-
 def _confidence(rows: Iterable[RowFacts]) -> tuple[int, ...]:
     counts = [0] * len(CONFIDENCE_EDGES)
     for row in rows:
@@ -141,7 +138,7 @@ def _confidence(rows: Iterable[RowFacts]) -> tuple[int, ...]:
         if row.confidence is None or not _is_plain(row):
             counts[-1] += 1
         else:
-            counts[sum(row.confidence >= edge for edge in CONFIDENCE_EDGES[1:-1])] += 1
+            counts[find_bin(row.confidence)] += 1
     return tuple(counts)
 
 

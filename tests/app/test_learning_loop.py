@@ -16,7 +16,9 @@ from digitrec.storage.corrections import ReviewMethod
 from digitrec.storage.judgements import Judgement, record_judgements
 from digitrec.storage.ledger import Ledger
 from digitrec.text import format_utc
+from digitrec.training import correction_examples
 from digitrec.training.classifier import no_progress
+from digitrec.training.synthetic.generate import LineExamples
 from tests.conftest import draw
 from tests.training.test_finetune import SMALL
 
@@ -27,7 +29,11 @@ pytestmark = [
 ]
 
 
-def test_confirmed_answers_train_a_promoted_model_that_can_be_rolled_back(tmp_path: Path) -> None:
+def test_confirmed_answers_train_a_promoted_model_that_can_be_rolled_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The sequence recognizer is trained in test_finetune only: it takes half of the time.
+    monkeypatch.setattr(correction_examples, "line_examples", lambda _: LineExamples([], []))
     settings = Settings(workspace=tmp_path, max_error=0.5, settle_s=0.0)
     workspace.init_folders(settings)
     for number in range(20):

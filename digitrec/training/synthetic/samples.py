@@ -28,7 +28,7 @@ _HEADER = ["file", "label"]
 _MAX_DRAWS = 20
 _BODY_PX = 20
 """Longer side of the digit inside its 28 x 28."""
-_PENS = {
+PENS = {
     "pencil": (95, 95, 98),
     "black": (25, 25, 30),
     "blue": (35, 50, 140),
@@ -77,7 +77,7 @@ def generate_samples(digits: Picture, labels: NDArray[np.integer], count: int, s
 
 
 def _draw_visible(digit: Picture, rng: Generator) -> Picture:
-    """Return a page like `generate_sample_page`, drawn again while its ink can hardly be seen."""
+    """Return a page like `generate_page_and_ink`, drawn again while its ink can hardly be seen."""
     for _ in range(_MAX_DRAWS):
         page, ink = generate_page_and_ink(digit, rng)
         if _measure_visible_ink(page, ink) >= PARAMS.min_visible_ink:
@@ -96,22 +96,17 @@ def _measure_visible_ink(page: Picture, ink: Picture) -> float:
     return float(is_ink.sum() * abs(gray[is_ink].mean() - gray[is_paper].mean()))
 
 
-def generate_sample_page(digit: Picture, rng: Generator) -> Picture:
-    """Return a page, (h, w, 3) RGB, with one digit, (28, 28), 0 = paper, 255 = ink."""
-    return generate_page_and_ink(digit, rng)[0]
-
-
 def generate_page_and_ink(digit: Picture, rng: Generator) -> tuple[Picture, Picture]:
-    """Return the same page, and the ink of its digit: (h, w), 0 = paper, 255 = ink."""
+    """Return a page, (h, w, 3) RGB, with one digit, (28, 28), and the digit's ink, (h, w); 0 = paper, 255 = ink."""
     height, width = (int(side) for side in np.exp(rng.uniform(np.log(PARAMS.page_px[0]), np.log(PARAMS.page_px[1]), 2)))
     width = int(np.clip(width, height * PARAMS.page_aspect[0], height * PARAMS.page_aspect[1]))
     written = ink = _place_digit(digit, height, width, rng)  # (h, w), 0.0 = paper, 1.0 = ink
-    pen = str(rng.choice([*_PENS]))
+    pen = str(rng.choice([*PENS]))
     if pen == "pencil":  # graphite depends on the grain of the paper
         ink = ink * np.clip(0.85 + 0.2 * _grain((height, width), 1.0, rng), 0.3, 1)
     paper = _paper(height, width, rng)
     cover = (ink * rng.uniform(0.6 if pen == "pencil" else 0.8, 1.0))[..., None]
-    page = paper * (1 - cover) + np.array(_PENS[pen], np.float32) * cover
+    page = paper * (1 - cover) + np.array(PENS[pen], np.float32) * cover
     page *= _light(height, width, rng)[..., None]
     if rng.random() < PARAMS.inverted:
         page = 255 - page

@@ -79,7 +79,7 @@ def test_names_carry_no_answer_and_fit_the_content() -> None:
 def test_any_digit_with_ink_gives_a_page(digit: np.ndarray, seed: int) -> None:
     digit[10:18, 12:16] = 255
 
-    page = samples.generate_sample_page(digit, np.random.default_rng(seed))
+    page, _ = samples.generate_page_and_ink(digit, np.random.default_rng(seed))
 
     assert page.dtype == np.uint8
     assert page.ndim == 3
@@ -87,7 +87,7 @@ def test_any_digit_with_ink_gives_a_page(digit: np.ndarray, seed: int) -> None:
 
 def test_a_blank_digit_is_refused() -> None:
     with pytest.raises(DataError):
-        samples.generate_sample_page(np.zeros((28, 28), np.uint8), np.random.default_rng(0))
+        samples.generate_page_and_ink(np.zeros((28, 28), np.uint8), np.random.default_rng(0))
 
 
 def test_an_empty_set_is_refused() -> None:
@@ -150,10 +150,17 @@ def test_a_foreign_labels_file_is_refused(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["labels.csv"]
 
 
-def test_a_scan_without_visible_ink_is_drawn_again() -> None:
+def test_a_scan_without_visible_ink_is_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:
     split = mnist.load_mnist_5k().evaluation
     rng = np.random.default_rng((7, 673))
-    faint = samples.generate_sample_page(split.pictures[int(rng.integers(len(split.pictures)))], rng)
+    faint, _ = samples.generate_page_and_ink(split.pictures[int(rng.integers(len(split.pictures)))], rng)
+
+    draw, blank, calls = (
+        samples._draw_visible,
+        np.zeros((2, 2, 3), np.uint8),
+        itertools.count(),
+    )  # each has its own seed
+    monkeypatch.setattr(samples, "_draw_visible", lambda digit, rng: draw(digit, rng) if next(calls) == 673 else blank)
 
     scans = samples.generate_samples(split.pictures, split.digits, 674, seed=7)
     ((name, content, label),) = itertools.islice(scans, 673, 674)

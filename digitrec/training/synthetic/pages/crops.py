@@ -205,10 +205,8 @@ def _encode_grey(ink: Floats, draws: Parameters, *, is_binary: bool) -> Encoded:
     if draws.happens("is_inverted", 0.6):
         grey = 255 - grey
     picture: Picture = np.clip(np.rint(grey), 0, 255).astype(np.uint8)
-    if is_binary or draws.happens("png", 0.7):
-        return Encoded(".png", cv2.imencode(".png", picture)[1].tobytes())
-    quality = [cv2.IMWRITE_JPEG_QUALITY, draws.whole("jpeg_quality", 75, 95)]
-    return Encoded(".jpg", cv2.imencode(".jpg", picture, quality)[1].tobytes())
+    is_png = is_binary or draws.happens("png", 0.7)
+    return paper.as_file(picture, None if is_png else draws.whole("jpeg_quality", 75, 95))
 
 
 def _meter_colours(draws: Parameters) -> tuple[Floats, Floats, Floats]:

@@ -59,9 +59,8 @@ def draw_demo_table(digits: Split, params: DemoTableParams = PARAMS) -> tuple[by
     page = paper.colour(sheet, draws, {"black": paper.PRINTS["black"]})
     picture, _ = paper.on_desk(sheet, page, draws, edges=(4, 4), desk_share=(0.05, 0.1), turn=3)
     photo = np.clip(np.rint(cv2.GaussianBlur(picture, (0, 0), 0.6)), 0, 255).astype(np.uint8)
-    quality = [cv2.IMWRITE_JPEG_QUALITY, params.jpeg_quality]
-    content = cv2.imencode(".jpg", cv2.cvtColor(photo, cv2.COLOR_RGB2BGR), quality)[1].tobytes()
-    return content, " ".join(text for texts in params.texts for text in texts)
+    file = paper.as_file(np.asarray(cv2.cvtColor(photo, cv2.COLOR_RGB2BGR), np.uint8), params.jpeg_quality)
+    return file.content, " ".join(text for texts in params.texts for text in texts)
 
 
 def print_grid(rows: int, columns: int, params: DemoTableParams = PARAMS) -> Sheet:

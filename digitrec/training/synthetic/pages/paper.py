@@ -10,15 +10,9 @@ from numpy.random import Generator
 from digitrec.arrays import Picture
 from digitrec.training.synthetic.background import simulate_light
 from digitrec.training.synthetic.pages.drawing import Parameters, Sheet
+from digitrec.training.synthetic.samples import PENS
 from digitrec.training.synthetic.strokes import Floats
 
-_PENS = {
-    "pencil": (95, 95, 98),
-    "black": (25, 25, 30),
-    "blue": (35, 50, 140),
-    "red": (170, 35, 40),
-    "green": (25, 105, 60),
-}
 PRINTS = {"black": (40, 40, 45), "grey": (130, 130, 135), "blue": (120, 150, 200), "red": (200, 120, 110)}
 _SMALL = 8
 """Light and texture are smooth: drawn at an eighth of the size."""
@@ -68,7 +62,7 @@ def specks(sheet: Sheet, draws: Parameters, count: int, low: float, high: float,
 def colour(sheet: Sheet, draws: Parameters, prints: Mapping[str, tuple[int, int, int]] = PRINTS) -> Floats:
     """Return the sheet in colour, (h, w, 3), 0..255, in even light; one of the colours of `prints` is the print's."""
     rng, shape = draws.rng, sheet.shape
-    pen = draws.one_of("pen", [*_PENS], (0.25, 0.25, 0.35, 0.08, 0.07))
+    pen = draws.one_of("pen", [*PENS], (0.25, 0.25, 0.35, 0.08, 0.07))
     print_colour = draws.one_of("print", [*prints])
     base = draws.uniform("paper_level", 185, 252) + np.array([0, rng.uniform(-4, 2), rng.uniform(-16, 4)])  # (3,)
     grain = _noise(shape, float(rng.uniform(0.5, 2.0)), rng) * np.float32(draws.uniform("grain", 0, 4))
@@ -77,7 +71,7 @@ def colour(sheet: Sheet, draws: Parameters, prints: Mapping[str, tuple[int, int,
     ink = sheet.ink
     if pen == "pencil":  # graphite catches on the grain of the paper
         ink = ink * np.clip(0.85 + 0.2 * _noise(shape, 1.0, rng), 0.3, 1)
-    _cover(page, ink * np.float32(draws.uniform("pen_cover", 0.6 if pen == "pencil" else 0.75, 1.0)), _PENS[pen])
+    _cover(page, ink * np.float32(draws.uniform("pen_cover", 0.6 if pen == "pencil" else 0.75, 1.0)), PENS[pen])
     return page
 
 
@@ -107,10 +101,20 @@ def encoded(picture: Picture, draws: Parameters) -> Encoded:
     """Encode (h, w, 3) RGB as PNG or JPEG, in colour or grey."""
     is_grey = draws.happens("grey", 0.35)
     picture = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY if is_grey else cv2.COLOR_RGB2BGR), np.uint8)
-    if draws.happens("png", 0.35):
+    return as_file(picture, None if draws.happens("png", 0.35) else draws.whole("jpeg_quality", 55, 95))
+
+
+def as_file(picture: Picture, jpeg_quality: int | None) -> Encoded:
+    """Encode (h, w) or (h, w, 3) BGR as PNG, or as JPEG of a quality."""
+    if jpeg_quality is None:
         return Encoded(".png", cv2.imencode(".png", picture)[1].tobytes())
-    quality = [cv2.IMWRITE_JPEG_QUALITY, draws.whole("jpeg_quality", 55, 95)]
-    return Encoded(".jpg", cv2.imencode(".jpg", picture, quality)[1].tobytes())
+    return Encoded(".jpg", cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality])[1].tobytes())
+
+
+def is_inside(ink: Floats) -> bool:
+    """Return whether no ink, (h, w), reaches the edge of the picture."""
+    rim = np.concatenate([ink[:3].ravel(), ink[-3:].ravel(), ink[:, :3].ravel(), ink[:, -3:].ravel()])
+    return bool(rim.max() < 0.2)
 
 
 def on_desk(

@@ -201,8 +201,7 @@ def desk(sources: GlyphSources, draws: Parameters) -> DrawnPage:
     while True:
         sheet, _ = one_line(text, sources, draws, Style(share=(0.12, 0.45), least_page=200, room=1.6))
         picture, ink = paper.on_desk(sheet, paper.colour(sheet, draws), draws)
-        rim = np.concatenate([ink[:3].ravel(), ink[-3:].ravel(), ink[:, :3].ravel(), ink[:, -3:].ravel()])
-        if rim.max() < 0.2:  # all that is written is in the picture
+        if paper.is_inside(ink):
             return scan_page(picture, draws, [[text]])
 
 

@@ -20,7 +20,6 @@ from digitrec.training.synthetic.pages.layouts import (
     scan_page,
     write_near,
 )
-from digitrec.training.synthetic.strokes import Floats
 from digitrec.training.synthetic.symbols import GlyphSources
 
 
@@ -75,7 +74,7 @@ def note_on_desk(sources: GlyphSources, draws: Parameters) -> DrawnPage:
     page = paper.colour(sheet, draws)
     while True:
         picture, ink = paper.on_desk(sheet, page, draws, edges=(2, 4), desk_share=(0.1, 0.5), turn=20)
-        if _is_inside(ink):
+        if paper.is_inside(ink):
             return scan_page(picture, draws, texts)
 
 
@@ -89,15 +88,9 @@ def edge_visible(sources: GlyphSources, draws: Parameters) -> DrawnPage:
     page = paper.colour(sheet, draws)
     for _ in range(20):
         picture, ink = paper.on_desk(sheet, page, draws, edges=(1, 3), desk_share=(0.02, 0.3), turn=5)
-        if _is_inside(ink):
+        if paper.is_inside(ink):
             return scan_page(picture, draws, [[text]])
     return edge_visible(sources, draws)  # a number at the edge of the paper stays outside in any position
-
-
-def _is_inside(ink: Floats) -> bool:
-    """Return whether no ink reaches the edge of the picture."""
-    rim = np.concatenate([ink[:3].ravel(), ink[-3:].ravel(), ink[:, :3].ravel(), ink[:, -3:].ravel()])
-    return bool(rim.max() < 0.2)
 
 
 def _add_rules(sheet: Sheet, draws: Parameters, height: float) -> None:
