@@ -87,7 +87,7 @@ def _digit(digits: Split, number: int, _: Generator) -> Drawn:
 def _scan(digits: Split, _: int, rng: Generator) -> Drawn:
     """As `digitrec samples` draws them, but JPEG all of them."""
     place = int(rng.integers(len(digits)))
-    page, _ = samples.generate_page_and_ink(digits.pictures[place], rng)
+    page = samples.generate_page_and_ink(digits.pictures[place], rng)[0]
     return _jpeg(page, str(digits.digits[place]), rng)
 
 

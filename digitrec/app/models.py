@@ -298,20 +298,8 @@ def _evaluate_files(
     for picture, result in read_labelled(settings, reader, files.pictures, progress):
         judged += zip(*judge_pages([(result, picture.label)]), strict=True)
         for reading in read_files.decide_readings([result], thresholds)[0]:
-            row = RowFacts(
-                row=len(rows) + 1,
-                file=text.escape(picture.path.name),
-                page=reading.page,
-                status=reading.status,
-                text=reading.text,
-                confidence=reading.confidence,
-                runner_up=reading.runner_up,
-                runner_up_confidence=reading.runner_up_confidence,
-                reason=reading.reason,
-                detail=reading.detail,
-                label=picture.label,
-                preview_png=encode_preview(result, reading),
-            )
+            file, preview = text.escape(picture.path.name), encode_preview(result, reading)
+            row = RowFacts.of(reading, row=len(rows) + 1, file=file, label=picture.label, preview_png=preview)
             rows.append(row)
     evaluation = evaluate_pages(rows, thresholds)
     coverage = measure_coverage(

@@ -196,22 +196,12 @@ def _read_reviews(ledger: Ledger, batch_id: str) -> dict[int, ReviewVerdict]:
 
 
 def _to_row_facts(row: TableRow, preview: bytes | None, review: ReviewVerdict | None) -> RowFacts:
-    reading = row.reading
-    return RowFacts(
+    return RowFacts.of(
+        row.reading,
         row=row.row,
         file=text.escape(row.path),
-        page=reading.page,
-        status=reading.status,
-        text=reading.text,
-        confidence=reading.confidence,
-        runner_up=reading.runner_up,
-        runner_up_confidence=reading.runner_up_confidence,
-        reason=reading.reason,
-        detail=reading.detail,
         label=text.escape(row.label),
         preview_png=preview,
         duplicate_of=row.duplicate_of,
         review=review,
-        width=reading.width,
-        height=reading.height,
     )

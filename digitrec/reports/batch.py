@@ -5,7 +5,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 from typing import Any, TypeAlias
 
@@ -14,7 +14,7 @@ from digitrec.storage.claims import OutcomeCounts
 from digitrec.storage.corrections import Verdict
 from digitrec.storage.csv_tables import get_group
 from digitrec.text import is_comparable_label, matches_label
-from digitrec.types import Number, NumberCounts, PageStatus, Reason, Thresholds
+from digitrec.types import NumberCounts, PageReading, PageStatus, Reason, Thresholds
 
 Json: TypeAlias = dict[str, Any]
 """JSON object without NaN."""
@@ -50,22 +50,17 @@ ReviewedPage = tuple[PageStatus, ReviewVerdict]
 """Status of a page, and the judgement of a reviewer."""
 
 
-@dataclass(frozen=True, slots=True)
-class RowFacts:
-    """A row of the batch's CSV, with its preview and its review."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowFacts(PageReading):
+    """A row of the batch's CSV, with its preview and its review.
+
+    Its `numbers`, with corrections applied, are needed of pages with several and for the rows with a preview only, at
+    most `batch_report.MAX_NUMBERS` in all.
+    """
 
     row: int
     file: str
     """Path under the inbox, escaped as in the CSV."""
-    page: int
-    """From 1."""
-    status: PageStatus
-    text: str = ""
-    confidence: float | None = None
-    runner_up: str = ""
-    runner_up_confidence: float | None = None
-    reason: Reason | None = None
-    detail: str = ""
     label: str = ""
     """Ground truth; empty if unknown, `none` if the page has no digit."""
     preview_png: bytes | None = None
@@ -74,14 +69,14 @@ class RowFacts:
     """`<batch_id>/<row>` of the earliest page with the same bytes; empty if this is the first."""
     review: ReviewVerdict | None = None
     """Judgement of a reviewer; None without one."""
-    width: int | None = None
-    """Of the page, in pixels; None if it could not be read."""
-    height: int | None = None
     original: str = ""
     """Path of the archived original, relative to the report; empty for a rejected one, which may be anything."""
-    numbers: Sequence[Number] = ()
-    """Numbers of a page that has several, with corrections applied; needed for the same rows as `preview_png`, at
-    most `batch_report.MAX_NUMBERS` in all."""
+
+    @classmethod
+    def of(cls, reading: PageReading, **facts: Any) -> "RowFacts":
+        """Return the row of a page, without its numbers."""
+        page = {field.name: getattr(reading, field.name) for field in fields(reading)}
+        return cls(**{**page, "numbers": (), **facts})
 
     @property
     def is_open(self) -> bool:
@@ -130,9 +125,9 @@ def is_correct(row: RowFacts) -> bool:
 
     A label that holds digits only is compared with them only; see `text.matches_label`.
 
-    >>> is_correct(RowFacts(1, "a.png", 1, PageStatus.REVIEW, text="7", label="7"))
+    >>> is_correct(RowFacts(1, PageStatus.REVIEW, "7", row=1, file="a.png", label="7"))
     True
-    >>> is_correct(RowFacts(1, "b.png", 1, PageStatus.ACCEPTED, text="7", label="none"))
+    >>> is_correct(RowFacts(1, PageStatus.ACCEPTED, "7", row=1, file="b.png", label="none"))
     False
     """
     if row.label == NO_DIGIT:

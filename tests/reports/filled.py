@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
+from digitrec.reports.batch import RowFacts
 from digitrec.settings import Settings
 from digitrec.storage.claims import Claim, FileOutcome
 from digitrec.storage.corrected_tables import write_corrected_table
@@ -26,6 +28,11 @@ _FATES = {
     PageStatus.REJECTED: FileOutcome.REJECTED,
 }
 _REJECTING = (Reason.BLANK, Reason.TRUNCATED, Reason.NOT_AN_IMAGE)
+
+
+def make_row(row: int, file: str, page: int, status: PageStatus, *reading: Any, **facts: Any) -> RowFacts:
+    """Return the facts of a row; `reading` are text, confidence and so on, as in `PageReading`."""
+    return RowFacts(page, status, *reading, row=row, file=file, **facts)
 
 
 def preview(text: str) -> bytes:

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import re
 import subprocess
@@ -6,10 +7,11 @@ import sys
 import numpy as np
 import pytest
 
-from digitrec.reports.batch import DeferredFacts, RowFacts
+from digitrec.reports.batch import DeferredFacts
 from digitrec.reports.batch_report import FIXES, write_batch_report
 from digitrec.reports.html import value_at
 from digitrec.types import PageStatus, Reason, Thresholds
+from tests.reports.filled import make_row
 
 HOSTILE = [
     "<script>alert(1)</script>.png",
@@ -26,13 +28,13 @@ HOSTILE = [
 def mixed(thumbnail):
     """One page of every kind, labelled."""
     return [
-        RowFacts(1, "a/1.png", 1, PageStatus.ACCEPTED, "7", 0.9995, "1", 0.0003, label="7"),
-        RowFacts(2, "a/2.png", 1, PageStatus.ACCEPTED, "4", 0.991, "9", 0.008, label="9", preview_png=thumbnail("9")),
-        RowFacts(
+        make_row(1, "a/1.png", 1, PageStatus.ACCEPTED, "7", 0.9995, "1", 0.0003, label="7"),
+        make_row(2, "a/2.png", 1, PageStatus.ACCEPTED, "4", 0.991, "9", 0.008, label="9", preview_png=thumbnail("9")),
+        make_row(
             3, "a/3.tif", 2, PageStatus.REVIEW, "3", 0.6, "8", 0.3, Reason.LOW_CONFIDENCE, preview_png=thumbnail("3")
         ),
-        RowFacts(4, "b/4.jpg", 1, PageStatus.REJECTED, reason=Reason.TRUNCATED, detail="ends after 3,120 bytes"),
-        RowFacts(5, "b/5.jpg", 1, PageStatus.ACCEPTED, "5", 0.99, duplicate_of="20260121T080000Z-0badcafe/12"),
+        make_row(4, "b/4.jpg", 1, PageStatus.REJECTED, reason=Reason.TRUNCATED, detail="ends after 3,120 bytes"),
+        make_row(5, "b/5.jpg", 1, PageStatus.ACCEPTED, "5", 0.99, duplicate_of="20260121T080000Z-0badcafe/12"),
     ]
 
 
@@ -110,11 +112,11 @@ def test_the_page_forbids_itself_everything_else(tmp_path, make_facts, read_page
 @pytest.mark.parametrize("name", HOSTILE)
 def test_names_are_data_wherever_they_appear(tmp_path, make_facts, read_page, name):
     rows = [
-        RowFacts(1, name, 1, PageStatus.REVIEW, "7", 0.5, reason=Reason.LOW_CONFIDENCE, detail=name, label="1"),
-        RowFacts(2, name, 1, PageStatus.REJECTED, reason=Reason.BLANK, detail=name, duplicate_of=name, label=name),
+        make_row(1, name, 1, PageStatus.REVIEW, "7", 0.5, reason=Reason.LOW_CONFIDENCE, detail=name, label="1"),
+        make_row(2, name, 1, PageStatus.REJECTED, reason=Reason.BLANK, detail=name, duplicate_of=name, label=name),
     ]
     facts = make_facts(rows, [DeferredFacts(name, name)], worker=name, model_id=name)
-    plain = make_facts([RowFacts(**fields(row) | harmless(row)) for row in rows], [DeferredFacts("x", "x")])
+    plain = make_facts([make_row(**fields(row) | harmless(row)) for row in rows], [DeferredFacts("x", "x")])
 
     page, expected = (read_page(written(tmp_path, batch)[0]) for batch in (facts, plain))
 
@@ -124,7 +126,7 @@ def test_names_are_data_wherever_they_appear(tmp_path, make_facts, read_page, na
 
 
 def fields(row):
-    return {name: getattr(row, name) for name in row.__slots__}
+    return {field.name: getattr(row, field.name) for field in dataclasses.fields(row)}
 
 
 def harmless(row):
@@ -136,7 +138,7 @@ def test_unprintable_text_does_not_stop_the_report(tmp_path, make_facts):
     detail = "cannot open \udcff\u202egnp.exe\x1b[31m"
 
     html, _ = written(
-        tmp_path, make_facts([RowFacts(1, "x", 1, PageStatus.REJECTED, reason=Reason.IO_ERROR, detail=detail)])
+        tmp_path, make_facts([make_row(1, "x", 1, PageStatus.REJECTED, reason=Reason.IO_ERROR, detail=detail)])
     )
 
     assert "cannot open \ufffd\ufffdgnp.exe\ufffd[31m" in html
@@ -156,7 +158,7 @@ def test_a_batch_without_rows_has_a_page(tmp_path, make_facts, read_page):
 
 
 def test_a_batch_without_truth_says_nothing_about_accuracy(tmp_path, make_facts, read_page):
-    html, report = written(tmp_path, make_facts([RowFacts(1, "a.png", 1, PageStatus.ACCEPTED, "7", 0.999)]))
+    html, report = written(tmp_path, make_facts([make_row(1, "a.png", 1, PageStatus.ACCEPTED, "7", 0.999)]))
 
     assert report["truth"] is None
     assert "Accuracy" not in read_page(html).words
@@ -194,7 +196,7 @@ def test_the_first_hundred_of_a_thousand_rows_are_listed_the_rest_counted(tmp_pa
     for number in range(1, 1001):
         png = worst_thumbnail(noise)
         rows.append(
-            RowFacts(number, f"{'x' * 200}{number}.png", 1, PageStatus.REVIEW, "1", 0.5, "7", 0.4,
+            make_row(number, f"{'x' * 200}{number}.png", 1, PageStatus.REVIEW, "1", 0.5, "7", 0.4,
                      Reason.LOW_CONFIDENCE, label="7", preview_png=png)
         )  # fmt: skip
 
@@ -248,7 +250,7 @@ from digitrec.types import PageStatus
 assert "jinja2" not in sys.modules, "jinja2 is for those who write a report"
 from digitrec.reports.batch import BatchFacts, RowFacts
 facts = BatchFacts("20260122T151305Z-1a2b3c4d", "main", "m", "0", "t", "t", OutcomeCounts(1, 0, 0, 0), None, None, "x",
-                   [RowFacts(1, "a", 1, PageStatus.ACCEPTED, "7", 0.99, label="7")])
+                   [RowFacts(1, PageStatus.ACCEPTED, "7", 0.99, row=1, file="a", label="7")])
 batch_report.write_batch_report(Path({str(tmp_path)!r}) / "reports" / facts.batch_id, facts)
 batch_report.write_index(Path({str(tmp_path)!r}) / "reports")
 heavy = {{"pandas", "matplotlib", "seaborn", "sklearn", "scipy", "tensorflow", "keras", "cv2", "PIL", "rich"}}
@@ -270,7 +272,7 @@ def test_groups_are_the_first_folders_with_their_own_accuracy(tmp_path, make_fac
 
 
 def test_a_group_alone_is_not_listed(tmp_path, make_facts, read_page):
-    html, report = written(tmp_path, make_facts([RowFacts(1, "a/1.png", 1, PageStatus.ACCEPTED, "7", 0.99)]))
+    html, report = written(tmp_path, make_facts([make_row(1, "a/1.png", 1, PageStatus.ACCEPTED, "7", 0.99)]))
 
     assert report["groups"] == []
     assert "By group" not in read_page(html).words
@@ -278,7 +280,7 @@ def test_a_group_alone_is_not_listed(tmp_path, make_facts, read_page):
 
 def test_the_first_hundred_accepted_answers_are_listed(tmp_path, make_facts, thumbnail, read_page):
     picture = thumbnail("7")
-    rows = [RowFacts(i, f"{i}.png", 1, PageStatus.ACCEPTED, "7", 0.99, preview_png=picture) for i in range(1, 121)]
+    rows = [make_row(i, f"{i}.png", 1, PageStatus.ACCEPTED, "7", 0.99, preview_png=picture) for i in range(1, 121)]
 
     page = read_page(written(tmp_path, make_facts(rows))[0])
 

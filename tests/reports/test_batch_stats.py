@@ -1,15 +1,16 @@
 import pytest
 
-from digitrec.reports.batch import RowFacts, is_correct, is_exact, select_errors, summarize_batch
+from digitrec.reports.batch import is_correct, is_exact, select_errors, summarize_batch
 from digitrec.types import PageStatus, Reason
+from tests.reports.filled import make_row
 
 ROWS = [
-    RowFacts(1, "a.png", 1, PageStatus.ACCEPTED, "7", 0.9995, label="7"),
-    RowFacts(2, "b.png", 1, PageStatus.ACCEPTED, "70", 0.985, label="79"),
-    RowFacts(3, "c.png", 1, PageStatus.REVIEW, "3", 0.6, "8", 0.3, Reason.LOW_CONFIDENCE, label="3"),
-    RowFacts(4, "d.png", 1, PageStatus.REVIEW, "1", 0.2, reason=Reason.NOT_A_DIGIT, label="none"),
-    RowFacts(5, "e.png", 1, PageStatus.REJECTED, reason=Reason.BLANK, label="5", duplicate_of="20260101T000000Z-0/1"),
-    RowFacts(6, "f.png", 1, PageStatus.ACCEPTED, "4", 1.0),
+    make_row(1, "a.png", 1, PageStatus.ACCEPTED, "7", 0.9995, label="7"),
+    make_row(2, "b.png", 1, PageStatus.ACCEPTED, "70", 0.985, label="79"),
+    make_row(3, "c.png", 1, PageStatus.REVIEW, "3", 0.6, "8", 0.3, Reason.LOW_CONFIDENCE, label="3"),
+    make_row(4, "d.png", 1, PageStatus.REVIEW, "1", 0.2, reason=Reason.NOT_A_DIGIT, label="none"),
+    make_row(5, "e.png", 1, PageStatus.REJECTED, reason=Reason.BLANK, label="5", duplicate_of="20260101T000000Z-0/1"),
+    make_row(6, "f.png", 1, PageStatus.ACCEPTED, "4", 1.0),
 ]
 
 
@@ -41,7 +42,7 @@ def test_without_labels_there_is_no_accuracy(make_facts):
 
 def test_a_page_without_a_digit_is_right_unless_accepted():
     held_back, rejected, accepted = (
-        RowFacts(1, "x.png", 1, status, text, label="none")
+        make_row(1, "x.png", 1, status, text, label="none")
         for status, text in ((PageStatus.REVIEW, "4"), (PageStatus.REJECTED, ""), (PageStatus.ACCEPTED, "4"))
     )
 
@@ -51,7 +52,7 @@ def test_a_page_without_a_digit_is_right_unless_accepted():
 
 
 def test_a_leading_zero_counts():
-    assert not is_correct(RowFacts(1, "x.png", 1, PageStatus.ACCEPTED, "650", label="0650"))
+    assert not is_correct(make_row(1, "x.png", 1, PageStatus.ACCEPTED, "650", label="0650"))
 
 
 @pytest.mark.parametrize(
@@ -68,17 +69,17 @@ def test_a_leading_zero_counts():
     ],
 )
 def test_label_of_digits_only_is_compared_without_separators(text, label, is_right, as_written):
-    row = RowFacts(1, "x.png", 1, PageStatus.ACCEPTED, text, label=label)
+    row = make_row(1, "x.png", 1, PageStatus.ACCEPTED, text, label=label)
 
     assert (is_correct(row), is_exact(row)) == (is_right, as_written)
 
 
 def test_pages_with_a_word_as_label_are_left_out_and_counted(make_facts):
     rows = [
-        RowFacts(1, "a", 1, PageStatus.ACCEPTED, "12,50", label="1250"),
-        RowFacts(2, "b", 1, PageStatus.ACCEPTED, "7", label="seven"),
-        RowFacts(3, "c", 1, PageStatus.REVIEW, "7", label="7a"),
-        RowFacts(4, "d", 1, PageStatus.ACCEPTED, "7"),
+        make_row(1, "a", 1, PageStatus.ACCEPTED, "12,50", label="1250"),
+        make_row(2, "b", 1, PageStatus.ACCEPTED, "7", label="seven"),
+        make_row(3, "c", 1, PageStatus.REVIEW, "7", label="7a"),
+        make_row(4, "d", 1, PageStatus.ACCEPTED, "7"),
     ]
 
     report = summarize_batch(make_facts(rows))
@@ -91,17 +92,17 @@ def test_pages_with_a_word_as_label_are_left_out_and_counted(make_facts):
 
 
 def test_labels_without_any_number_give_no_accuracy(make_facts):
-    report = summarize_batch(make_facts([RowFacts(1, "a", 1, PageStatus.ACCEPTED, "7", label="seven")]))
+    report = summarize_batch(make_facts([make_row(1, "a", 1, PageStatus.ACCEPTED, "7", label="seven")]))
 
     assert (report["truth"], report["labels_left_out"]) == (None, 1)
 
 
 def test_the_worst_mistake_comes_first():
     wrong = [
-        RowFacts(1, "a", 1, PageStatus.REJECTED, label="1"),
-        RowFacts(2, "b", 1, PageStatus.REVIEW, "2", 0.7, label="1"),
-        RowFacts(3, "c", 1, PageStatus.ACCEPTED, "2", 0.98, label="1"),
-        RowFacts(4, "d", 1, PageStatus.ACCEPTED, "2", 0.99, label="1"),
+        make_row(1, "a", 1, PageStatus.REJECTED, label="1"),
+        make_row(2, "b", 1, PageStatus.REVIEW, "2", 0.7, label="1"),
+        make_row(3, "c", 1, PageStatus.ACCEPTED, "2", 0.98, label="1"),
+        make_row(4, "d", 1, PageStatus.ACCEPTED, "2", 0.99, label="1"),
     ]
 
     assert [row.row for row in select_errors(wrong)] == [4, 3, 2, 1]

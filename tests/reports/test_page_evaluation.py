@@ -3,22 +3,22 @@ import json
 import pytest
 
 from digitrec.errors import DataError
-from digitrec.reports.batch import RowFacts
 from digitrec.reports.page_evaluation import evaluate_pages
 from digitrec.types import PageStatus, Reason
+from tests.reports.filled import make_row
 
 A, V, X = PageStatus.ACCEPTED, PageStatus.REVIEW, PageStatus.REJECTED
 ROWS = [
-    RowFacts(1, "a", 1, A, "7", 0.99, label="7"),
-    RowFacts(2, "b", 1, A, "1", 0.99, label="7"),
-    RowFacts(3, "c", 1, V, "7", 0.6, reason=Reason.LOW_CONFIDENCE, label="7"),
-    RowFacts(4, "d", 1, V, "77", 0.5, reason=Reason.AMBIGUOUS_LAYOUT, label="7"),
-    RowFacts(5, "e", 1, X, reason=Reason.BLANK, label="7"),
-    RowFacts(6, "f", 1, A, "0650", 0.99, label="0650"),
-    RowFacts(7, "g", 1, A, "4", 0.99, label="none"),
-    RowFacts(8, "h", 1, V, "4", 0.3, reason=Reason.NOT_A_DIGIT, label="none"),
-    RowFacts(9, "i", 1, X, reason=Reason.BLANK, label="none"),
-    RowFacts(10, "j", 1, A, "3", 0.99),
+    make_row(1, "a", 1, A, "7", 0.99, label="7"),
+    make_row(2, "b", 1, A, "1", 0.99, label="7"),
+    make_row(3, "c", 1, V, "7", 0.6, reason=Reason.LOW_CONFIDENCE, label="7"),
+    make_row(4, "d", 1, V, "77", 0.5, reason=Reason.AMBIGUOUS_LAYOUT, label="7"),
+    make_row(5, "e", 1, X, reason=Reason.BLANK, label="7"),
+    make_row(6, "f", 1, A, "0650", 0.99, label="0650"),
+    make_row(7, "g", 1, A, "4", 0.99, label="none"),
+    make_row(8, "h", 1, V, "4", 0.3, reason=Reason.NOT_A_DIGIT, label="none"),
+    make_row(9, "i", 1, X, reason=Reason.BLANK, label="none"),
+    make_row(10, "j", 1, A, "3", 0.99),
 ]
 
 
@@ -61,7 +61,7 @@ def test_json_holds_the_same_numbers_in_plain_types():
 
 
 def test_both_accuracies_are_measured_and_words_are_left_out():
-    rows = [*ROWS, RowFacts(11, "k", 1, A, "21 37", 0.9, label="2137"), RowFacts(12, "l", 1, A, "7", 0.9, label="x")]
+    rows = [*ROWS, make_row(11, "k", 1, A, "21 37", 0.9, label="2137"), make_row(12, "l", 1, A, "7", 0.9, label="x")]
 
     measured = evaluate_pages(rows)
 
@@ -80,10 +80,10 @@ def test_pages_without_any_label_are_refused_with_the_way_out():
 
 def test_numbers_of_several_digits_have_a_digit_error_rate():
     rows = [
-        RowFacts(1, "a", 1, A, "14828", 0.99, label="19828"),
-        RowFacts(2, "b", 1, A, "21 37", 0.99, label="2137"),
-        RowFacts(3, "c", 1, V, "", 0.1, reason=Reason.LOW_CONFIDENCE, label="12"),
-        RowFacts(4, "d", 1, A, "7", 0.99, label="1"),
+        make_row(1, "a", 1, A, "14828", 0.99, label="19828"),
+        make_row(2, "b", 1, A, "21 37", 0.99, label="2137"),
+        make_row(3, "c", 1, V, "", 0.1, reason=Reason.LOW_CONFIDENCE, label="12"),
+        make_row(4, "d", 1, A, "7", 0.99, label="1"),
     ]
 
     measured = evaluate_pages(rows)

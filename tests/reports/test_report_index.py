@@ -8,17 +8,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from digitrec.reports import index
-from digitrec.reports.batch import ReviewVerdict, RowFacts
+from digitrec.reports.batch import ReviewVerdict
 from digitrec.reports.batch_report import write_batch_report, write_index
 from digitrec.reports.index import read_index
 from digitrec.storage.corrections import Verdict
 from digitrec.types import PageStatus, Reason
+from tests.reports.filled import make_row
 
 PROPORTION = {"hits": 97, "of": 100, "share": 0.97, "low": 0.9155, "high": 0.9897}
 
 
 def batch(reports, make_facts, batch_id, label=""):
-    row = RowFacts(1, "a.png", 1, PageStatus.ACCEPTED, "7", 0.999, label=label)
+    row = make_row(1, "a.png", 1, PageStatus.ACCEPTED, "7", 0.999, label=label)
     write_batch_report(reports / batch_id, make_facts([row], batch_id=batch_id, processed_at=f"at {batch_id}"))
 
 
@@ -218,9 +219,9 @@ def test_the_list_has_totals_days_and_what_is_reviewed(tmp_path, make_facts, rea
     verdict = ReviewVerdict(Verdict.CONFIRMED, "7", "ann", "2026-01-22T16:00:00Z")
     doubtful = {"confidence": 0.5, "reason": Reason.LOW_CONFIDENCE}
     rows = [
-        RowFacts(1, "a.png", 1, PageStatus.ACCEPTED, "7", 0.999),
-        RowFacts(2, "b.png", 1, PageStatus.REVIEW, "7", review=verdict, **doubtful),
-        RowFacts(3, "c.png", 1, PageStatus.REVIEW, "7", **doubtful),
+        make_row(1, "a.png", 1, PageStatus.ACCEPTED, "7", 0.999),
+        make_row(2, "b.png", 1, PageStatus.REVIEW, "7", review=verdict, **doubtful),
+        make_row(3, "c.png", 1, PageStatus.REVIEW, "7", **doubtful),
     ]
     for day in ("20", "21", "22"):
         batch_id, at = f"202601{day}T120000Z-00000001", f"2026-01-{day}T12:00:00Z"
@@ -239,7 +240,7 @@ def test_the_list_has_totals_days_and_what_is_reviewed(tmp_path, make_facts, rea
 
 def test_times_are_local_with_utc_as_hint(tmp_path, make_facts, read_page):
     batch_id = "20260120T120000Z-00000001"
-    row = RowFacts(1, "a.png", 1, PageStatus.ACCEPTED, "7", 0.999)
+    row = make_row(1, "a.png", 1, PageStatus.ACCEPTED, "7", 0.999)
     write_batch_report(tmp_path / batch_id, make_facts([row], batch_id=batch_id, processed_at="2026-01-20T12:00:00Z"))
 
     (time,) = page(tmp_path, read_page).tags("time")

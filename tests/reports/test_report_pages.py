@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from digitrec.errors import DataError
-from digitrec.reports.batch import RowFacts
 from digitrec.reports.dataset_report import (
     DatasetFacts,
     DatasetSplit,
@@ -22,6 +21,7 @@ from digitrec.reports.html import value_at
 from digitrec.reports.index import read_index
 from digitrec.reports.page_evaluation import evaluate_pages
 from digitrec.types import PageStatus, Reason
+from tests.reports.filled import make_row
 
 FACTS = EvaluationFacts(
     model_id="cnn-1",
@@ -32,6 +32,7 @@ FACTS = EvaluationFacts(
     evaluated_at="2026-01-22T15:00:00Z",
     max_error=0.005,
 )
+
 HISTORY = {"loss": [0.4, 0.2], "accuracy": [0.9, 0.95], "val_loss": [0.3, 0.25], "val_accuracy": [0.93, 0.94]}
 
 
@@ -175,12 +176,12 @@ def test_an_evaluation_is_found_by_the_list_of_reports(tmp_path, measured, pictu
 
 @pytest.mark.slow
 def test_the_page_of_a_pipeline_evaluation_shows_its_numbers_and_mistakes(tmp_path, read_page, thumbnail):
-    rows = [RowFacts(i, f"{i}.png", 1, PageStatus.ACCEPTED, str(i % 10), 0.99, label=str(i % 10)) for i in range(1, 40)]
+    rows = [make_row(i, f"{i}.png", 1, PageStatus.ACCEPTED, str(i % 10), 0.99, label=str(i % 10)) for i in range(1, 40)]
     rows += [
-        RowFacts(40, "<i>.png", 1, PageStatus.ACCEPTED, "4", 0.99, label="9", preview_png=thumbnail("9")),
-        RowFacts(41, "b.png", 1, PageStatus.REVIEW, "4", 0.3, reason=Reason.NOT_A_DIGIT, label="none"),
-        RowFacts(42, "c.png", 1, PageStatus.REJECTED, reason=Reason.BLANK, label="3"),
-        RowFacts(43, "d.png", 1, PageStatus.ACCEPTED, "3", 0.99),
+        make_row(40, "<i>.png", 1, PageStatus.ACCEPTED, "4", 0.99, label="9", preview_png=thumbnail("9")),
+        make_row(41, "b.png", 1, PageStatus.REVIEW, "4", 0.3, reason=Reason.NOT_A_DIGIT, label="none"),
+        make_row(42, "c.png", 1, PageStatus.REJECTED, reason=Reason.BLANK, label="3"),
+        make_row(43, "d.png", 1, PageStatus.ACCEPTED, "3", 0.99),
     ]
 
     write_page_evaluation(tmp_path, FACTS, evaluate_pages(rows))
@@ -202,7 +203,7 @@ def test_the_page_of_a_pipeline_evaluation_shows_its_numbers_and_mistakes(tmp_pa
 
 @pytest.mark.slow
 def test_numbers_of_several_digits_need_no_table_of_digits(tmp_path, read_page):
-    rows = [RowFacts(1, "a.png", 1, PageStatus.ACCEPTED, "0650", 0.99, label="0650")]
+    rows = [make_row(1, "a.png", 1, PageStatus.ACCEPTED, "0650", 0.99, label="0650")]
 
     write_page_evaluation(tmp_path, FACTS, evaluate_pages(rows))
 

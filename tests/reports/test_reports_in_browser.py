@@ -11,7 +11,6 @@ import pytest
 
 from digitrec.app.reports import write_all_reports
 from digitrec.pipeline.ledgers import open_ledgers
-from digitrec.reports.batch import RowFacts
 from digitrec.reports.evaluation import evaluate_scores
 from digitrec.reports.evaluation_report import EvaluationFacts, write_evaluation, write_page_evaluation
 from digitrec.reports.page_evaluation import evaluate_pages
@@ -23,7 +22,7 @@ from digitrec.reports.retrain_report import (
 )
 from digitrec.reports.statistics import McNemarResult, wilson
 from digitrec.types import PageStatus, Reason, Thresholds
-from tests.reports.filled import HOSTILE, filled, preview
+from tests.reports.filled import HOSTILE, filled, make_row, preview
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no browser is installed")]
@@ -172,9 +171,9 @@ def _page_evaluation(folder: Path) -> None:
         sure = 0.96 + (number % 40) / 1000 if is_sure else 0.5
         file = HOSTILE if number % 20 == 9 else f"{number}.png"
         rows.append(
-            RowFacts(number, file, 1, status, text, sure, reason=reason, label=digit, preview_png=preview(digit))
+            make_row(number, file, 1, status, text, sure, reason=reason, label=digit, preview_png=preview(digit))
         )
-    rows.append(RowFacts(501, "none.png", 1, PageStatus.REJECTED, reason=Reason.BLANK, label="none"))
+    rows.append(make_row(501, "none.png", 1, PageStatus.REJECTED, reason=Reason.BLANK, label="none"))
     write_page_evaluation(folder, FACTS, evaluate_pages(rows, Thresholds(0.956905, 0.97)))
 
 

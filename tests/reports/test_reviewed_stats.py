@@ -6,7 +6,6 @@ import pytest
 
 from digitrec.reports.batch import (
     ReviewVerdict,
-    RowFacts,
     audit_error_rate,
     review_error_rate,
     select_corrected,
@@ -16,6 +15,7 @@ from digitrec.reports.batch_report import write_batch_report
 from digitrec.reports.html import value_at
 from digitrec.storage.corrections import Verdict
 from digitrec.types import PageStatus, Reason
+from tests.reports.filled import make_row
 
 A, V, X = PageStatus.ACCEPTED, PageStatus.REVIEW, PageStatus.REJECTED
 AT = "2026-01-23T08:00:00.000Z"
@@ -32,7 +32,7 @@ AUDITED, AUDITED_WRONG = judged(Verdict.CONFIRMED, "7", True), judged(Verdict.CO
 def page(number, status, review=None, **more):
     reason = {V: Reason.LOW_CONFIDENCE, X: Reason.BLANK}.get(status)
     text = "" if status is X else "7"
-    return RowFacts(number, f"{number}.png", 1, status, text, 0.9, reason=reason, review=review, **more)
+    return make_row(number, f"{number}.png", 1, status, text, 0.9, reason=reason, review=review, **more)
 
 
 REVIEWED = [

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from digitrec.reports.batch import CONFIDENCE_EDGES, ReviewVerdict, RowFacts
+from digitrec.reports.batch import CONFIDENCE_EDGES, ReviewVerdict
 from digitrec.reports.drift import Reference
 from digitrec.reports.html import value_at
 from digitrec.reports.trend import (
@@ -21,6 +21,7 @@ from digitrec.reports.trend import (
 from digitrec.reports.trend_report import write_trend
 from digitrec.storage.corrections import Verdict
 from digitrec.types import PageStatus, Reason
+from tests.reports.filled import make_row
 
 pytestmark = pytest.mark.slow  # matplotlib
 
@@ -47,11 +48,11 @@ def numbers(entries, references=None):
 
 def test_a_batch_is_counted_as_by_hand(make_facts):
     rows = [
-        RowFacts(1, "a", 1, A, "70", 0.9995, label="70"),
-        RowFacts(2, "b", 1, A, "1", 0.985, label="7", review=judged(Verdict.CORRECTED, True)),
-        RowFacts(3, "c", 1, V, "3", 0.6, reason=Reason.LOW_CONFIDENCE, review=judged(Verdict.CONFIRMED)),
-        RowFacts(4, "d", 1, V, "8", 0.2, reason=Reason.NOT_A_DIGIT),
-        RowFacts(5, "e", 1, X, reason=Reason.BLANK),
+        make_row(1, "a", 1, A, "70", 0.9995, label="70"),
+        make_row(2, "b", 1, A, "1", 0.985, label="7", review=judged(Verdict.CORRECTED, True)),
+        make_row(3, "c", 1, V, "3", 0.6, reason=Reason.LOW_CONFIDENCE, review=judged(Verdict.CONFIRMED)),
+        make_row(4, "d", 1, V, "8", 0.2, reason=Reason.NOT_A_DIGIT),
+        make_row(5, "e", 1, X, reason=Reason.BLANK),
     ]
 
     stats = compute_batch_stats(make_facts(rows))
@@ -71,11 +72,11 @@ def test_a_batch_is_counted_as_by_hand(make_facts):
     ("opened", "seconds"), [("2026-01-22T15:13:09Z", None), ("?", None), ("2026-01-22T15:13:08", 1.0)]
 )
 def test_a_time_that_is_not_known_gives_no_speed(make_facts, opened, seconds):
-    assert compute_batch_stats(make_facts([RowFacts(1, "a", 1, A, "7", 0.99)], opened_at=opened)).seconds == seconds
+    assert compute_batch_stats(make_facts([make_row(1, "a", 1, A, "7", 0.99)], opened_at=opened)).seconds == seconds
 
 
 def test_tallies_add_up(make_facts):
-    item = count_pages([RowFacts(1, "a", 1, A, "7", 0.99), RowFacts(2, "b", 1, X, reason=Reason.BLANK)])
+    item = count_pages([make_row(1, "a", 1, A, "7", 0.99), make_row(2, "b", 1, X, reason=Reason.BLANK)])
 
     both = item + item
 
@@ -145,7 +146,7 @@ def test_another_model_is_not_compared_with_the_one_before():
 
 
 def test_the_time_of_a_batch_begins_when_the_one_before_is_done(make_facts):
-    rows = [RowFacts(1, "a", 1, A, "7", 0.99)]
+    rows = [make_row(1, "a", 1, A, "7", 0.99)]
     times = {"opened_at": "2026-01-22T15:00:00Z", "processed_at": "2026-01-22T15:00:50Z"}
 
     alone = compute_batch_stats(make_facts(rows, **times))
