@@ -79,7 +79,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--line-epochs", type=int, default=5, help="epochs of the sequence recognizer")
     parser.add_argument("--line-rate", type=float, default=1.5e-3, help="its highest learning rate")
     parser.add_argument("--pages", type=int, default=30_000, help="pages of one character, for the classifier")
-    parser.add_argument("--epochs", type=int, default=4, help="epochs of the classifier")
+    parser.add_argument("--epochs", type=int, default=4, help="epochs of the classifier; 0: keep its weights")
     parser.add_argument("--rate", type=float, default=6e-4, help="its highest learning rate")
     parser.add_argument("--evaluation-pages", type=int, default=20_000, help="pages of each calibration set")
     parser.add_argument("--seed", type=int, default=2, help="of the synthetic data and the order of the examples")
