@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence, Sized
 from dataclasses import dataclass
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple, TypeVar
 
@@ -15,6 +16,9 @@ STOP_GRACE_S = 3.0
 """After a stop, chunks in progress have this long to finish, seconds."""
 _SLICE_S = 0.1
 """Interval of checks for a stop and for timeouts, seconds."""
+_STARVED_SHARE = 0.5
+"""A page has longer if its thread waited for a core for a larger share of the time."""
+_MAX_TIMES = 10
 
 R = TypeVar("R")
 
@@ -167,11 +171,11 @@ class ChunkQueue:
         """Return True if a chunk was given up."""
         return bool(self._given_up)
 
-    def since_s(self, place: int) -> float:
-        """Return when the current page of the chunk at this place began, monotonic seconds."""
+    def page(self, place: int) -> tuple[float, int]:
+        """Return when the current page of the chunk at this place began, monotonic seconds, and its thread's id."""
         with self._lock:
             progress = self._in_progress.get(place)
-        return math.inf if progress is None else progress.since_s
+        return (math.inf, 0) if progress is None else progress.page
 
     def give_up(self, place: int, why: str) -> LostChunk:
         """Stop waiting for the chunk at this place; a thread may be started to replace the stuck one."""
@@ -230,24 +234,60 @@ class StopDeadline:
 
 
 def call_with_timeout(
-    poll: Callable[[float], R], since_s: Callable[[], float], timeout_s: float, deadline: StopDeadline
+    poll: Callable[[float], R], page: Callable[[], tuple[float, int]], timeout_s: float, deadline: StopDeadline
 ) -> R | None:
     """Return the result of `poll`; None if the deadline passes before.
 
     Args:
         poll: waits for the given number of seconds, then raises `multiprocessing.TimeoutError`.
-        since_s: returns when the current page began, monotonic seconds.
-        timeout_s: longest time of one page, seconds.
+        page: returns when the current page began, monotonic seconds, and the id of the thread that reads it.
+        timeout_s: longest time of one page, seconds; ten times as much while its thread waits for a core.
         deadline: checked in every slice.
 
     Raises:
         ChunkTimeout: a page takes longer.
     """
+    clock = _PageClock(timeout_s)
     while True:
         try:
             return poll(0.0 if deadline.is_spent() else _SLICE_S)
         except multiprocessing.TimeoutError:
             if deadline.is_spent():
                 return None
-            if time.monotonic() - since_s() >= timeout_s:
-                raise ChunkTimeout(f"not done after {timeout_s:g} s") from None
+            if clock.is_over(*page()):
+                raise ChunkTimeout(f"not done after {clock.limit_s:g} s") from None
+
+
+class _PageClock:
+    """Time limit of a page; longer while its thread waits for a core, as no file causes that."""
+
+    def __init__(self, timeout_s: float) -> None:
+        self._timeout_s = self.limit_s = timeout_s
+        self._began_s = math.nan
+        self._checked: tuple[float, float] | None = None
+        """When the waiting time was read, and that time, seconds."""
+
+    def is_over(self, began_s: float, thread: int) -> bool:
+        """Return True if the page that began then, monotonic seconds, takes too long."""
+        if began_s != self._began_s:
+            self._began_s, self.limit_s, self._checked = began_s, self._timeout_s, None
+        now_s = time.monotonic()
+        if self._checked is None and now_s - began_s >= self.limit_s / 2:
+            self._checked = now_s, read_core_wait(thread)
+        if self._checked is None or now_s - began_s < self.limit_s:
+            return False
+        checked_s, before_s = self._checked
+        self._checked = now_s, read_core_wait(thread)
+        is_starved = self._checked[1] - before_s > _STARVED_SHARE * (now_s - checked_s)
+        if not is_starved or self.limit_s >= _MAX_TIMES * self._timeout_s:
+            return True
+        self.limit_s += self._timeout_s
+        return False
+
+
+def read_core_wait(thread: int) -> float:
+    """Return how long a thread of any process was ready to run and had no core, seconds; 0.0 where nothing tells."""
+    try:
+        return int(Path(f"/proc/{thread}/schedstat").read_text("ascii").split()[1]) / 1e9  # the first: it ran
+    except (OSError, IndexError, ValueError):  # it has ended, or this is not Linux
+        return 0.0

@@ -182,10 +182,8 @@ class LocalExecutor:
         try:
             for place in range(chunks):
                 try:
-                    since_s = partial(queue.since_s, place)
-                    done = call_with_timeout(
-                        partial(self._poll, queue, place, deadline), since_s, self._timeout_s, deadline
-                    )
+                    poll, page = partial(self._poll, queue, place, deadline), partial(queue.page, place)
+                    done = call_with_timeout(poll, page, self._timeout_s, deadline)
                 except ChunkTimeout as why:
                     yield queue.give_up(place, str(why))
                     continue

@@ -30,7 +30,7 @@ class PageProgress:
     With shared memory they may be two processes.
     """
 
-    _PAGE = struct.Struct("=dq")  # start of the page on the system-wide monotonic clock, and its file
+    _PAGE = struct.Struct("=dqq")  # start of the page on the system-wide monotonic clock, its file, and its thread
     SIZE = _PAGE.size + 1  # and whether the reader is cancelled, which the waiting side writes
 
     def __init__(self, memory: bytearray | mmap.mmap | None = None, on_page: Callable[[], None] = lambda: None) -> None:
@@ -47,17 +47,23 @@ class PageProgress:
 
     def clear(self) -> None:
         """Note that no page is in progress, so none can take too long."""
-        self._PAGE.pack_into(self._memory, 0, math.inf, 0)
+        self._PAGE.pack_into(self._memory, 0, math.inf, 0, 0)
         self._memory[self.SIZE - 1] = 0
 
     def begin(self, file: int) -> None:
         """Note that a page of this file begins."""
         self._on_page()
-        self._PAGE.pack_into(self._memory, 0, time.monotonic(), file)
+        self._PAGE.pack_into(self._memory, 0, time.monotonic(), file, threading.get_native_id())
 
     def cancel(self) -> None:
         """Ask the reader to begin no other file."""
         self._memory[self.SIZE - 1] = 1
+
+    @property
+    def page(self) -> tuple[float, int]:
+        """Start of the page, and the id of the thread that reads it, 0 if none is in progress."""
+        since_s, _, thread = self._PAGE.unpack_from(self._memory)
+        return float(since_s), int(thread)
 
     @property
     def since_s(self) -> float:

@@ -162,7 +162,7 @@ class WorkerProcess:
             progress.begin(0)
             connection.send(argument)
             poll = partial(_receive, connection)
-            answer = call_with_timeout(poll, lambda: progress.since_s, self._timeout_s, StopDeadline(stopped))
+            answer = call_with_timeout(poll, lambda: progress.page, self._timeout_s, StopDeadline(stopped))
         except (EOFError, OSError, ChunkTimeout) as why:
             self._end()
             raise WorkerCrashed(str(why) or "the child process died", progress.file) from why
@@ -191,7 +191,7 @@ class WorkerProcess:
                 began_s = time.monotonic()
                 connection.send(NewFunction(function))
                 poll = partial(_receive, connection)
-                if call_with_timeout(poll, lambda: began_s, PARAMS.start_s, StopDeadline(stopped)) is None:
+                if call_with_timeout(poll, lambda: (began_s, 0), PARAMS.start_s, StopDeadline(stopped)) is None:
                     self._end()
                     return None
                 self._function = function

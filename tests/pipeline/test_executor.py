@@ -1,16 +1,18 @@
 """What `LocalExecutor` does side by side, what one by one, and what in child processes."""
 
+import multiprocessing
 import os
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from digitrec.pipeline import worker_main
-from digitrec.pipeline.chunk_queue import LostChunk
+from digitrec.pipeline import chunk_queue, worker_main
+from digitrec.pipeline.chunk_queue import ChunkTimeout, LostChunk, StopDeadline
 from digitrec.pipeline.executor import ExecutorParams, LocalExecutor
 
 
@@ -315,3 +317,38 @@ def test_after_a_stop_only_started_chunks_finish() -> None:
 
     assert results == list(range(len(results)))
     assert 2 <= len(results) <= 5
+
+
+@pytest.mark.parametrize(("share", "limit_s"), [(0.0, 1), (0.3, 1), (0.9, 10)])
+def test_a_page_has_longer_only_while_its_thread_waits_for_a_core(
+    share: float, limit_s: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock_s = 0.0
+    monkeypatch.setattr(chunk_queue, "time", SimpleNamespace(monotonic=lambda: clock_s))
+    monkeypatch.setattr(chunk_queue, "read_core_wait", lambda thread: share * clock_s if thread == 7 else 0.0)
+
+    def poll(slice_s: float) -> None:
+        nonlocal clock_s
+        clock_s += slice_s / 10
+        raise multiprocessing.TimeoutError
+
+    with pytest.raises(ChunkTimeout, match=rf"^not done after {limit_s} s$"):
+        chunk_queue.call_with_timeout(poll, lambda: (0.0, 7), 1.0, StopDeadline(running))
+    assert clock_s == pytest.approx(limit_s, abs=0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="this kernel does not tell how long a task waits")
+def test_the_waiting_time_of_a_thread_for_a_core_is_read() -> None:
+    core = min(os.sched_getaffinity(0))
+    words = [sys.executable, "-c", f"import os\nos.sched_setaffinity(0, [{core}])\nwhile True: pass"]
+    children = [subprocess.Popen(words) for _ in range(2)]
+    try:
+        time.sleep(1.5)
+        waited_s = [chunk_queue.read_core_wait(child.pid) for child in children]
+    finally:
+        for child in children:
+            child.kill()
+            child.wait()
+    assert max(waited_s) > 0.3
+    assert chunk_queue.read_core_wait(children[0].pid) == 0.0, "it has ended"
