@@ -1,5 +1,6 @@
 """Run `digitrec watch` for an hour with arrivals of every kind and kill it every few minutes; then reconcile.
 
+All the time `digitrec serve` runs over the same workspace, and people upload and review there.
 `python -m benchmarks.soak --minutes 60 --out soak.json --into docs/dev/soak.md`. It is not killed during the last
 `--calm-minutes`, so that one process lives long enough to show a leak. `--markdown soak.json --into docs/dev/soak.md`
 only writes what was measured.
@@ -26,11 +27,14 @@ from benchmarks.soak.account import account
 from benchmarks.soak.arrivals import MOST, Arrivals
 from benchmarks.soak.life import Watch, kill_plan
 from benchmarks.soak.oddities import MANNERS, OddArrivals
+from benchmarks.soak.people import People
 from digitrec.storage import folder_id
 
 _TICK_S = 0.05
 _LOOK_S, _HEALTH_S = 2.0, 60.0
 _LONGEST_REST_S = 900.0
+_OPTIONS = ("--empty-wait-s", "60")
+"""By default an empty file waits ten minutes: too long to wait for at the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +56,10 @@ class Plan:
     manners: Mapping[str, int] = field(default_factory=lambda: MANNERS)
     most: int = MOST
     """Files of one arrival."""
-    options: tuple[str, ...] = ("--empty-wait-s", "60")
-    """Of `watch`. By default an empty file waits ten minutes: too long to wait for at the end."""
+    review_s: float = 5.0
+    """Between two visits of the reviewer, who judges up to eight answers at each."""
+    options: tuple[str, ...] = _OPTIONS
+    """Of `watch`."""
 
 
 @dataclass(slots=True)
@@ -73,15 +79,19 @@ def soak(plan: Plan, workspace: Path) -> report.Figures:
     for folder in (inbox, stage):
         folder.mkdir(parents=True)
     say(f"Drawing {plan.pool} files ...")
-    arrivals = OddArrivals(inbox, stage, pool.draw(plan.pool, plan.seed), plan.seed)
+    samples = pool.draw(plan.pool, plan.seed)
     watch, seen = Watch(workspace, plan.options, time.monotonic()), Seen()
+    people = People(workspace, watch.now_s, plan.seed + 3)
+    arrivals = OddArrivals(inbox, stage, samples, plan.seed, upload=people.upload)
     load = [os.getloadavg()[0]]
+    people.start(plan.review_s)
     try:
         _run_calm(plan, arrivals, watch, seen)
         rested_s = _rest(arrivals, watch, seen)
         load.append(os.getloadavg()[0])
         watch.end("SIGTERM")
     finally:
+        people.stop()
         if watch.is_alive:
             watch.end("SIGKILL group")
     say(f"The inbox rests after {rested_s:.0f} s; the account ...")
@@ -105,6 +115,7 @@ def soak(plan: Plan, workspace: Path) -> report.Figures:
         ),
         "manners": dict(Counter(item.manner for item in arrivals.dropped)),
         **report.figures(result, watch.lives),
+        "people": people.compare() | report.of_server(people.life),
         "memory_by_life": report.memory_by_life(watch.lives),
         "longest_gap_s": report.longest_gap_s([sample for life in watch.lives for sample in life.samples]),
         "tables_half": len(seen.half),
@@ -127,12 +138,8 @@ def soak(plan: Plan, workspace: Path) -> report.Figures:
 def is_well(figures: report.Figures) -> bool:
     """Return True if nothing was lost or doubled, and no guarantee was violated."""
     noughts = ("tables_half", "tables_changed", "tables_not_back", "strangers_gone", "left_behind", "tracebacks")
-    account_is_true = not any(figures["account"][name] for name in ("lost", "doubled", "wrong"))
-    return (
-        account_is_true
-        and figures["verify"]["exit"] == 0
-        and not (figures["bad_ends"] or any(map(figures.get, noughts)))
-    )
+    is_true = not any(figures[part][name] for part in ("account", "people") for name in ("lost", "doubled", "wrong"))
+    return is_true and figures["verify"]["exit"] == 0 and not (figures["bad_ends"] or any(map(figures.get, noughts)))
 
 
 def _run_calm(plan: Plan, arrivals: Arrivals, watch: Watch, seen: Seen) -> None:
@@ -144,8 +151,6 @@ def _run_calm(plan: Plan, arrivals: Arrivals, watch: Watch, seen: Seen) -> None:
     end_s, how, waits = kill_plan(ends, *plan.kill_s)
     delay_s: float | None = None
     while (now_s := watch.now_s()) < over_s:
-        if plan.kills is not None and len(watch.lives) > plan.kills and now_s < killing_s:
-            killing_s, over_s = now_s, now_s + 60 * plan.calm_minutes
         arrivals.go_on()
         if now_s >= burst_s:
             arrivals.burst(plan.manners, plan.most)
@@ -158,6 +163,8 @@ def _run_calm(plan: Plan, arrivals: Arrivals, watch: Watch, seen: Seen) -> None:
             health_s = now_s + _HEALTH_S
         if not watch.is_alive and now_s >= start_s:
             watch.start()
+        if plan.kills is not None and len(watch.lives) > plan.kills and now_s < killing_s:
+            killing_s, over_s = now_s, now_s + 60 * plan.calm_minutes
         if watch.is_alive and end_s <= now_s < killing_s:
             if delay_s is None and waits and not watch.is_at_work():
                 time.sleep(0.01)
@@ -248,6 +255,7 @@ def _about(plan: Plan, load: Sequence[float], workspace: Path) -> Mapping[str, o
         "seed": plan.seed,
         "minutes": plan.minutes,
         "calm_minutes": plan.calm_minutes,
+        "options": " ".join(plan.options),
         "commit": f"commit {commit.stdout.strip()}" if commit.returncode == 0 else "no commit",
     }
 
@@ -267,6 +275,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the files, the arrivals and the kills")
     parser.add_argument("--pause-s", type=float, default=16.0, help="between two arrivals, on average")
     parser.add_argument("--kill-s", type=float, nargs=2, default=(120.0, 240.0), help="a life's shortest and longest")
+    parser.add_argument("--options", default=" ".join(_OPTIONS), help="of `digitrec watch`, as one argument")
     parser.add_argument(
         "--work", type=Path, help="an empty folder on a disk, kept. Default: a temp folder, removed if all is well"
     )
@@ -279,9 +288,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     else:
         work = (given.work or Path(tempfile.mkdtemp(prefix="digitrec-soak-"))).resolve()
         say(f"The workspace is {work}")
-        results = soak(
-            Plan(given.seed, given.minutes, given.calm_minutes, given.pause_s, (given.kill_s[0], given.kill_s[1])), work
-        )
+        times = (given.seed, given.minutes, given.calm_minutes, given.pause_s, (given.kill_s[0], given.kill_s[1]))
+        results = soak(Plan(*times, options=tuple(given.options.split())), work)
         if given.out:
             given.out.write_text(json.dumps(results, indent=1, ensure_ascii=True) + "\n", encoding="utf-8")
         if given.work is None and is_well(results):

@@ -13,7 +13,7 @@ from benchmarks.soak.account import LABELS, Dropped
 from benchmarks.soak.arrivals import Arrivals, write
 from benchmarks.soak.pool import Sample
 
-MANNERS: Mapping[str, int] = {**arrivals.MANNERS, "labelled": 4, "deep": 2}
+MANNERS: Mapping[str, int] = {**arrivals.MANNERS, "labelled": 4, "deep": 2, "uploaded": 10}
 """How files arrive, and how often."""
 _NEVER = (b"%d.png~", b"%d.!uT", b"%d.SWP", b"%d.partial")
 _FOREIGN = (b"@eaDir", b"#recycle", b"$RECYCLE.BIN", b"#Snapshot", b"lost+found", b"System Volume Information")
@@ -27,14 +27,25 @@ class OddArrivals(Arrivals):
     """Drops odd files among the others."""
 
     def __init__(
-        self, inbox: Path, stage: Path, pool: Sequence[Sample], seed: int, levels: int = 1200, linger_s: float = 10.0
+        self,
+        inbox: Path,
+        stage: Path,
+        pool: Sequence[Sample],
+        seed: int,
+        levels: int = 1200,
+        linger_s: float = 10.0,
+        upload: Callable[[str, bytes], str | None] | None = None,
     ) -> None:
-        """See `Arrivals`. Deep folders have so many `levels`, and are removed `linger_s` after they are empty."""
+        """See `Arrivals`. Deep folders have so many `levels`, and are removed `linger_s` after they are empty.
+
+        `upload` sends a file by HTTP and returns its name in the inbox, None if it was refused.
+        """
         super().__init__(inbox, stage, pool, seed)
-        self._levels, self._linger_s = levels, linger_s
+        self._levels, self._linger_s, self._upload = levels, linger_s, upload
 
     def _ways(self) -> dict[str, Callable[[int], None]]:
-        return {**super()._ways(), "labelled": self._labelled, "deep": self._deep}
+        ways = {**super()._ways(), "labelled": self._labelled, "deep": self._deep}
+        return ways if self._upload is None else ways | {"uploaded": partial(self._uploaded, self._upload)}
 
     def _not_ours(self) -> None:
         """Also drop files into folders of other programs, and a file whose path is too long."""
@@ -66,6 +77,19 @@ class OddArrivals(Arrivals):
         for _, label, path, content, pages, inode in labels:
             self._note(path, content, pages, "labelled", inode).label = label
         self.dropped.append(Dropped(name + b"/labels.csv", hashlib.sha256(table).hexdigest(), 0, LABELS, time.time()))
+
+    def _uploaded(self, upload: Callable[[str, bytes], str | None], count: int) -> None:
+        """Files sent by HTTP, some under a name that is taken."""
+        for _ in range(min(count, 60)):
+            sample, content, number = self._sample()
+            name = upload(f"{self._rng.choice(('scan', f'upload {number}'))}{sample.suffix}", content)
+            if name is None:
+                continue
+            path = name.encode()
+            with suppress(FileNotFoundError):  # claimed already: nobody can withdraw it
+                self._note(path, content, sample.pages, "uploaded", os.stat(self._at(path)).st_ino)  # noqa: PTH116
+                continue
+            self._note(path, content, sample.pages, "uploaded", 0)
 
     def _deep(self, count: int) -> None:
         """Pictures in folders nested deeper than recursion goes; the folders are removed when they are empty."""

@@ -92,6 +92,14 @@ def figures(account: Account, lives: Sequence[Life]) -> Figures:
     }
 
 
+def of_server(life: Life) -> Figures:
+    """What could grow in the server of the web application."""
+    return {
+        "trends": {name: _plain(trend) for name, trend in trends(life.samples).items()},
+        "second_half": {name: _plain(trend) for name, trend in trends(_second_half(life)).items()},
+    }
+
+
 def latency(values: Sequence[float]) -> Mapping[str, float]:
     """How long answers took, seconds.
 
@@ -105,7 +113,11 @@ def latency(values: Sequence[float]) -> Mapping[str, float]:
 
 def markdown(results: Figures) -> str:
     """The figures as tables, for a page."""
-    account, about = results["account"], results["about"]
+    account, about, people = results["account"], results["about"], results["people"]
+    judgements = f"{len(people['lost'])}, {len(people['doubled'])}"
+    reviewed = "{judged:,}, {undone:,}; {finished:,}".format(**people)
+    uploaded = "{uploads:,}, {uploads_refused:,}".format(**people)
+    home_ms = {name: 1000 * value for name, value in latency(people["home_s"]).items()}
     per_file = results["ledger_bytes"] / max(1, account["answered"])
     with_calm = f"{about['minutes']:g} minutes with kills, {about['calm_minutes']:g} without"
     tables = f"{results['tables_removed']}; {results['tables_not_back']}"
@@ -115,6 +127,8 @@ def markdown(results: Figures) -> str:
         *_trends("all lives", results["over_lives"]),
         *_trends(f"the longest life, {results['longest_life']['minutes']:.0f} min", results["longest_life"]["trends"]),
         *_trends("its second half", results["longest_life"].get("second_half", {})),
+        *_trends("`digitrec serve`", people["trends"]),
+        *_trends("its second half", people["second_half"]),
     ]
     facts = [
         ("files dropped", f"{account['files']:,} in {results['bursts']:,} arrivals"),
@@ -134,10 +148,15 @@ def markdown(results: Figures) -> str:
         ("tracebacks in the log", f"{results['tracebacks']}"),
         ("`digitrec status --check`, asked every minute", _counted(results["health"])),
         ("heartbeat, seen every two seconds", _counted(results["heartbeat"])),
+        ("files uploaded to `digitrec serve`, refused as no picture", uploaded),
+        ("judgements in the review, of these taken back; corrected tables", reviewed),
+        ("**judgements lost, doubled**", f"**{judgements}**"),
+        ("other complaints about `digitrec serve`: failed requests, tracebacks, exit code", f"{len(people['wrong'])}"),
+        ("the home page's state, median, 95th, longest", "{median:.0f}, {p95:.0f}, {most:.0f} ms".format(**home_ms)),
         ("ledger at the end, with its log", f"{results['ledger_bytes'] / 1e6:.1f} MB, {per_file:,.0f} bytes a file"),
     ]  # fmt: skip
     parts = [
-        f"**{about['made_at']}, {about['machine']}, {shared}; {with_calm}; seed {about['seed']}; {about['commit']}**",
+        f"**{about['made_at']}, {about['machine']}, {shared}; {with_calm}; `{about['options']}`; {about['commit']}**",
         pipe_table([("what", "here"), *facts]),
         "**From complete to in a published table, seconds** (two seconds of settling and the dead times included)",
         pipe_table([("files", "how many", "median", "95th", "longest"), *_latencies(results["latency_s"])]),

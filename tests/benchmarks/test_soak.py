@@ -258,15 +258,20 @@ def test_kills_come_in_every_way_within_their_time() -> None:
 
 @pytest.mark.slow
 def test_a_short_soak_with_kills_reconciles(tmp_path: Path) -> None:
-    manners = {"moved": 2, "written": 2, "part": 1, "folder": 1, "onto": 2, "odd": 1, "labelled": 1}
+    manners = {"moved": 2, "written": 2, "part": 1, "folder": 1, "onto": 2, "odd": 1, "labelled": 1, "uploaded": 2}
     options = ("--grace-s", "0.5", "--settle-s", "0.3", "--scan-interval-s", "1")
     # Until it was killed once, however long a busy machine takes to start it.
-    plan = soak.Plan(1, 3.0, 0.02, 0.7, (1.0, 2.0), kills=1, pool=44, manners=manners, most=12, options=options)
+    plan = soak.Plan(
+        1, 3.0, 0.1, 0.7, (1.0, 2.0), kills=1, pool=44, manners=manners, most=12, review_s=0.5, options=options
+    )
 
     result = soak.soak(plan, tmp_path)
 
     assert soak.is_well(result), result
     assert result["account"]["answered"] > 10
     assert result["lives"] == 2
+    assert result["people"]["uploads"] > 0
+    assert result["people"]["judged"] > 0
     assert "| **lost** | **0** |" in report.markdown(result)
     assert not soak.is_well(result | {"tracebacks": 1})
+    assert not soak.is_well(result | {"people": result["people"] | {"doubled": ["1: entry"]}})
