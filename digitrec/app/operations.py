@@ -10,7 +10,7 @@ from digitrec.app import composition
 from digitrec.errors import ModelError
 from digitrec.monitoring import backlog, status
 from digitrec.pipeline import first_use
-from digitrec.pipeline.ledgers import find_ledgers, is_new_workspace, open_ledgers
+from digitrec.pipeline.ledgers import find_ledgers, is_new_workspace, list_workers_elsewhere, open_ledgers
 from digitrec.settings import Settings
 from digitrec.storage import folder_id
 from digitrec.storage.ledger import Ledger
@@ -176,7 +176,7 @@ def verify(settings: Settings) -> "integrity.IntegrityReport":
         for folder in (settings.inbox, settings.outbox):
             if any(ledger.get_meta(f"{folder.name}_id") for ledger in ledgers.values()):
                 folder_id.require_folder(folder)
-        return integrity.verify(settings.workspace, ledgers)
+        return integrity.verify(settings.workspace, ledgers, list_workers_elsewhere(settings))
 
 
 def _check_model(settings: Settings) -> status.ModelStatus:

@@ -3,7 +3,7 @@
 import os
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -47,16 +47,17 @@ class IntegrityReport:
         }
 
 
-def verify(workspace: Path, ledgers: Mapping[str, Ledger]) -> IntegrityReport:
+def verify(workspace: Path, ledgers: Mapping[str, Ledger], elsewhere: Collection[str] = ()) -> IntegrityReport:
     """Compare every batch with the disk, and read every original to its last byte.
 
     Args:
         workspace: has inbox/ and outbox/.
-        ledgers: of all workers, by name.
+        ledgers: of all workers of this machine, by name.
+        elsewhere: workers of other machines; batches that are in no ledger may be theirs.
     """
     # List the disk before the ledgers: work goes on meanwhile, and a ledger has a batch before the disk has it.
     entries = sorted(_list_entries(workspace))
-    reconciliation = _Reconciliation(workspace)
+    reconciliation = _Reconciliation(workspace, elsewhere)
     for worker, ledger in order_by_trust(ledgers).items():
         reconciliation.add_ledger(worker, ledger)
     for batch_id, path in entries:
@@ -67,11 +68,13 @@ def verify(workspace: Path, ledgers: Mapping[str, Ledger]) -> IntegrityReport:
 class _Reconciliation:
     """Counts and discrepancies of the ledgers and files compared so far."""
 
-    def __init__(self, workspace: Path) -> None:
+    def __init__(self, workspace: Path, elsewhere: Collection[str]) -> None:
         self._workspace = workspace
+        self._elsewhere = elsewhere
         self._outbox = workspace / "outbox"
         self._count = OutcomeCounts()
         self._batch_ids: set[str] = set()
+        self._foreign_ids: set[str] = set()
         self._open_batches: list[str] = []
         self._notes: list[str] = []
         self._discrepancies: list[str] = []
@@ -121,13 +124,19 @@ class _Reconciliation:
         relative = path.relative_to(self._workspace)
         name = escape(relative.as_posix())
         if batch_id not in self._batch_ids and _has_files(path):
-            self._discrepancies.append(f"{name} is in no ledger")
+            if self._elsewhere and (CLAIMED not in relative.parts or path.parent.name in self._elsewhere):
+                self._foreign_ids.add(batch_id)
+            else:
+                self._discrepancies.append(f"{name} is in no ledger")
         elif CLAIMED in relative.parts and batch_id not in self._open_batches and _has_files(path):
             self._discrepancies.append(f"{name} holds files, and the batch is closed")
 
     def report(self) -> IntegrityReport:
         """Return the result."""
         closed = len(self._batch_ids) - len(self._open_batches)
+        if self._foreign_ids:
+            batches, workers = pluralize(len(self._foreign_ids), "batch", "batches"), ", ".join(self._elsewhere)
+            self._notes.append(f"{batches} in no ledger here: verify on the machine of worker {escape(workers)}, too")
         open_batches, notes = tuple(self._open_batches), tuple(self._notes)
         return IntegrityReport(self._count, closed, open_batches, notes, tuple(self._discrepancies))
 

@@ -56,6 +56,11 @@ class Inbox:
         """Return True if the lock file exists, held or not."""
         return (self._claims_dir / "lock").is_file()
 
+    def is_newcomer(self) -> bool:
+        """Return True if other workers have worked on this inbox, and this one never has."""
+        workers = {path.parent.name for path in (self.root / CLAIMED).glob(f"*/{OWNER}")}
+        return bool(workers) and self.worker not in workers
+
     def _own(self, ledger: Path) -> None:
         note, own = self._claims_dir / OWNER, str(resolve_links(ledger))
         owner = os.fsdecode(note.read_bytes()) if note.exists() else own

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from digitrec import files, logs
 from digitrec.errors import EnvironmentFailure
-from digitrec.pipeline.inbox import Inbox
+from digitrec.pipeline.inbox import CLAIMED, OWNER, Inbox
 from digitrec.settings import Settings
 from digitrec.storage.csv_tables import find_published
 from digitrec.storage.ledger import Ledger
@@ -28,6 +28,17 @@ def find_ledgers(settings: Settings) -> dict[str, Path]:
     except FileNotFoundError:
         return {}
     return {worker: path for worker, path in paths.items() if path.exists()}
+
+
+def list_workers_elsewhere(settings: Settings) -> list[str]:
+    """Return the workers of this inbox that belong to other machines: they have no folder in the state folder.
+
+    Nobody is elsewhere where a ledger of this machine is missing.
+    """
+    workers = sorted(path.parent.name for path in (settings.inbox / CLAIMED).glob(f"*/{OWNER}"))
+    if not find_ledgers(settings) or (settings.worker in workers and not settings.ledger.exists()):
+        return []
+    return [name for name in workers if not (settings.state / name).exists()]
 
 
 def is_new_workspace(settings: Settings) -> bool:
@@ -91,8 +102,11 @@ def check_damaged(path: Path, why: sqlite3.DatabaseError) -> None:
     logs.warning("a ledger is damaged", ledger=path, why=why)
 
 
-def open_or_rebuild(settings: Settings, *, thorough: bool) -> Ledger:
-    """Open the ledger of a worker; set aside and rebuild a lost or damaged one."""
+def open_or_rebuild(settings: Settings, *, thorough: bool, is_newcomer: bool) -> Ledger:
+    """Open the ledger of a worker; set aside and rebuild a lost or damaged one.
+
+    A newcomer has lost nothing: the published batches are of other workers.
+    """
     path = settings.ledger
     if path.exists():
         try:
@@ -106,6 +120,8 @@ def open_or_rebuild(settings: Settings, *, thorough: bool) -> Ledger:
             raise
         except sqlite3.DatabaseError as why:
             logs.warning("the ledger is damaged", ledger=path, why=why)
+    elif is_newcomer:
+        return Ledger.open(path)
     return _rebuild(settings)
 
 

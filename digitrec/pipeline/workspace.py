@@ -130,10 +130,11 @@ def open_workspace(settings: Settings, *, thorough: bool = False) -> Iterator[Wo
     identities = None if inbox.has_lock() else _verify_folders(settings)
     if not settings.ledger.exists():
         logs.info("first use of this workspace by this worker", workspace=settings.workspace, worker=settings.worker)
+    is_newcomer = inbox.is_newcomer()  # before it gets the lock, which notes the worker
     with ExitStack() as stack:
         lock = stack.enter_context(inbox.lock(settings.ledger))
         identities = identities or _verify_folders(settings)
-        ledger = ledgers.open_or_rebuild(settings, thorough=thorough)
+        ledger = ledgers.open_or_rebuild(settings, thorough=thorough, is_newcomer=is_newcomer)
         stack.callback(ledger.close)
         _store_identities(ledger, identities)
         _remove_temp_files(settings, ledger)
@@ -174,8 +175,10 @@ def init_folders(settings: Settings) -> None:
         marker_id = folder_id.accept_folder(folder, next((identity.id for identity in stored[name]), None))
         identities[name] = _FolderIdentity(marker_id, folder_id.get_device(folder))
     files.make_dir(settings.reports)
-    with Inbox(settings.inbox, settings.worker).lock(settings.ledger):
-        with closing(ledgers.open_or_rebuild(settings, thorough=False)) as ledger:
+    inbox = Inbox(settings.inbox, settings.worker)
+    is_newcomer = inbox.is_newcomer()
+    with inbox.lock(settings.ledger):
+        with closing(ledgers.open_or_rebuild(settings, thorough=False, is_newcomer=is_newcomer)) as ledger:
             _store_identities(ledger, identities)
         for worker, path in ledgers.find_ledgers(settings).items():
             try:

@@ -107,8 +107,13 @@ class Scene:
         assert {row["file"]: row["sha256"] for row in rows} == self.dropped
         for path in self.outbox.glob("done/*/*.png"):
             assert hashlib.sha256(path.read_bytes()).hexdigest() == self.dropped[path.name]
-        result = subprocess.run(self.command("verify"), capture_output=True, text=True, check=False)
-        assert result.returncode == 0, result.stdout
+        code, printed = self.verify()
+        assert code == 0, printed
+
+    def verify(self, *words: str) -> tuple[int, str]:
+        """Return the exit code of `verify`, and what it prints."""
+        result = subprocess.run(self.command("verify", *words), capture_output=True, text=True, check=False)
+        return result.returncode, result.stdout
 
 
 def until(condition: Callable[[], Any], timeout_s: float = 30.0) -> float:

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.slow
 KILLS = 200 if IS_LONG else 16
 KILLED_WATCHES = 20 if IS_LONG else 3
 TOGETHER = 10_000 if IS_LONG else 600
+KILLED_MACHINES = 20 if IS_LONG else 4
 
 
 def test_sigkill_at_random_moments(scene: Scene) -> None:
@@ -154,3 +155,32 @@ def test_two_workers_on_the_same_inbox(scene: Scene) -> None:
     shares = [len(list((scene.inbox / ".claimed" / worker).iterdir())) for worker in ("left", "right")]
     assert min(shares) >= 1
     scene.settle()
+
+
+def test_two_machines_on_the_same_share(scene: Scene) -> None:
+    rng = random.Random(6)
+    machines = {name: ("--worker", name, "--state-dir", str(scene.workspace / name)) for name in ("east", "west")}
+    words = ("watch", "--settle-s", "0.1", "--scan-interval-s", "0.5", "--batch-files", "10")
+    running = {name: scene.start(*words, *options) for name, options in machines.items()}
+    try:
+        for _ in range(KILLED_MACHINES):
+            scene.drop(25)
+            name = rng.choice([*machines])
+            kill_at_random(running[name], rng, life_s=4.0)
+            running[name] = scene.start(*words, *machines[name])
+            scene.check_tables()
+        until(lambda: len(scene.rows()) == len(scene.dropped), 300)
+    finally:
+        for process in running.values():
+            process.send_signal(signal.SIGTERM)
+        assert [process.wait(timeout=60) for process in running.values()] == [0, 0]
+    for name, options in machines.items():
+        other = next(worker for worker in machines if worker != name)
+        assert scene.verify(*options)[0] == 0
+        assert f"in no ledger here: verify on the machine of worker {other}, too" in scene.verify(*options)[1]
+    # A third one takes nothing over. Without any ledger, every batch is a difference.
+    third = ("--worker", "third", "--state-dir", str(scene.workspace / "third"))
+    assert scene.run(*third) == 0
+    assert "0 batches closed" in scene.verify(*third)[1]
+    assert scene.verify()[0] == 1
+    scene.settle(f"({KILLED_MACHINES} kills)")

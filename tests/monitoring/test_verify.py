@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from digitrec import files
+from digitrec.app import operations
 from digitrec.pipeline.archive import FolderOutbox
 from digitrec.pipeline.ledgers import open_ledgers
 from digitrec.storage import temp_files
@@ -187,3 +188,33 @@ def test_a_removed_folder_of_originals_is_reported_per_file(read: ServiceHarness
     (difference,) = read.account().discrepancies
 
     assert "7.png is missing" in difference
+
+
+def test_batches_of_another_machine_are_a_note_and_its_claims_no_difference(read: ServiceHarness) -> None:
+    for place in (f"outbox/{STRANGE}.csv", f"outbox/done/{STRANGE}/7.png", f"inbox/.claimed/west/{STRANGE}/8.png"):
+        path = read.root / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(draw(7))
+    assert len(read.account().discrepancies) == 3
+
+    (read.inbox / ".claimed" / "west" / "ledger").write_text("/var/lib/digitrec/west/ledger.sqlite3")
+    report = operations.verify(read.settings)
+
+    assert report.discrepancies == ()
+    assert report.notes == ("1 batch in no ledger here: verify on the machine of worker west, too",)
+
+
+def test_no_batch_is_of_another_machine_where_a_ledger_of_this_one_is_missing(read: ServiceHarness) -> None:
+    claimed = read.inbox / ".claimed" / "west"
+    claimed.mkdir()
+    (claimed / "ledger").write_text("/var/lib/digitrec/west/ledger.sqlite3")
+    west = read.settings.state / "west"
+    assert operations.verify(read.settings).discrepancies == ()
+
+    west.mkdir()
+    shutil.copy(read.settings.ledger, west)
+    read.settings.ledger.unlink()
+    assert operations.verify(read.settings).discrepancies == (), "the copy has them"
+    (west / "ledger.sqlite3").unlink()
+
+    assert len(operations.verify(read.settings).discrepancies) >= 3

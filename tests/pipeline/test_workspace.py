@@ -313,3 +313,18 @@ def test_a_ledger_whose_inode_number_changes_by_itself_stays(
 
     assert [row["file"] for row in harness.rows()] == ["7.png"]
     assert not list(harness.settings.ledger.parent.glob("*.damaged-*"))
+
+
+def test_a_new_worker_takes_no_batches_of_another_machine_over(harness: ServiceHarness, tmp_path: Path) -> None:
+    harness.drop("7.png")
+    harness.run()
+    batch_id = harness.rows()[0]["batch_id"]
+    harness.set(worker="west", state_dir=tmp_path / "west")
+
+    for _ in range(2):
+        with workspace.open_workspace(harness.settings) as space:
+            assert space.ledger.batches() == []
+    harness.settings.ledger.unlink()
+
+    with workspace.open_workspace(harness.settings) as space:
+        assert [batch.id for batch in space.ledger.batches()] == [batch_id], "its own ledger was lost"
