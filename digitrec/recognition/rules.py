@@ -219,7 +219,7 @@ def _mend(ink: Plane, bare: Plane, rules: Mask) -> Plane:
     level = float(np.median(darkest[darkest > 0])) if darkest.any() else 0.0
     mended = np.zeros_like(ink)
     # Only near the rules: on a table, that is a third of the page.
-    is_near = cv2.dilate(on.any(axis=1, keepdims=True).view(np.uint8), np.ones((2 * reach + 1, 1), np.uint8))
+    is_near = cv2.dilate(np.any(on, axis=1, keepdims=True).view(np.uint8), np.ones((2 * reach + 1, 1), np.uint8))
     turns = np.flatnonzero(np.diff(is_near.ravel(), prepend=0, append=0))
     for top, bottom in zip(turns[::2], turns[1::2], strict=True):
         own, part = ink[top:bottom], np.ascontiguousarray(bare[top:bottom])
