@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import NamedTuple
 
 from digitrec import files, text
 from digitrec.pipeline import scanner
@@ -18,8 +19,7 @@ from digitrec.storage import folder_id
 from digitrec.text import pluralize
 
 
-@dataclass(frozen=True, slots=True)
-class FolderCheckParams:
+class FolderCheckParams(NamedTuple):
     """Limits of the folder checks; chosen by hand, not measured."""
 
     min_bytes: int = 100_000_000

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
+from typing import NamedTuple
 
 from digitrec import logs
 from digitrec.errors import UnexpectedFailure
@@ -21,8 +22,7 @@ from digitrec.settings import Settings
 FILE_NAME = "heartbeat.json"
 
 
-@dataclass(frozen=True, slots=True)
-class HeartbeatParams:
+class HeartbeatParams(NamedTuple):
     """Intervals of the heartbeat; chosen by hand, not measured."""
 
     write_interval_s: float = 2.0

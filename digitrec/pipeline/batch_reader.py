@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from digitrec import logs
 from digitrec.errors import DigitrecError
@@ -28,8 +28,7 @@ MAX_FAILURES = 3
 _ALONE, _TRIES = "alone", "tries"
 
 
-@dataclass(frozen=True, slots=True)
-class ChunkParams:
+class ChunkParams(NamedTuple):
     """Size of a chunk, the files of one call of the reader; set by hand."""
 
     small_files: int = 16

@@ -7,9 +7,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
-from dataclasses import dataclass
 from multiprocessing.pool import ThreadPool
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from distributed import Client, Future, KilledWorker
 
@@ -23,8 +22,7 @@ if TYPE_CHECKING:
     from digitrec.recognition.reader import PageReader
 
 
-@dataclass(frozen=True, slots=True)
-class DaskParams:
+class DaskParams(NamedTuple):
     """Tuned constants of `DaskExecutor`."""
 
     min_chunks: int = 16

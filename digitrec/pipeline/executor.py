@@ -5,10 +5,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from digitrec import logs
 from digitrec.images.threads import count_cores
@@ -25,8 +24,7 @@ from digitrec.pipeline.worker_main import PageProgress, report_to
 from digitrec.pipeline.worker_process import WorkerCrashed, WorkerProcess, may_fork
 
 
-@dataclass(frozen=True, slots=True)
-class ExecutorParams:
+class ExecutorParams(NamedTuple):
     """Tuned constants of `LocalExecutor`, measured on two cores with scans of 28 pixels and pages of A4 size."""
 
     max_default_threads: int = 8

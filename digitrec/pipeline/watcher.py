@@ -10,9 +10,8 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from digitrec import logs
 from digitrec.pipeline.scanner import StabilityTracker
@@ -23,8 +22,7 @@ if TYPE_CHECKING:
     from watchdog.events import FileSystemEventHandler
 
 
-@dataclass(frozen=True, slots=True)
-class WatchParams:
+class WatchParams(NamedTuple):
     """Limits of watching a folder; set by hand."""
 
     max_levels: int = 100

@@ -130,8 +130,7 @@ class WorkerLimits:
         return cls(cpu_s, PARAMS.base + PARAMS.per_byte * limits.max_bytes + PARAMS.per_pixel * limits.max_pixels)
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerMemoryParams:
+class WorkerMemoryParams(NamedTuple):
     """Address space that a worker process may use for a page, bytes."""
 
     base: int = 1_000_000_000

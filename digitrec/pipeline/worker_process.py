@@ -19,9 +19,9 @@ import traceback
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from digitrec.pipeline.chunk_queue import ChunkTimeout, StopDeadline, call_with_timeout
 from digitrec.pipeline.worker_main import CallResult, NewFunction, PageProgress, WorkerLimits, run_forked_worker
@@ -43,8 +43,7 @@ run_worker(*arguments)
 """
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerProcessParams:
+class WorkerProcessParams(NamedTuple):
     """Times of a worker process, seconds."""
 
     start_s: float = 120.0

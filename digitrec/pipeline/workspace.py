@@ -25,8 +25,7 @@ from digitrec.storage.ledger import Ledger
 _FOLDERS = ("inbox", "outbox")
 
 
-@dataclass(frozen=True, slots=True)
-class WorkspaceParams:
+class WorkspaceParams(NamedTuple):
     """Time limits of a workspace."""
 
     network_settle_s: float = 5.0

@@ -1,6 +1,6 @@
 """Tell whether a page on which nothing was read is blank: whether something on it could be writing."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,8 +11,7 @@ from digitrec.recognition.raw_components import ComponentTable, component_rects,
 from digitrec.recognition.raw_ink import RawInk, find_any_ink
 
 
-@dataclass(frozen=True, slots=True)
-class BlankParams:
+class BlankParams(NamedTuple):
     """Thresholds of what could be writing where no character was read to compare it with.
 
     `height_share`, `least_px`, `least_height` and `least_length` define it; the others were set by hand as

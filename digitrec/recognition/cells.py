@@ -1,8 +1,8 @@
 """Tell where ruled cells and frames separate the characters of a text line."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,8 +10,7 @@ from digitrec.recognition.components import Component
 from digitrec.recognition.rules import Rules
 
 
-@dataclass(frozen=True, slots=True)
-class CellParams:
+class CellParams(NamedTuple):
     """Thresholds of cells; set by hand on synthetic pages."""
 
     ruled: float = 0.7

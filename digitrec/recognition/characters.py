@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -10,8 +11,7 @@ from digitrec.recognition.components import Component, ConnectedComponents, Page
 from digitrec.recognition.preprocess import Mask, Plane
 
 
-@dataclass(frozen=True, slots=True)
-class CharacterParams:
+class CharacterParams(NamedTuple):
     """Thresholds of the classes; lengths are shares of h, the median height of the characters."""
 
     inked: float = 0.22

@@ -1,6 +1,7 @@
 """Enlarge small pictures, and pad those whose character touches the edge."""
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -12,8 +13,7 @@ from digitrec.recognition.preprocess import Mask
 from digitrec.types import Box
 
 
-@dataclass(frozen=True, slots=True)
-class EnlargeParams:
+class EnlargeParams(NamedTuple):
     """Sizes of small pictures."""
 
     small_px: int = 64

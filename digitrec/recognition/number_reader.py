@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -22,8 +23,7 @@ from digitrec.recognition.signs import SMALL_SIGNS, NumberSymbols, sign_of, spli
 from digitrec.recognition.text_lines import TextNumber
 
 
-@dataclass(frozen=True, slots=True)
-class NumberParams:
+class NumberParams(NamedTuple):
     """Weights and thresholds of the ensemble of one number, measured on synthetic pages (`benchmarks.pages`)."""
 
     margin: float = 0.2

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -15,8 +16,7 @@ from digitrec.recognition.rules import Rules, find_rules, paint_rules
 from digitrec.recognition.sheet import find_margins, paint_margins
 
 
-@dataclass(frozen=True, slots=True)
-class PageInkParams:
+class PageInkParams(NamedTuple):
     """Sizes and thresholds of the search for ink; lengths are shares of h, the median height of the characters."""
 
     work_px: int = 512

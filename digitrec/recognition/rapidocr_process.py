@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from digitrec import logs
 from digitrec.arrays import Picture
@@ -30,8 +31,7 @@ main(connection, lifeline)
 """
 
 
-@dataclass(frozen=True, slots=True)
-class RapidOcrParams:
+class RapidOcrParams(NamedTuple):
     """Time limits, seconds, and what follows failures."""
 
     wait_s: float = 20.0

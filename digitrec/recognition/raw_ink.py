@@ -6,6 +6,7 @@ Nothing is cleaned: what a reader took for dirt, or never saw, is still here.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -15,8 +16,7 @@ from digitrec.recognition.preprocess import Mask, Plane, quantiles
 from digitrec.recognition.rules import find_rules
 
 
-@dataclass(frozen=True, slots=True)
-class RawInkParams:
+class RawInkParams(NamedTuple):
     """Thresholds of the search for raw ink and for rules.
 
     Contrast is 1 - level / paper level, 0..1. Lengths are shares of h, the median height of the characters read.

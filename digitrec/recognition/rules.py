@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from statistics import median
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -11,8 +12,7 @@ from digitrec.recognition.components import ConnectedComponents, label_component
 from digitrec.recognition.preprocess import Mask, Plane
 
 
-@dataclass(frozen=True, slots=True)
-class RuleParams:
+class RuleParams(NamedTuple):
     """Thresholds of the search for rules; lengths are shares of h, the median height of the characters.
 
     Set by hand on synthetic pages (`benchmarks.pages`) and on labelled pictures of forms, cheques and squared paper.

@@ -7,7 +7,7 @@ other reason for a review. Where a number begins and ends it cannot tell, as it 
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -22,8 +22,7 @@ from digitrec.recognition.trace import RecognitionTrace
 from digitrec.types import Opinion
 
 
-@dataclass(frozen=True, slots=True)
-class SecondOpinionParams:
+class SecondOpinionParams(NamedTuple):
     """Limits of what another reader is asked."""
 
     most: int = 200

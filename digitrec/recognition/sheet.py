@@ -1,6 +1,6 @@
 """Find the sheet of paper on a picture, and paint out what is around it: scanner margins, a desk, the background."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -10,8 +10,7 @@ from digitrec.arrays import Picture
 from digitrec.recognition.preprocess import Mask, Plane, downscale
 
 
-@dataclass(frozen=True, slots=True)
-class SheetParams:
+class SheetParams(NamedTuple):
     """Thresholds of the search for the sheet; lengths are shares of the picture's longer side."""
 
     side_px: int = 160

@@ -5,6 +5,7 @@ Plus signs and slashes are as high as characters, and are distinguished from dig
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from digitrec.recognition.classifier import CLASSES, DIGITS
 from digitrec.recognition.components import Component
@@ -12,8 +13,7 @@ from digitrec.recognition.ctc import Text
 from digitrec.recognition.sequence_recognizer import SIGNS
 
 
-@dataclass(frozen=True, slots=True)
-class SignParams:
+class SignParams(NamedTuple):
     """Shape and position of signs; set by hand on synthetic pages. Lengths are shares of h, the characters' height."""
 
     point: float = 0.06

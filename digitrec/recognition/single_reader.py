@@ -6,6 +6,7 @@ as the segmenter cropped it, and the sequence recognizer's on the strip around e
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -30,8 +31,7 @@ from digitrec.recognition.text_lines import TextNumber
 from digitrec.recognition.zoom import ZoomResult, zoom
 
 
-@dataclass(frozen=True, slots=True)
-class SingleParams:
+class SingleParams(NamedTuple):
     """Thresholds of the ensemble of a page's only character."""
 
     sure: float = 0.99

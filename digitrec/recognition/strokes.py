@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from statistics import median
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -15,8 +15,7 @@ from digitrec.recognition.raw_components import ComponentTable, FloatArray
 from digitrec.recognition.raw_ink import RawInk
 
 
-@dataclass(frozen=True, slots=True)
-class StrokeParams:
+class StrokeParams(NamedTuple):
     """Thresholds of which components are strokes of a character, and which are signs beside it.
 
     Lengths are shares of h, the median height of the characters; set by hand as `RawInkParams` are.

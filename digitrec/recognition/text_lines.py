@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median_low
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,8 +19,7 @@ from digitrec.recognition.rules import Rules
 from digitrec.recognition.signs import find_signs, has_sign_between
 
 
-@dataclass(frozen=True, slots=True)
-class TextLineParams:
+class TextLineParams(NamedTuple):
     """Thresholds of lines and numbers; lengths are shares of h, the median height of the characters."""
 
     off: float = 0.7

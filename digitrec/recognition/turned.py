@@ -1,7 +1,8 @@
 """Turn a page by quarters, and convert what was read back to the page as it is stored."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,8 +12,7 @@ from digitrec.recognition.classifier import DIGITS
 from digitrec.types import Box
 
 
-@dataclass(frozen=True, slots=True)
-class TurnParams:
+class TurnParams(NamedTuple):
     """When a page is also read turned, and when that reading is taken."""
 
     fewest: int = 3

@@ -6,8 +6,8 @@ the background, a speck.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from statistics import median
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -27,8 +27,7 @@ from digitrec.recognition.strokes import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class UnreadParams:
+class UnreadParams(NamedTuple):
     """Thresholds of what counts as writing that was not read.
 
     Lengths are shares of h, the median height of the characters that were read. What could be writing is defined by

@@ -170,7 +170,7 @@ def test_a_failure_costs_the_opinions_of_its_page_only() -> None:
 
 
 def test_a_page_asks_about_a_limited_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("digitrec.recognition.second_opinion.PARAMS", replace(PARAMS, most=1))
+    monkeypatch.setattr("digitrec.recognition.second_opinion.PARAMS", PARAMS._replace(most=1))
     other = Reads(["31"])
 
     reading = read_page(two_numbers(), Spells((3, 1)), asking(other))
