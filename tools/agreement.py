@@ -30,8 +30,7 @@ from digitrec.models.second_opinion import (
 )
 from digitrec.recognition.second_opinion import AskRule, SecondOpinion, TextReader
 from digitrec.training import calibrate
-from digitrec.training.synthetic_answers import Answer
-from digitrec.training.synthetic_evaluation import DIGITS, NUMBERS, SyntheticResult
+from digitrec.training.synthetic_evaluation import DIGITS, NUMBERS, Answer, SyntheticResult
 
 SETS = {DIGITS: AnswerKind.DIGITS, NUMBERS: AnswerKind.NUMBERS}
 """Kind of answers of each set of pages that is calibrated."""

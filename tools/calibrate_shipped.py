@@ -12,6 +12,7 @@ agreement is calibrated as well; elsewhere the model gets none, and asks nobody.
 import argparse
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from digitrec.app import composition, models
@@ -24,9 +25,9 @@ from digitrec.models.package import ModelPackage
 from digitrec.training.classifier import split_dataset
 from digitrec.training.datasets import registry
 from digitrec.training.datasets.dataset import Split
-from digitrec.training.synthetic_evaluation import EvaluationPages, evaluate_synthetic
+from digitrec.training.synthetic_evaluation import AnswerStore, EvaluationPages, evaluate_synthetic
 from digitrec.types import PREPROCESSING_VERSION
-from tools import agreement
+from tools import agreement, answer_file
 
 _REPORTED_PAGES = 1_000
 
@@ -61,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         pages=pages,
         seed=seed,
         processes=options.processes,
-        checkpoint=options.checkpoint,
+        store=_store(options.checkpoint),
         on_progress=_print_progress,
     )
     card = replace(package.card, recipe=PREPROCESSING_VERSION, calibrations=result.tables, second_opinion=None)
@@ -77,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             pages=pages,
             seed=seed,
             processes=options.processes,
-            checkpoint=options.checkpoint and options.checkpoint.with_name(f"{options.checkpoint.name}.{name}"),
+            store=_store(options.checkpoint, f".{name}"),
             on_progress=_print_progress,
         )
         calibration = agreement.calibrate_agreement(name, asked, result.tables)
@@ -105,6 +106,11 @@ def print_tables(card: ModelCard, max_error: float) -> None:
         print(f"{table.name}: {table.trials:,} {' and '.join(table.applies_to)}, {table.source}")
     for line in output.format_thresholds(card.calibrations, max_error):
         print(line)
+
+
+def _store(checkpoint: Path | None, suffix: str = "") -> AnswerStore | None:
+    """Return the store of the answers in a file whose name ends so; None without a file."""
+    return None if checkpoint is None else partial(answer_file.resume, checkpoint.with_name(checkpoint.name + suffix))
 
 
 def _print_progress(done: int, total: int) -> None:

@@ -7,8 +7,7 @@ without a digit. They are made in training and by `tools.calibrate_shipped`.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
-from pathlib import Path
-from typing import Self
+from typing import Any, NamedTuple, Self, TypeAlias
 
 import cv2
 import numpy as np
@@ -27,7 +26,6 @@ from digitrec.training.synthetic.pages.kinds import draw_page
 from digitrec.training.synthetic.pages.truth import Truth, WrittenNumber
 from digitrec.training.synthetic.parallel import ProgressCallback
 from digitrec.training.synthetic.symbols import NON_DIGIT, GlyphSources
-from digitrec.training.synthetic_answers import Answer, Evidence, resume
 from digitrec.types import Limits
 
 DIGITS, NUMBERS, EMPTY = "synthetic digits", "synthetic numbers", "synthetic pages without a digit"
@@ -66,6 +64,28 @@ class EvaluationPages:
     def of(cls, pages: int) -> Self:
         """Return sets of this many pages of digits and of numbers, and a tenth as many without a digit."""
         return cls(pages, pages, max(1, pages // 10))
+
+
+class Evidence(NamedTuple):
+    """What another reader says of an answer."""
+
+    agrees: bool
+    """It reads the same text."""
+    score: float
+    """Its confidence in its own text, 0..1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer on a synthetic page, or a number that was not read."""
+
+    confidence: float
+    """Highest threshold at which it is accepted, 0..1, or `NEVER`."""
+    is_right: bool
+    clusters: tuple[int, ...]
+    """Indices of the pictures of digits that it was drawn from; below 0 for the page."""
+    evidence: Evidence | None = None
+    """What another reader says; None if it was not asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +130,12 @@ class SyntheticResult:
         )
 
 
+AnswerStore: TypeAlias = Callable[
+    [str, Sequence[Any], Callable[[Sequence[Any]], Iterator[list[Answer]]]], Iterable[list[Answer]]
+]
+"""Gets a key of all that decides about the answers, the pages to read, and a function that reads some of them."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _EvaluationContext:
     reader: PageReader
@@ -143,7 +169,7 @@ def evaluate_synthetic(
     seed: int,
     again: tuple[SyntheticResult, Mapping[str, float]] | None = None,
     processes: int = 0,
-    checkpoint: Path | None = None,
+    store: AnswerStore | None = None,
     on_progress: ProgressCallback | None = None,
 ) -> SyntheticResult:
     """Generate and read the pages of all sets in worker processes.
@@ -156,8 +182,7 @@ def evaluate_synthetic(
         again: earlier answers, and for the name of a set a confidence: only pages with an answer below it are read
             again, with a reader that asks another one; the other answers are returned as they were.
         processes: see `parallel.map_items`.
-        checkpoint: file that holds the answers of the finished pages; reading goes on where it ends. Delete it after a
-            change of the code.
+        store: yields the answers of finished pages, and reads and keeps the others; None: all are read.
         on_progress: called with the number of finished pages.
     """
     counts = {DIGITS: pages.digits, NUMBERS: pages.numbers, EMPTY: pages.empty}
@@ -170,7 +195,18 @@ def evaluate_synthetic(
         if again is None or any(0.0 <= answer.confidence < limits.get(name, 0.0) for answer in page)
     ]
     context = _make_context(reader, held_out, pages, seed)
-    for task, page_answers in zip(tasks, _evaluate(context, tasks, processes, checkpoint, on_progress), strict=True):
+
+    def read(todo: Sequence[Any]) -> Iterator[list[Answer]]:
+        finished = len(tasks) - len(todo)
+        report = None if on_progress is None else lambda done, _: on_progress(finished + done, len(tasks))
+        return parallel.map_items(_evaluate_page, context, todo, processes=processes, on_progress=report)
+
+    # All that decides about the answers, except the code.
+    key = f"{reader.classifier.fingerprint} {seed} {asdict(pages)} {context.held_out.digits[:100].tolist()}"
+    if reader.second_opinion is not None:
+        key += f" {reader.second_opinion.name} {len(tasks)}"
+    results = read(tasks) if store is None else store(key, tasks, read)
+    for task, page_answers in zip(tasks, results, strict=True):
         answers[task.name][task.index] = page_answers
     return SyntheticResult(answers)
 
@@ -181,27 +217,6 @@ def _make_context(reader: PageReader, held_out: Split, pages: EvaluationPages, s
     # The model was trained on the fonts' digits, so that only their other symbols are used.
     symbols = {symbol: indices for symbol, indices in sources.by_symbol.items() if not symbol.isdigit()}
     return _EvaluationContext(reader, held_out, replace(sources, by_symbol=symbols), pages, seed)
-
-
-def _evaluate(
-    context: _EvaluationContext,
-    tasks: Sequence[_Task],
-    processes: int,
-    checkpoint: Path | None,
-    on_progress: ProgressCallback | None,
-) -> Iterable[list[Answer]]:
-    """Generate and read pages; yield the answers of each."""
-
-    def read(todo: Sequence[_Task]) -> Iterator[list[Answer]]:
-        finished = len(tasks) - len(todo)
-        report = None if on_progress is None else lambda done, _: on_progress(finished + done, len(tasks))
-        return parallel.map_items(_evaluate_page, context, todo, processes=processes, on_progress=report)
-
-    fingerprint, digits = context.reader.classifier.fingerprint, context.held_out.digits[:100].tolist()
-    key = f"{fingerprint} {context.seed} {asdict(context.pages)} {digits}"
-    if context.reader.second_opinion is not None:
-        key += f" {context.reader.second_opinion.name} {len(tasks)}"
-    return read(tasks) if checkpoint is None else resume(checkpoint, key, tasks, read)
 
 
 def _evaluate_page(context: _EvaluationContext, task: _Task) -> list[Answer]:

@@ -1,6 +1,7 @@
 """What another reader's agreement is worth, counted on labelled answers."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,16 +15,17 @@ from digitrec.recognition.second_opinion import ReadText
 from digitrec.training.calibrate import NEVER
 from digitrec.training.classifier import split_dataset
 from digitrec.training.datasets import mnist
-from digitrec.training.synthetic_answers import Answer, Evidence
 from digitrec.training.synthetic_evaluation import (
     DIGITS,
     EMPTY,
     NUMBERS,
+    Answer,
     EvaluationPages,
+    Evidence,
     SyntheticResult,
     evaluate_synthetic,
 )
-from tools import agreement
+from tools import agreement, answer_file
 from tools.agreement import calibrate_agreement, fit_agreement
 
 KIND = AnswerKind.NUMBERS
@@ -161,10 +163,10 @@ def test_pages_with_answers_in_doubt_are_read_again_with_the_other_reader(tmp_pa
     result = evaluate_synthetic(reader, held_out, pages=pages, seed=0)
     limits = {AnswerKind.DIGITS: 0.9999, KIND: 0.9999}
     asking = replace(reader, second_opinion=agreement.make_asking("other-1.0", Sevens(), limits))
-    asked_below, checkpoint = {DIGITS: 0.9999, NUMBERS: 0.9999}, tmp_path / "done"
+    asked_below, store = {DIGITS: 0.9999, NUMBERS: 0.9999}, partial(answer_file.resume, tmp_path / "done")
 
     again = [
-        evaluate_synthetic(asking, held_out, pages=pages, seed=0, again=(result, asked_below), checkpoint=checkpoint)
+        evaluate_synthetic(asking, held_out, pages=pages, seed=0, again=(result, asked_below), store=store)
         for _ in range(2)  # the second time, from the checkpoint
     ]
 

@@ -1,6 +1,7 @@
 """Evaluation of a model on synthetic pages of held-out digits."""
 
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -8,13 +9,13 @@ import pytest
 from digitrec.app import composition
 from digitrec.models.package import ModelPackage
 from digitrec.recognition.reader import PageReader
-from digitrec.training import synthetic_answers, synthetic_evaluation
+from digitrec.training import synthetic_evaluation
 from digitrec.training.calibrate import NEVER
 from digitrec.training.classifier import split_dataset
 from digitrec.training.datasets import mnist
 from digitrec.training.datasets.dataset import Split
-from digitrec.training.synthetic_answers import Answer
-from digitrec.training.synthetic_evaluation import DIGITS, EMPTY, NUMBERS, EvaluationPages, evaluate_synthetic
+from digitrec.training.synthetic_evaluation import DIGITS, EMPTY, NUMBERS, Answer, EvaluationPages, evaluate_synthetic
+from tools import answer_file
 
 pytestmark = pytest.mark.slow
 
@@ -63,7 +64,9 @@ def test_worker_processes_and_a_checkpoint_give_the_same_result(
     pages = EvaluationPages(digits=12, numbers=4, empty=2, number_kinds=("one_number",))
     serial = evaluate_synthetic(shipped, held_out, pages=pages, seed=3)
 
-    parallel = evaluate_synthetic(shipped, held_out, pages=pages, seed=3, processes=2, checkpoint=tmp_path / "done")
+    parallel = evaluate_synthetic(
+        shipped, held_out, pages=pages, seed=3, processes=2, store=partial(answer_file.resume, tmp_path / "done")
+    )
 
     assert parallel.answers == serial.answers
     assert parallel.tables == serial.tables
@@ -82,23 +85,24 @@ def test_a_stopped_evaluation_goes_on_after_its_checkpoint(
         return [Answer(NEVER if task.index % 2 else 0.5, True, (task.index,))]
 
     monkeypatch.setattr(synthetic_evaluation, "_evaluate_page", evaluate_page)
-    monkeypatch.setattr(synthetic_answers, "_CHUNK", 4)
+    monkeypatch.setattr(answer_file, "_CHUNK", 4)
     pages, checkpoint = EvaluationPages(digits=20, numbers=0, empty=0), tmp_path / "done.jsonl"
+    store = partial(answer_file.resume, checkpoint)
     with pytest.raises(KeyboardInterrupt):
-        evaluate_synthetic(shipped, held_out, pages=pages, seed=0, checkpoint=checkpoint)
+        evaluate_synthetic(shipped, held_out, pages=pages, seed=0, store=store)
     checkpoint.write_text(checkpoint.read_text() + "[[[0.5, tr")  # the process ended while it wrote
     read.clear()
     stop_at.clear()
     stop_at.append(99)
 
-    resumed = evaluate_synthetic(shipped, held_out, pages=pages, seed=0, checkpoint=checkpoint)
+    resumed = evaluate_synthetic(shipped, held_out, pages=pages, seed=0, store=store)
 
     assert read == list(range(8, 20))
     assert [answer.clusters for answer in resumed.answers[DIGITS]] == [(index,) for index in range(20)]
     read.clear()
-    assert evaluate_synthetic(shipped, held_out, pages=pages, seed=0, checkpoint=checkpoint).answers == resumed.answers
+    assert evaluate_synthetic(shipped, held_out, pages=pages, seed=0, store=store).answers == resumed.answers
     assert read == []
-    evaluate_synthetic(shipped, held_out, pages=pages, seed=1, checkpoint=checkpoint)
+    evaluate_synthetic(shipped, held_out, pages=pages, seed=1, store=store)
     assert len(read) == 20, "another seed does not use the checkpoint"
 
 

@@ -1,37 +1,16 @@
-"""Answers on synthetic pages, and the checkpoint file that holds those of finished pages."""
+"""File of the answers on synthetic pages, so that a repeated evaluation goes on where the last one was stopped."""
 
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
+
+from digitrec.training.synthetic_evaluation import Answer, Evidence
 
 T = TypeVar("T")
 _CHUNK = 200
-"""Pages between two lines of a checkpoint."""
-
-
-class Evidence(NamedTuple):
-    """What another reader says of an answer."""
-
-    agrees: bool
-    """It reads the same text."""
-    score: float
-    """Its confidence in its own text, 0..1."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An answer on a synthetic page, or a number that was not read."""
-
-    confidence: float
-    """Highest threshold at which it is accepted, 0..1, or `NEVER`."""
-    is_right: bool
-    clusters: tuple[int, ...]
-    """Indices of the pictures of digits that it was drawn from; below 0 for the page."""
-    evidence: Evidence | None = None
-    """What another reader says; None if it was not asked."""
+"""Pages between two lines of the file."""
 
 
 def resume(
@@ -41,7 +20,7 @@ def resume(
 
     Args:
         checkpoint: file, which is replaced if it has another key.
-        key: of everything that decides about the answers, except the code.
+        key: of everything that decides about the answers, except the code: delete the file after a change of it.
         tasks: one for each page.
         read: reads the pages of some tasks, in order.
     """
