@@ -32,7 +32,7 @@ def print_batches(settings: Settings, batches: Iterable[str]) -> None:
         if isinstance(path, str):
             typer.echo(f"{path} is in the object store and not shown here")
         elif path.exists():
-            lines = _read_table(path)
+            lines = read_table(path)
             _print_table(lines)
             if any(int(line["number_count"] or 0) > 1 for line in lines):
                 _print_laid_out(table_reader.read_batch_tables(settings.outbox, batch_id)[1])
@@ -43,7 +43,7 @@ def format_rejected(settings: Settings, batches: Sequence[str]) -> Iterator[str]
     count = 0
     for batch_id in reversed(batches):
         path = settings.table_location(batch_id)
-        for line in _read_table(path) if isinstance(path, Path) and path.exists() else ():
+        for line in read_table(path) if isinstance(path, Path) and path.exists() else ():
             count += line["status"] == PageStatus.REJECTED
             if line["status"] == PageStatus.REJECTED and count <= _MAX_REJECTED:
                 yield f"  rejected  {line['file']}: {line['reason']}"
@@ -52,7 +52,8 @@ def format_rejected(settings: Settings, batches: Sequence[str]) -> Iterator[str]
             return
 
 
-def _read_table(path: Path) -> list[dict[str, str]]:
+def read_table(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a table as text by column."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         return list(csv.DictReader(file))
 

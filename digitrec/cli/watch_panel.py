@@ -1,6 +1,5 @@
 """Panel of `watch` on a terminal: what waits, what is read, the counts since the start, the last answers."""
 
-import csv
 import time
 from collections import deque
 from contextlib import suppress
@@ -71,8 +70,7 @@ class WatchPanel:
         self._newest = batch_id
         table = self._settings.table_location(batch_id)
         try:
-            with Path(table).open(encoding="utf-8-sig", newline="") as file:
-                self._answers.extend(csv.DictReader(file))
+            self._answers.extend(answers.read_table(Path(table)))
         except OSError:  # it was moved since; the panel goes on without its answers
             self._answers.clear()
 

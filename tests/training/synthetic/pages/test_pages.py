@@ -47,8 +47,9 @@ def test_pages_stay_the_same_from_version_to_version(sources: GlyphSources) -> N
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [*KINDS])
 def test_a_page_depends_on_seed_kind_and_number_only(sources: GlyphSources, kind: str) -> None:
-    first, again = (draw_page(sources, kind, 3, seed=1) for _ in range(2))
-    others = [draw_page(sources, kind, 4, seed=1), draw_page(sources, kind, 3, seed=2)]
+    # Big pages of these numbers have 150 dpi, and are drawn in a quarter of the time.
+    first, again = (draw_page(sources, kind, 25, seed=1) for _ in range(2))
+    others = [draw_page(sources, kind, 26, seed=1), draw_page(sources, kind, 25, seed=2)]
 
     assert (first.file, first.truth, first.parameters) == (again.file, again.truth, again.parameters)
     assert all(first.file.content != other.file.content for other in others)
