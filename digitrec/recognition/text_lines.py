@@ -55,7 +55,9 @@ class TextLineParams(NamedTuple):
     clear_gap: float = 0.5
     """The same on a page of several lines or with rules, as a share of h."""
     clear_gap_alone: float = 0.8
-    """The same on a page of one line without rules."""
+    """The same on a page of one line without rules, if the gaps within the number are uneven."""
+    even: float = 2.0
+    """Largest gap within a number with even gaps, as a multiple of their median."""
     clear_comb: float = 1.7
     """Distance of the characters of a comb field up to which it is clear that they form one number."""
     fewest_listed: int = 3
@@ -257,16 +259,14 @@ def _split_line(
     Return the characters of each number, and whether its limits are clear. Several lines of ruled cells may be a table
     or comb fields, which is not clear; separate boxes are comb fields.
     """
-    height, small = classed.height, classed.small
+    height, small, is_ruled = classed.height, classed.small, False
     parts: list[list[Component]] = [[characters[0]]]
     borders: list[float | None] = []
-    is_ruled = False
     for left, right in pairwise(characters):
         rule = None if rules is None else rule_between(left, right, rules)
         border = frame_border(left, right, classed.background) if rule is None else rule
         is_ruled |= rule is not None
-        gap = right.left - left.right
-        is_wide = gap > wide and not has_sign_between(left, right, small, height)
+        is_wide = right.left - left.right > wide and not has_sign_between(left, right, small, height)
         if border is not None or is_wide:
             parts.append([right])
             borders.append(border)
@@ -281,12 +281,11 @@ def _split_line(
     is_scale = len(parts) >= PARAMS.fewest_listed and all(len(part) == 1 and _is_narrow(part[0]) for part in parts)
     if is_list or is_scale:  # a number with wide gaps, or a list of digits; marks of a scale, or ones
         return [(part, False) for part in parts]
-    close = height * (PARAMS.clear_gap_alone if is_only and rules is None else PARAMS.clear_gap)
     apart = max(PARAMS.clear_between * wide, height * (PARAMS.clear_apart_alone if is_only else PARAMS.clear_apart))
     return [
         (
             part,
-            _has_clear_limits(index, parts, borders, height, wide, close, apart)
+            _has_clear_limits(index, parts, borders, height, wide, apart, is_only and rules is None)
             and not (rules is not None and any(_is_frame_side(end, rules, height) for end in (part[0], part[-1]))),
         )
         for index, part in enumerate(parts)
@@ -314,8 +313,8 @@ def _has_clear_limits(
     borders: Sequence[float | None],
     height: float,
     wide: float,
-    close: float,
     apart: float,
+    is_alone: bool,
 ) -> bool:
     """Tell whether it is clear where a number begins and ends, by the gaps within it and around it, and the cells.
 
@@ -325,12 +324,14 @@ def _has_clear_limits(
         borders: positions of the rules between them; None where there is a wide gap.
         height: h, pixels.
         wide: gap that ends a number, pixels.
-        close: largest gap within a number, pixels.
         apart: least gap between it and its neighbours, pixels.
+        is_alone: it is on a page of one line without rules.
     """
     p, part = PARAMS, parts[index]
     within = [right.left - left.right for left, right in pairwise(part)]
-    if max(within, default=0.0) > max(p.close * height, min(p.clear_within * wide, close)):
+    largest = max(within, default=0)
+    alone = p.gap if largest <= p.even * median_low(within or [0]) else p.clear_gap_alone
+    if largest > max(p.close * height, min(p.clear_within * wide, height * (alone if is_alone else p.clear_gap))):
         return False
     for border, left, right in zip(borders, parts, parts[1:], strict=False):
         if part is not left and part is not right:
