@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from digitrec import logs
 from digitrec.errors import UnexpectedFailure
@@ -141,21 +141,21 @@ class HeartbeatWriter:
     def set_reading(self, model_id: str = "") -> None:
         """Beat while a batch is read; the lock of the worker is held."""
         self._has_lock = True
-        self._beat(replace(self._last, activity=Activity.READING, model_id=model_id or self._last.model_id))
+        self._beat(activity=Activity.READING, model_id=model_id or self._last.model_id)
 
     def set_scanned(self) -> None:
         """Beat at a scan of the inbox."""
-        self._beat(replace(self._last, activity=Activity.LOOKING, scanned_at_s=self._now_s()))
+        self._beat(activity=Activity.LOOKING, scanned_at_s=self._now_s())
 
     def set_failing(self, why: object) -> None:
         """Beat at a failure of the environment, which will be retried."""
         if isinstance(why, UnexpectedFailure):
             self.note_unexpected(str(why))
-        self._beat(replace(self._last, activity=Activity.FAILING, failure=str(why), failed_at_s=self._now_s()))
+        self._beat(activity=Activity.FAILING, failure=str(why), failed_at_s=self._now_s())
 
     def note_unexpected(self, why: str) -> None:
         """Beat at an unexpected exception."""
-        self._beat(replace(self._last, unexpected=why, unexpected_at_s=self._now_s()))
+        self._beat(unexpected=why, unexpected_at_s=self._now_s())
 
     @contextmanager
     def time_stage(self, stage: str) -> Iterator[None]:
@@ -168,19 +168,20 @@ class HeartbeatWriter:
 
     def set_stopped(self) -> None:
         """Beat at the end of the process."""
-        self._beat(replace(self._last, activity=Activity.STOPPED))
+        self._beat(activity=Activity.STOPPED)
 
-    def _beat(self, beat: Heartbeat) -> None:
+    def _beat(self, **changes: Any) -> None:
         self._on_beat()
-        beat = replace(beat, at_s=self._now_s(), observer=self._observer())
-        is_changed = _state_of(beat) != _state_of(self._last)
-        if not is_changed and 0 <= beat.at_s - self._last.at_s < PARAMS.write_interval_s:
+        now_s, last = self._now_s(), self._last
+        changes["observer"] = self._observer()
+        is_changed = any(changes[name] != getattr(last, name) for name in _STATE & changes.keys())
+        if not is_changed and 0 <= now_s - last.at_s < PARAMS.write_interval_s:
             return
         if not self._has_lock and self._is_anothers():
             return
-        self._last = beat
+        self._last = replace(last, at_s=now_s, **changes)
         try:
-            _write(self._path, json.dumps(beat.to_json()))
+            _write(self._path, json.dumps(self._last.to_json()))
             self._is_reported = False
         except OSError as error:
             if not self._is_reported and self._path.parent.is_dir():
@@ -196,9 +197,8 @@ class HeartbeatWriter:
 _INHERITED = ("scanned_at_s", "failure", "failed_at_s", "unexpected", "unexpected_at_s", "stages")
 """Fields that a process takes over from the last heartbeat."""
 
-
-def _state_of(beat: Heartbeat) -> tuple[object, ...]:
-    return (beat.activity, beat.observer, beat.model_id, beat.failure, beat.unexpected)
+_STATE = {"activity", "observer", "model_id", "failure", "unexpected"}
+"""Fields whose change is written at once."""
 
 
 def _write(path: Path, text: str) -> None:
