@@ -151,11 +151,20 @@ class PageReader:
                 ]
             )
         )
-        for (name, sheet), result in zip(sheets, fast, strict=True):
-            if result is not None and self.models is not None:
-                yield self._read_single(next(pages), result, sheet, self.models)
-            else:
+        singles = [
+            None if result is None or self.models is None else self._exit_early(next(pages), result, sheet, self.models)
+            for (_, sheet), result in zip(sheets, fast, strict=True)
+        ]
+        singles = [None if trace is None else _add_unread(trace) for trace in singles]
+        for (name, sheet), single in zip(sheets, singles, strict=True):
+            if single is None:
                 yield self.read_without_fast_path(name, sheet)
+            elif single.unread:  # the page path supports numbers
+                other = self.read_without_fast_path(name, sheet)
+                is_better = len(other.page.boxes) > 1 or (other.page.reason is None and bool(other.page.boxes))
+                yield other if is_better else single
+            else:
+                yield single
 
     def read_without_fast_path(self, format_name: str, sheet: DecodedPage) -> RecognitionTrace:
         """Read one page by the page path; if it reads poorly, in the other three turns, too."""
@@ -183,27 +192,13 @@ class PageReader:
         decoded = PreprocessedPage(picture, trace.ink.unpainted, trace.ink.ink)
         return _add_unread(RecognitionTrace(page, decoded, page_path=trace))
 
-    def _read_single(
-        self, page: PageResult, result: FastPathResult, sheet: DecodedPage, models: RecognitionModels
-    ) -> RecognitionTrace:
-        """Read a page on which the fast path found one character; `page` has the classifier's scores.
-
-        If ink is left unread, the page is read again by the page path, which supports numbers.
-        """
-        trace = self._exit_early(page, result, sheet, models)
-        if not trace.took_fast_path:  # checked for unread ink already
-            return trace
-        trace = _add_unread(trace)
-        if not trace.unread:
-            return trace
-        other = self.read_without_fast_path(page.format, sheet)
-        is_better = len(other.page.boxes) > 1 or (other.page.reason is None and bool(other.page.boxes))
-        return other if is_better else trace
-
     def _exit_early(
         self, page: PageResult, result: FastPathResult, sheet: DecodedPage, models: RecognitionModels
-    ) -> RecognitionTrace:
-        """Return the first result of the cascade that is confident enough."""
+    ) -> RecognitionTrace | None:
+        """Return the first result of the cascade that is confident enough; None if the page path has to read the page.
+
+        The fast path found one character; `page` has the classifier's scores.
+        """
         confidence = _confidence(page)
         if result.is_isolated and confidence >= _FAST_EXIT_CONFIDENCE:
             decoded = PreprocessedPage(result.picture, result.thumbnail.gray, result.plane)
@@ -218,18 +213,17 @@ class PageReader:
 
     def _read_zoomed(
         self, page: PageResult, result: FastPathResult, sheet: DecodedPage, models: RecognitionModels
-    ) -> RecognitionTrace:
-        """Zoom on the page's only character; if the sequence recognizer reads several, read the whole page."""
+    ) -> RecognitionTrace | None:
+        """Zoom on the page's only character; None if the sequence recognizer reads several."""
         picture = sheet.at_least_px(MEDIUM_PX)
         if isinstance(picture, RejectedImage):
             return RecognitionTrace(undecoded_page(page.format, sheet, picture))
         gray = zoom_gray(result, picture)
         zoomed = zoom(gray, self.classifier, models.segmenter, result.crop)
         confirmed = None if zoomed is None else confirm_zoom(page, gray, zoomed, models.recognizer)
-        if confirmed is not None:
-            decoded = PreprocessedPage(picture, gray, result.plane)
-            return RecognitionTrace(page, decoded, confirmed, took_fast_path=True)
-        return self.read_without_fast_path(page.format, sheet)
+        if confirmed is None:
+            return None
+        return RecognitionTrace(page, PreprocessedPage(picture, gray, result.plane), confirmed, took_fast_path=True)
 
     def _score(self, pages: Sequence[PageResult]) -> list[PageResult]:
         """Classify the digits of several pages in one call."""
