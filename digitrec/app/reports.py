@@ -14,7 +14,7 @@ from digitrec import text
 from digitrec.app import composition
 from digitrec.errors import RejectedImage, UsageError
 from digitrec.reports import batch_report
-from digitrec.reports.batch import BatchFacts, DeferredFacts, ReviewVerdict, RowFacts
+from digitrec.reports.batch import BatchFacts, DeferredFacts, NumberAnswer, ReviewVerdict, RowFacts
 from digitrec.review import queries
 from digitrec.settings import Settings
 from digitrec.storage.claims import Claim, FileOutcome
@@ -110,6 +110,7 @@ def load_batch_facts(settings: Settings, ledger: Ledger, batch_id: str) -> Batch
     output_format, table = batch.output_format, settings.table_location(batch_id)
     corrected = Path(settings.outbox.name, CORRECTED_FOLDER, f"{batch_id}.csv")
     has_corrected = (settings.outbox.parent / corrected).exists()
+    has_numbers = ledger.has_table("numbers")  # since schema 5
     return BatchFacts(
         batch_id=batch.id,
         worker=settings.worker,
@@ -118,7 +119,8 @@ def load_batch_facts(settings: Settings, ledger: Ledger, batch_id: str) -> Batch
         opened_at=batch.opened_at,
         processed_at=output_format.processed_at,
         files=count,
-        numbers=ledger.count_numbers(batch_id) if ledger.has_table("numbers") else NumberCounts(),
+        numbers=ledger.count_numbers(batch_id) if has_numbers else NumberCounts(),
+        answers=_read_answers(ledger, batch_id) if has_numbers else (),
         thresholds=output_format.thresholds,
         max_error=output_format.max_error,
         csv=table if isinstance(table, str) else f"../../{settings.outbox.name}/{table.name}",
@@ -133,6 +135,11 @@ def load_batch_facts(settings: Settings, ledger: Ledger, batch_id: str) -> Batch
         ],
         corrected_csv=f"../../{corrected}" if has_corrected else "",
     )
+
+
+def _read_answers(ledger: Ledger, batch_id: str) -> list[NumberAnswer]:
+    answers = ledger.query("SELECT text, status, confidence FROM numbers WHERE batch_id = ?", (batch_id,))
+    return [NumberAnswer(number, PageStatus(status), confidence) for number, status, confidence in answers]
 
 
 def _load_facts_with_previews(settings: Settings, ledger: Ledger, batch_id: str) -> BatchFacts:

@@ -60,9 +60,9 @@ def _format_worker(worker: "WorkerStatus") -> Iterator[str]:
     for batch in worker.open_batches:
         claimed = f"{pluralize(batch.files, 'file')} claimed, {format_duration(batch.age_s)}"
         yield f"  open      {batch.id}: {batch.stage}, {claimed}"
-    if worker.failed_s is not None:
-        yield f"  failed    {format_duration(worker.failed_s)} ago: {worker.failure}"
-    if worker.unexpected_s is not None and worker.unexpected != worker.failure:
+    if worker.is_failing:
+        yield f"  failed    {format_duration(worker.failed_s or 0.0)} ago: {worker.failure}"
+    if worker.unexpected_s is not None and not (worker.is_failing and worker.unexpected == worker.failure):
         yield f"  noticed   {format_duration(worker.unexpected_s)} ago: {worker.unexpected}"
 
 

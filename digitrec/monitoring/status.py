@@ -50,7 +50,7 @@ class WorkerStatus:
     """True if its last scan is older than three scan intervals, and it is not reading a batch."""
     model_id: str
     failure: str
-    """Last failure of the environment; ongoing while `state` is `failing`."""
+    """Last failure of the environment; ongoing while `is_failing`."""
     failed_s: float | None
     """Seconds ago."""
     claimed: int
@@ -62,6 +62,11 @@ class WorkerStatus:
     """Last unexpected exception; the log has its traceback."""
     unexpected_s: float | None = None
     """Seconds ago."""
+
+    @property
+    def is_failing(self) -> bool:
+        """Return True if the inbox was not scanned since the last failure."""
+        return self.failed_s is not None and (self.last_scan_s is None or self.last_scan_s >= self.failed_s)
 
     @property
     def is_unexpected_new(self) -> bool:
@@ -295,7 +300,4 @@ def _suggest_for_cron(worker: WorkerStatus, max_scan_age_s: float) -> str:
 
 def _describe_failure(worker: WorkerStatus | None) -> str:
     """Return the failure, unless the inbox was scanned since."""
-    if worker is None or worker.failed_s is None:
-        return ""
-    is_over = worker.last_scan_s is not None and worker.last_scan_s < worker.failed_s
-    return "" if is_over else f": {worker.failure}"
+    return f": {worker.failure}" if worker is not None and worker.is_failing else ""

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from digitrec.reports.statistics import Proportion, clopper_pearson, wilson
 from digitrec.storage.claims import OutcomeCounts
@@ -85,6 +85,14 @@ class RowFacts(PageReading):
         return self.status is PageStatus.REVIEW and not is_resolved
 
 
+class NumberAnswer(NamedTuple):
+    """A number of a batch, as it was read."""
+
+    text: str
+    status: PageStatus
+    confidence: float | None
+
+
 @dataclass(frozen=True, slots=True)
 class DeferredFacts:
     """A file that was claimed and deferred."""
@@ -118,6 +126,8 @@ class BatchFacts:
     """Path of the corrected CSV, relative to the folder of the report; empty if there is none."""
     numbers: NumberCounts = NumberCounts()
     """Numbers of all pages, before corrections."""
+    answers: Sequence[NumberAnswer] = ()
+    """Those numbers; empty for a batch of a version that recorded pages only."""
 
 
 def is_correct(row: RowFacts) -> bool:
@@ -172,6 +182,7 @@ def _sort_by_severity(rows: Iterable[RowFacts]) -> list[RowFacts]:
 def summarize_batch(facts: BatchFacts) -> Json:
     """Return the content of a batch's `report.json`, the numbers of its page."""
     pages = Counter(row.status for row in facts.rows)
+    answers = facts.answers or facts.rows
     return {
         "kind": "batch",
         "batch_id": facts.batch_id,
@@ -187,8 +198,8 @@ def summarize_batch(facts: BatchFacts) -> Json:
         "pages": {"total": len(facts.rows), **{status.value: pages[status] for status in _STATUSES}},
         "numbers": facts.numbers.to_json(),
         "duplicates": sum(row.duplicate_of != "" for row in facts.rows),
-        "digits": count_digits(row for row in facts.rows if row.status is PageStatus.ACCEPTED),
-        "confidence": _confidence_bins(facts.rows),
+        "digits": count_digits(answer for answer in answers if answer.status is PageStatus.ACCEPTED),
+        "confidence": _confidence_bins(answers),
         "reasons": _reasons(facts.rows),
         "truth": _truth(facts.rows),
         "groups": _groups(facts.rows),
@@ -201,9 +212,9 @@ def summarize_batch(facts: BatchFacts) -> Json:
 _STATUSES = (PageStatus.ACCEPTED, PageStatus.REVIEW, PageStatus.REJECTED)
 
 
-def count_digits(rows: Iterable[RowFacts]) -> dict[str, int]:
-    """Return the count of each digit in the texts of pages."""
-    counts = Counter("".join(row.text for row in rows))
+def count_digits(answers: Iterable[NumberAnswer | RowFacts]) -> dict[str, int]:
+    """Return the count of each digit in the texts of numbers or pages."""
+    counts = Counter("".join(answer.text for answer in answers))
     return {digit: counts[digit] for digit in "0123456789"}
 
 
@@ -212,11 +223,11 @@ def find_bin(confidence: float) -> int:
     return sum(confidence >= edge for edge in CONFIDENCE_EDGES[1:-1])
 
 
-def _confidence_bins(rows: Iterable[RowFacts]) -> list[dict[str, float | int]]:
+def _confidence_bins(answers: Iterable[NumberAnswer | RowFacts]) -> list[dict[str, float | int]]:
     counts: Counter[tuple[int, PageStatus]] = Counter()
-    for row in rows:
-        if row.confidence is not None:
-            counts[find_bin(row.confidence), row.status] += 1
+    for answer in answers:
+        if answer.confidence is not None:
+            counts[find_bin(answer.confidence), answer.status] += 1
     return [
         {"from": low, "to": high, "accepted": counts[i, PageStatus.ACCEPTED], "review": counts[i, PageStatus.REVIEW]}
         for i, (low, high) in enumerate(pairwise(CONFIDENCE_EDGES))

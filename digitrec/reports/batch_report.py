@@ -7,6 +7,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
@@ -101,9 +102,11 @@ def _charts(numbers: Json) -> list[Chart]:
         (f"{100 * edge['from']:.4g}", {"accepted": edge["accepted"], "review": edge["review"]})
         for edge in numbers["confidence"]
     ]
+    unit = "Numbers" if numbers["numbers"]["found"] else "Pages"
+    bars = build_bar_chart("sure", f"{unit} by confidence, % and above", confidence, {"review": "needs review"})
     return [
-        build_bar_chart("mix", "Digits accepted", digits),
-        build_bar_chart("sure", "Pages by confidence, % and above", confidence, {"review": "needs review"}),
+        replace(build_bar_chart("mix", "Digits accepted", digits), empty="No number was accepted."),
+        replace(bars, empty="No number was read."),
     ]
 
 

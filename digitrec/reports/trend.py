@@ -114,7 +114,7 @@ def count_pages(rows: Sequence[RowFacts]) -> PageCounts:
         audit_resolved=drawn.total,
         labelled_wrong=sum(not is_correct(row) for row in labelled),
         labelled=len(labelled),
-        digits=tuple(count_digits(filter(_is_plain, rows)).values()),
+        digits=tuple(count_digits(row for row in rows if _is_plain(row)).values()),
         confidence=_confidence(rows),
     )
 

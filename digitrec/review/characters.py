@@ -1,6 +1,7 @@
 """Find the least certain digit of each number, and select numbers by it."""
 
 import heapq
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -46,25 +47,43 @@ def find_doubtful_digit(number: Number) -> DoubtfulDigit | None:
 
 
 def list_keys(ledgers: Iterable[Ledger], chosen: Filter, digit: int) -> list[NumberKey]:
-    """Return the keys of all numbers of several digits whose least certain digit is `digit`, lowest first.
+    """Return the keys of all numbers whose least certain digit is `digit`, lowest first.
 
-    A number is left out if it or its page was judged, unless the filter asks for any state.
+    Pages that hold one digit and nothing else are left out: lists of answers have them. A number is left out, too, if
+    it or its page was judged, unless the filter asks for any state.
     """
     return list(heapq.merge(*(_keys(ledger, chosen, digit) for ledger in ledgers if ledger.has_table("numbers"))))
 
 
+def count_numbers(ledgers: Iterable[Ledger]) -> dict[str, int]:
+    """Count the numbers that `list_keys` lists without a filter, by their least certain digit."""
+    counts: Counter[str] = Counter()
+    for ledger in ledgers:
+        if ledger.has_table("numbers"):
+            numbers, values = _select_numbers(Filter())
+            ask = f"SELECT digit, count(*) FROM ({numbers}) AS numbers_read WHERE {_IS_OPEN} GROUP BY digit"
+            counts.update({str(digit): count for digit, count in ledger.query(ask, values)})
+    return {str(digit): counts[str(digit)] for digit in range(10)}
+
+
 def _keys(ledger: Ledger, chosen: Filter, digit: int) -> list[NumberKey]:
-    where, values = chosen.sql_conditions()
+    numbers, values = _select_numbers(chosen)
     is_open = "1" if chosen.state is State.ANY else _IS_OPEN
-    # CROSS JOIN keeps the order of the tables: most pages have one digit, and theirs are not looked up.
-    # With the aggregate min(), SQLite takes the other columns of the row that holds the minimum.
-    least_certain = (
-        f"SELECT batch_id, row, number, min({_BEST}) AS least, {_DIGIT} AS digit "
-        f"FROM readings CROSS JOIN digits USING (batch_id, row) WHERE length(readings.text) > 1 AND {where} "
-        "GROUP BY batch_id, row, number HAVING count(*) > 1"
-    )
     sql = (
-        f"SELECT least, batch_id, row, number FROM ({least_certain}) AS numbers_read "
+        f"SELECT least, batch_id, row, number FROM ({numbers}) AS numbers_read "
         f"WHERE digit = ? AND {is_open} ORDER BY 1, 2, 3, 4"
     )
     return ledger.query(sql, (*values, digit)).fetchall()
+
+
+def _select_numbers(chosen: Filter) -> tuple[str, list[object]]:
+    """Return SQL that selects batch, row, number, least probability and its digit; and the values of the SQL."""
+    where, values = chosen.sql_conditions()
+    # CROSS JOIN keeps the order of the tables: most pages have one digit, and theirs are not looked up.
+    # With the aggregate min(), SQLite takes the other columns of the row that holds the minimum.
+    sql = (
+        f"SELECT batch_id, row, number, min({_BEST}) AS least, {_DIGIT} AS digit "
+        f"FROM readings CROSS JOIN digits USING (batch_id, row) WHERE length(readings.text) > 1 AND {where} "
+        "GROUP BY batch_id, row, number"
+    )
+    return sql, values

@@ -78,6 +78,8 @@ class Dashboard:
     """The newest batches with such answers."""
     digits: Mapping[str, ReviewProgress]
     """All answers with one digit, by that digit."""
+    in_numbers: Mapping[str, int]
+    """Numbers that nobody has judged, by their least certain digit; without pages of one digit."""
     no_digit: ReviewProgress
     """Answers with the reason `not_a_digit`."""
     audit: ReviewProgress
@@ -166,10 +168,11 @@ class ReviewService:
                     no_digit += progress
                     if text in digits:
                         digits[text] -= progress
-            audit = self._count_audited(ledgers)
+            audit, in_numbers = self._count_audited(ledgers), characters.count_numbers(ledgers)
         newest = sorted(batches, reverse=True)[:_MAX_BATCHES]
         total = sum(batches.values(), ReviewProgress())
-        return Dashboard(total, {batch_id: batches[batch_id] for batch_id in newest}, digits, no_digit, audit)
+        by_batch = {batch_id: batches[batch_id] for batch_id in newest}
+        return Dashboard(total, by_batch, digits, in_numbers, no_digit, audit)
 
     def judge(self, judgements: Sequence[Judgement], *, who: str, how: ReviewMethod) -> SaveResult:
         """Save judgements; raises UsageError if an answer does not exist or is not in the audit sample."""

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from digitrec.cli.operations_output import format_status
 from digitrec.monitoring.heartbeat import HeartbeatWriter
 from digitrec.monitoring.status import ModelStatus, WorkerStatus, WorkspaceStatus, check_health
 from tests.conftest import RunCommand, ServiceHarness
@@ -40,6 +41,10 @@ def test_only_an_ongoing_failure_is_reported() -> None:
 
     assert "the outbox is missing" in check_health(replace(WELL, workers=(late,)), "main", 3600).why
     assert "the outbox is missing" not in check_health(replace(WELL, workers=(over,)), "main", 3600).why
+    assert "  failed    5 s ago: the outbox is missing" in format_status(replace(WELL, workers=(late,)))
+    assert not any("missing" in line for line in format_status(replace(WELL, workers=(over,))))
+    noticed = replace(over, unexpected=over.failure, unexpected_s=200.0)
+    assert any(line.startswith("  noticed") for line in format_status(replace(WELL, workers=(noticed,))))
 
 
 def test_an_inbox_that_cannot_be_scanned_is_unhealthy() -> None:

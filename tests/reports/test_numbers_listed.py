@@ -11,6 +11,7 @@ from digitrec.app.reports import report_batch
 from digitrec.reports import batch_report
 from digitrec.settings import Settings
 from digitrec.storage.corrections import ILLEGIBLE
+from digitrec.types import PageStatus
 from tests.correction_helpers import BATCH_ID, open_test_ledger, row, say, say_numbers
 from tests.storage.test_number_corrections import TABLE
 
@@ -32,8 +33,12 @@ def test_numbers_of_a_page_in_review_are_listed_with_corrections(settings: Setti
     assert "1 2 31 corrected" in page.words
     assert "2 2 4 90.0 % needs review the confidence is too low" in page.words
     assert "They hold 5 numbers: 2 accepted, 3 in review." in page.words
-    numbers = json.loads((settings.reports / BATCH_ID / "report.json").read_text())["numbers"]
-    assert numbers == {"found": 5, "accepted": 2, "review": 3}
+    report = json.loads((settings.reports / BATCH_ID / "report.json").read_text())
+    assert report["numbers"] == {"found": 5, "accepted": 2, "review": 3}
+    accepted = "".join(number.text for number in TABLE.reading.numbers if number.status is PageStatus.ACCEPTED)
+    assert report["digits"] == {digit: accepted.count(digit) for digit in "0123456789"}
+    assert sum(item["accepted"] + item["review"] for item in report["confidence"]) == 5
+    assert "Numbers by confidence" in page.words
 
 
 def test_an_illegible_page_is_resolved_and_has_no_error_rate(settings: Settings, read_page) -> None:

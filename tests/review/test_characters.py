@@ -82,6 +82,21 @@ def test_numbers_are_listed_by_their_least_certain_digit(person: Person) -> None
     assert listed(person, f"digit=1&batch={BATCH}&most=1") == [(2, 1, "719")]
 
 
+def test_numbers_of_a_table_count_by_digit_and_pages_of_one_digit_do_not(opened: Opens) -> None:
+    numbers = [number_of("7", 0.9), number_of("47", 0.9, 0.8, column=2), number_of("30", 0.7, 0.8, column=3)]
+    person = opened([page_of(*numbers), Answer("7", 0.5)]).person()
+
+    def count(digit: int) -> str:
+        label = f"Numbers whose least certain digit is {digit}: "
+        return str(person.get("/review").text.partition(label)[2].partition(" ")[0])
+
+    assert listed(person, "digit=7") == [(1, 2, "47"), (1, 1, "7")]
+    assert [count(digit) for digit in (7, 3, 0)] == ["2", "1", "0"]
+    judge(person, 1, 1, "1")
+    assert count(7) == "1"
+    assert "Read as 7: 1 not reviewed" in person.get("/review").text
+
+
 def test_a_list_of_numbers_goes_on_after_a_number(person: Person) -> None:
     page = person.get("/api/numbers?digit=1&most=2").json()
 
