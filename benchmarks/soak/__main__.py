@@ -96,7 +96,7 @@ def soak(plan: Plan, workspace: Path) -> report.Figures:
             watch.end("SIGKILL group")
     say(f"The inbox rests after {rested_s:.0f} s; the account ...")
     _look_at_tables(workspace / "outbox", seen)
-    result = account(arrivals.dropped, workspace / "outbox")
+    result = account(arrivals.dropped, workspace / "outbox", inbox)
     code, words = watch.verify()
     removed = _remove_tables(workspace / "outbox", plan.seed)
     again, _ = watch.verify("--rebuild", "--tables")

@@ -59,8 +59,10 @@ class Account:
     rows: int = 0
     tables: int = 0
     originals: int = 0
+    waiting: int = 0
+    """Still in the inbox or claimed: not read yet."""
     lost: list[str] = field(default_factory=list)
-    """Dropped, and without a row or without its original."""
+    """Dropped, and without a row or without its original; nor does it wait."""
     doubled: list[str] = field(default_factory=list)
     """More rows or originals than files."""
     wrong: list[str] = field(default_factory=list)
@@ -71,11 +73,11 @@ class Account:
     @property
     def is_true(self) -> bool:
         """True if there is nothing to complain of."""
-        return not (self.lost or self.doubled or self.wrong)
+        return not (self.waiting or self.lost or self.doubled or self.wrong)
 
 
-def account(dropped: Iterable[Dropped], outbox: Path) -> Account:
-    """Hold what was dropped against the tables and the originals."""
+def account(dropped: Iterable[Dropped], outbox: Path, inbox: Path | None = None) -> Account:
+    """Hold what was dropped against the tables and the originals; `inbox` holds what waits."""
     everything = list(dropped)
     expected = [dropped_file for dropped_file in everything if not dropped_file.is_withdrawn]
     answered = list(answers(outbox))
@@ -90,6 +92,10 @@ def account(dropped: Iterable[Dropped], outbox: Path) -> Account:
     )
     pictures = [dropped_file for dropped_file in expected if dropped_file.manner != LABELS]
     tables = {dropped_file.sha256 for dropped_file in expected if dropped_file.manner == LABELS}
+    if inbox is not None:
+        waiting = Counter(sha for _, sha in digests(os.fsencode(inbox)))
+        result.waiting = sum((Counter(dropped_file.sha256 for dropped_file in expected) & waiting).values())
+        expected, pictures = (_without(files, waiting) for files in (expected, pictures))
     _compare(
         result,
         "row",
@@ -135,11 +141,27 @@ def originals(outbox: Path) -> Iterator[tuple[str, bytes, str]]:
     """Yield every archived original: "done/BATCH" or "rejected/BATCH", its path there, its sha256."""
     for kind in ("done", "rejected"):
         for batch in sorted((outbox / kind).glob("*")):
-            for name in sorted(_below(os.fsencode(batch))):
-                if kind == "rejected" and name.endswith(b".reason.json"):
-                    continue
-                with open(os.fsencode(batch) + b"/" + name, "rb") as file:  # noqa: PTH123 - names are bytes here
-                    yield f"{kind}/{batch.name}", name, hashlib.file_digest(file, "sha256").hexdigest()
+            for name, sha256 in digests(os.fsencode(batch)):
+                if not (kind == "rejected" and name.endswith(b".reason.json")):
+                    yield f"{kind}/{batch.name}", name, sha256
+
+
+def digests(top: bytes) -> Iterator[tuple[bytes, str]]:
+    """Yield every regular file below a folder with its sha256."""
+    for name in sorted(_below(top)):
+        with open(top + b"/" + name, "rb") as file:  # noqa: PTH123 - names are bytes here
+            yield name, hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _without(files: Iterable[Dropped], waiting: Mapping[str, int]) -> list[Dropped]:
+    """Return the files but those that wait; of equal ones the last."""
+    left, results = Counter(waiting), list[Dropped]()
+    for dropped in sorted(files, key=lambda dropped: dropped.at_s, reverse=True):
+        if left[dropped.sha256]:
+            left[dropped.sha256] -= 1
+        else:
+            results.append(dropped)
+    return results
 
 
 def _below(top: bytes) -> Iterator[bytes]:

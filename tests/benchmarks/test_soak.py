@@ -129,6 +129,20 @@ def test_wrong_bytes_names_pages_and_locations_are_detected(harness: ServiceHarn
     }
 
 
+def test_a_file_that_still_waits_is_not_lost(harness: ServiceHarness) -> None:
+    content = {name: draw(7) + name.encode() for name in ("7.png", "8.png")}
+    harness.drop("7.png", content["7.png"])
+    harness.run()
+    harness.drop("folder/8.png", content["8.png"])
+    dropped = [Dropped(name.encode(), hashlib.sha256(data).hexdigest(), 1, "", 0.0) for name, data in content.items()]
+
+    result = account.account(dropped, harness.outbox, harness.inbox)
+    (harness.inbox / "folder/8.png").unlink()
+
+    assert (result.waiting, result.lost, result.wrong, result.is_true) == (1, [], [], False)
+    assert len(account.account(dropped, harness.outbox, harness.inbox).lost) == 2, "no row and no original"
+
+
 def test_a_name_that_was_taken_may_be_numbered(harness: ServiceHarness) -> None:
     harness.drop("7~2.png")
     harness.run()
