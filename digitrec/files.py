@@ -204,6 +204,15 @@ def hash_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def read_state(path: Path) -> tuple[int, int, int]:
+    """Return time of change, inode and size of a file or folder: others once it is replaced, zeros if it is missing."""
+    try:
+        state = path.stat()
+    except OSError:
+        return 0, 0, 0
+    return state.st_mtime_ns, state.st_ino, state.st_size
+
+
 def numbered_name(name: str, number: int) -> str:
     """Return `STEM~NUMBER.EXT` for a name that is taken, at most 255 bytes.
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from digitrec import text
+from digitrec.files import read_state
 from digitrec.reports.chart import Chart, build_bar_chart
 from digitrec.reports.statistics import Proportion
 
@@ -124,23 +125,14 @@ def _folders(parent: Path) -> list[str]:
 
 
 def _section(reports: Path, folders: Iterable[str], kind: str) -> Section:
-    newest = sorted(folders, key=lambda name: _file_state(reports / name / "report.json"), reverse=True)
+    newest = sorted(folders, key=lambda name: read_state(reports / name / "report.json"), reverse=True)
     return Section(tuple(_entry(reports, name, kind) for name in newest[:MAX_LISTED]), len(newest))
-
-
-def _file_state(path: Path) -> tuple[int, int, int]:
-    """Return time of change, inode and size of a file, which is replaced and never written in place."""
-    try:
-        stat = path.stat()
-    except OSError:
-        return 0, 0, 0  # sorts last: the report is going to be listed as damaged
-    return stat.st_mtime_ns, stat.st_ino, stat.st_size
 
 
 def _entry(reports: Path, folder: str, kind: str) -> ReportEntry:
     path = reports / folder / "report.json"
     try:
-        return ReportEntry(folder, **_read_header(path, kind, _file_state(path)))
+        return ReportEntry(folder, **_read_header(path, kind, read_state(path)))
     except (OSError, ValueError, RecursionError, KeyError, TypeError):
         return ReportEntry(folder, is_damaged=True)
 

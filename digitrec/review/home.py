@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from digitrec import text
+from digitrec.files import read_state
 from digitrec.monitoring import backlog
 from digitrec.monitoring.heartbeat import Activity
 from digitrec.monitoring.status import NOT_RUNNING, ModelStatus, WorkerStatus, WorkspaceStatus, collect_status
@@ -165,7 +166,7 @@ class HomeMonitor:
             paths = []
         paths += [path.with_name(f"{path.name}-wal") for path in paths]
         folders = [settings.outbox, settings.outbox / CORRECTED_FOLDER, settings.reports]
-        return [_file_state(path) for path in (*paths, *folders)]
+        return [read_state(path) for path in (*paths, *folders)]
 
     def _collect_answers(self) -> Json:
         settings = self._settings
@@ -230,14 +231,6 @@ def _read_last_answers(ledger: Ledger) -> list[Json]:
                 }
             )
     return answers
-
-
-def _file_state(path: Path) -> tuple[int, int, int]:
-    try:
-        state = path.stat()
-    except OSError:
-        return 0, 0, 0
-    return state.st_mtime_ns, state.st_size, state.st_ino
 
 
 def _list_names(folder: Path) -> set[str]:
