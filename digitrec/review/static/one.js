@@ -127,6 +127,7 @@ function render(words = "") {
   if (item.said) said.textContent = `${item.said.who}: ${answerText(saidAnswer(item.said))} (${item.said.at.slice(0, 16).replace("T", " ")} UTC)`;
   byId("file").textContent = entry.page > 1 ? `${entry.file}, page ${entry.page}` : entry.file;
   byId("original").href = `/answer/${entry.batch}/${entry.row}`;
+  byId("explain").hidden = !entry.width; // nothing was decoded
   byId("explain").href = `/explain/${entry.batch}/${entry.row}`;
   byId("report").href = `/reports/${entry.batch}/index.html`;
   const zoom = byId("zoom");

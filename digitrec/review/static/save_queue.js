@@ -4,7 +4,7 @@ import { Problem, picture, post } from "./api.js";
 import { note, resolveConflict } from "./notices.js";
 import { answerText, el, saidAnswer } from "./text.js";
 
-const FINISHED_S = 30;
+const FINISHED_S = 8;
 
 let queue = Promise.resolve();
 let waiting = 0;
