@@ -4,7 +4,8 @@ import math
 import multiprocessing
 import threading
 import time
-from collections.abc import Callable, Sequence, Sized
+from collections.abc import Callable, Iterator, Sequence, Sized
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -17,7 +18,7 @@ STOP_GRACE_S = 3.0
 _SLICE_S = 0.1
 """Interval of checks for a stop and for timeouts, seconds."""
 _STARVED_SHARE = 0.5
-"""A page has longer if its thread waited for a core for a larger share of the time."""
+"""A page has longer if its thread, or a decoder, waited for a core for a larger share of the time."""
 _MAX_TIMES = 10
 
 R = TypeVar("R")
@@ -286,8 +287,26 @@ class _PageClock:
 
 
 def read_core_wait(thread: int) -> float:
-    """Return how long a thread of any process was ready to run and had no core, seconds; 0.0 where nothing tells."""
+    """Return how long a thread of any process, and the children that decode for it, had no core to run on, seconds.
+
+    0.0 where nothing tells: the thread has ended, or this is not Linux.
+    """
     try:
-        return int(Path(f"/proc/{thread}/schedstat").read_text("ascii").split()[1]) / 1e9  # the first: it ran
-    except (OSError, IndexError, ValueError):  # it has ended, or this is not Linux
+        status = Path(f"/proc/{thread}/status").read_text("utf-8", "replace")
+        process = status.partition("\nTgid:")[2].split()[0]
+        return _read_wait(Path(f"/proc/{thread}")) + sum(map(_read_wait, _list_children(process)))
+    except (OSError, IndexError, ValueError):
         return 0.0
+
+
+def _list_children(process: str) -> Iterator[Path]:
+    """Yield the folders of the children of a process."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError, IndexError):  # it has ended
+            if (folder / "stat").read_text("utf-8", "replace").rpartition(")")[2].split()[1] == process:
+                yield folder
+
+
+def _read_wait(folder: Path) -> float:
+    """Return how long a thread was ready to run and had no core, seconds; the first field is how long it ran."""
+    return int((folder / "schedstat").read_text("ascii").split()[1]) / 1e9

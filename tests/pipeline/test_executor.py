@@ -346,9 +346,11 @@ def test_the_waiting_time_of_a_thread_for_a_core_is_read() -> None:
     try:
         time.sleep(1.5)
         waited_s = [chunk_queue.read_core_wait(child.pid) for child in children]
+        of_children_s = chunk_queue.read_core_wait(threading.get_native_id())
     finally:
         for child in children:
             child.kill()
             child.wait()
     assert max(waited_s) > 0.3
+    assert of_children_s >= sum(waited_s), "this thread waits for its children"
     assert chunk_queue.read_core_wait(children[0].pid) == 0.0, "it has ended"
