@@ -45,6 +45,9 @@ class DecodedLine:
         return _align_viterbi(self.frames, self.text)
 
 
+_NONE = np.zeros((0, 0))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Edits:
     """Probabilities of a text and of the texts that an edit makes of it."""
@@ -241,20 +244,23 @@ def _best_edit(edits: _Edits, text: Text, is_allowed: NDArray[np.bool_], is_inse
 
 
 def _edit_probabilities(frames: NDArray[np.float64], text: Text) -> _Edits:
-    """Return the probabilities of a text and its edits, averaged over the views; frames: (T, views, symbols + 1)."""
+    """Return the probabilities of a text and its edits, averaged over the views; frames: (T, views, symbols + 1).
+
+    A certain text gets no deletions and insertions, which would not be used.
+    """
     variables = _forward_backward(frames, text)
-    unchanged = variables.forward[-1, :, -2:].sum(axis=1) * np.exp(variables.forward_scale[-1])  # (views,)
+    views = variables.forward[-1, :, -2:].sum(axis=1) * np.exp(variables.forward_scale[-1])  # (views,)
+    unchanged = float(views.mean())
+    if unchanged > _CERTAIN:
+        substitutions, _ = _new_symbol_probabilities(frames, text, variables, has_insertions=False)
+        return _Edits(unchanged, substitutions.mean(axis=0), _NONE, _NONE)
     substitutions, insertions = _new_symbol_probabilities(frames, text, variables)
-    return _Edits(
-        float(unchanged.mean()),
-        substitutions.mean(axis=0),
-        _deletion_probabilities(text, variables).mean(axis=1),
-        insertions.mean(axis=0),
-    )
+    deletions = _deletion_probabilities(text, variables)
+    return _Edits(unchanged, substitutions.mean(axis=0), deletions.mean(axis=1), insertions.mean(axis=0))
 
 
 def _new_symbol_probabilities(
-    frames: NDArray[np.float64], text: Text, variables: _Variables
+    frames: NDArray[np.float64], text: Text, variables: _Variables, *, has_insertions: bool = True
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the probabilities of the substitutions and of the insertions; see `_Edits`, with a leading axis of views.
 
@@ -281,7 +287,7 @@ def _new_symbol_probabilities(
             spans *= chance[step]
         suffixes = variables.backward[start + 1 : stop + 1]
         suffixes = suffixes * np.exp(scale + variables.backward_scale[start + 1 : stop + 1])[:, :, None]
-        for index in range(4):
+        for index in range(0 if has_insertions else 2, 4):
             parts = suffixes[:, :, index::2]
             count = parts.shape[2]
             sums[index, :, :count] += np.einsum("tvis,tvi->vis", block[: stop - start, :, :count], parts)
