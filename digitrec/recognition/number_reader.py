@@ -166,7 +166,7 @@ def _combine(
     confidence = 1 - p.doubt_after_agreement * (1 - confidence)
     symbols = split_symbols(line.text)
     own = {position: index for index, position in enumerate(characters)}
-    digits = [position for position in symbols.digits if position in own]
+    digits = [position for position in symbols.digits if position in own] or [characters[0]]  # signs and non-digits
     chosen = [own[position] for position in digits]
     scores = p.line_weight * line_scores[digits] + (1 - p.line_weight) * classified[chosen]
     rects_of_signs = _place_signs(symbols, characters, rects, small) if symbols.signs else {}

@@ -126,6 +126,15 @@ def test_letters_only_are_a_mark_and_no_number(monkeypatch: pytest.MonkeyPatch) 
     assert not is_mark(digits)
 
 
+@pytest.mark.parametrize("line", [(11, 10, 10, 10), (13, 12, 12, 12), (11, 15, 10, 12), (10, 10, 10)])
+def test_signs_and_non_digits_alone_keep_a_character(line: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    number = read(monkeypatch, Says(line, DOUBTFUL, symbols=17), Spells((5, 8, 2)))
+
+    assert len(number.rects) == len(number.scores) == len(number.ink) == 1
+    assert not number.signs
+    assert confidence(number) < 0.7
+
+
 def test_a_strip_without_text_is_doubtful_or_a_mark(monkeypatch: pytest.MonkeyPatch) -> None:
     empty = read(monkeypatch, Says((), SURE), Spells((5, 8, 2)))
 
