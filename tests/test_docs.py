@@ -6,7 +6,7 @@ from pathlib import Path
 import typer
 
 import digitrec
-from digitrec.cli.main import load_program
+from digitrec.cli.main import cli
 from digitrec.models.package import ModelPackage
 
 ROOT = Path(__file__).parents[1]
@@ -14,7 +14,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_every_command_is_named_and_every_named_command_exists() -> None:
-    program = typer.main.get_command(load_program())
+    program = typer.main.get_command(cli)
     reference = (ROOT / "docs" / "reference" / "commands.md").read_text(encoding="utf-8")
     named = set(re.findall(r"^## digitrec ([a-z]+)", reference, re.MULTILINE))
 
@@ -24,7 +24,7 @@ def test_every_command_is_named_and_every_named_command_exists() -> None:
 
 
 def test_every_command_has_help_and_an_example() -> None:
-    program = typer.main.get_command(load_program())
+    program = typer.main.get_command(cli)
     commands = dict(program.commands)  # type: ignore[attr-defined]
     commands |= {f"models {name}": command for name, command in commands.pop("models").commands.items()}
     for name, command in commands.items():

@@ -19,7 +19,7 @@ import pytest
 import typer
 
 from digitrec.app import reports, service
-from digitrec.cli.main import load_program
+from digitrec.cli.main import cli
 from digitrec.monitoring.metrics import METRICS
 from digitrec.settings import Settings
 from jobs import drain_inbox, nightly_report
@@ -53,7 +53,7 @@ def commands() -> Iterator[tuple[str, list[str]]]:
 
 
 def test_every_command_line_parses_and_every_script_exists() -> None:
-    program = typer.main.get_command(load_program())
+    program = typer.main.get_command(cli)
     lines = list(commands())
 
     assert len(lines) >= 8

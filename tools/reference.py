@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-from digitrec.cli.main import load_program
+from digitrec.cli.main import cli
 from digitrec.errors import (
     BusyError,
     DataError,
@@ -76,7 +76,7 @@ def commands() -> Iterator[str]:
 
 def every_command() -> Iterator[tuple[str, Any]]:
     """Yield each command with its full name, in the order of `digitrec --help`."""
-    program: Any = typer.main.get_command(load_program())
+    program: Any = typer.main.get_command(cli)
     for name, command in program.commands.items():
         if command.hidden:
             continue

@@ -18,7 +18,18 @@ from typer.models import CommandInfo
 
 import digitrec
 from digitrec import logs, text
-from digitrec.cli import answers, operations_output, options, output, terminal
+from digitrec.cli import (
+    answers,
+    demo,
+    exchange,
+    models,
+    operations,
+    operations_output,
+    options,
+    output,
+    review,
+    terminal,
+)
 from digitrec.cli.options import GroupedCommands, complete_batches, in_panel, takes_settings, warn_if_unread
 from digitrec.errors import DigitrecError, UnexpectedFailure, UsageError
 from digitrec.images import threads
@@ -62,20 +73,9 @@ def main() -> None:
 
 
 @functools.cache
-def load_program() -> typer.Typer:
-    """Return the program with all commands; `run` starts without those of other modules, a twentieth of its start."""
-    from digitrec.cli import demo, exchange, models, operations, review
-
-    for module in (demo, models, operations, review, exchange):
-        module.register(cli)
-    return cli
-
-
-@functools.cache
 def _select_command(name: str = "") -> typer.Typer:
     """Return the program with only the command of this name, if there is one: typer takes 20 ms to build the others."""
-    own = [command for command in cli.registered_commands if name == _name_of(command)]
-    commands = own or [command for command in load_program().registered_commands if name == _name_of(command)]
+    commands = [command for command in cli.registered_commands if name == _name_of(command)]
     groups = [group for group in cli.registered_groups if name == group.name]
     if not (commands or groups):
         return cli
@@ -136,9 +136,7 @@ def run(
     if dry_run and settings.source:
         raise UsageError("--dry-run lists the inbox, not an object store", hint="Leave out --source and --outbox.")
     if dry_run:
-        from digitrec.cli.operations import print_dry_run
-
-        print_dry_run(settings, as_json=as_json)
+        operations.print_dry_run(settings, as_json=as_json)
         return
 
     if sys.stderr.isatty() and not verbose:
@@ -250,6 +248,9 @@ def predict(
         raise typer.Exit(1)
 
 
+demo.register(cli)
+
+
 @_operate(epilog="Example: digitrec verify --json")
 @takes_settings("workspace")
 def verify(
@@ -341,3 +342,9 @@ def config(
     for name, entry in values.items():
         value = "-" if entry["value"] is None else entry["value"]
         typer.echo(text.escape_message(f"{name:20} {value!s:32} {entry['from']}"))
+
+
+models.register(cli)
+operations.register(cli)
+review.register(cli)
+exchange.register(cli)

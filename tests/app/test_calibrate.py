@@ -15,7 +15,7 @@ from digitrec.app.calibrate import OWN_NUMBERS, OWN_SCANS
 from digitrec.app.models import write_samples
 from digitrec.app.reader import Reader
 from digitrec.arrays import Picture
-from digitrec.cli.main import load_program
+from digitrec.cli.main import cli
 from digitrec.errors import DataError, ModelError
 from digitrec.models.calibration import AnswerKind, required_sample_size
 from digitrec.models.package import ModelPackage
@@ -38,7 +38,7 @@ def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def digitrec(workspace: Path, *words: str) -> Result:
-    return CliRunner().invoke(load_program(), [*words, "--workspace", str(workspace)])
+    return CliRunner().invoke(cli, [*words, "--workspace", str(workspace)])
 
 
 def calibrate(workspace: Path, scans: Path, *words: str) -> Result:

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from digitrec.app import reports
-from digitrec.cli.main import load_program
+from digitrec.cli.main import cli
 from digitrec.pipeline.ledgers import open_ledgers
 from digitrec.storage import judgements
 from digitrec.storage.corrected_tables import write_corrected_table
@@ -104,9 +104,9 @@ def test_an_audited_answer_stays_in_the_sample_when_it_is_judged_again(read: Ser
 
 
 def test_the_command_rebuilds_all_reports_or_those_of_one_batch(read: ServiceHarness) -> None:
-    all_reports = CliRunner().invoke(load_program(), ["report", "--workspace", str(read.root)])
+    all_reports = CliRunner().invoke(cli, ["report", "--workspace", str(read.root)])
     (read.settings.reports / "trend" / "index.html").unlink()
-    single = CliRunner().invoke(load_program(), ["report", "--workspace", str(read.root), "--batch", batches(read)[0]])
+    single = CliRunner().invoke(cli, ["report", "--workspace", str(read.root), "--batch", batches(read)[0]])
 
     assert (all_reports.exit_code, all_reports.stdout.split()[:3]) == (0, ["2", "reports", "made."])
     assert (single.exit_code, single.stdout.split()[:3]) == (0, ["1", "report", "made."])

@@ -469,7 +469,7 @@ def test_an_option_belongs_to_a_single_parameter_of_its_command(
 ) -> None:
     call(monkeypatch, tmp_path, "prune", "--older-than", "9d")
 
-    commands = [typer.main.get_command(main.load_program())]
+    commands = [typer.main.get_command(main.cli)]
     while commands:
         command = commands.pop()
         commands += getattr(command, "commands", {}).values()
@@ -531,7 +531,7 @@ def test_completion_offers_values_of_the_workspace(
     capsys.readouterr()
 
     with pytest.raises(SystemExit) as end:
-        main.load_program()(prog_name="digitrec")
+        main.cli(prog_name="digitrec")
 
     assert (capsys.readouterr().out.split(), end.value.code) == (values, 0)
 

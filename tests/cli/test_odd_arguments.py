@@ -73,7 +73,7 @@ TABLE = (
 
 def commands(group: object = None, prefix: str = "") -> Iterator[str]:
     """Every command of the program."""
-    group = typer.main.get_command(main.load_program()) if group is None else group
+    group = typer.main.get_command(main.cli) if group is None else group
     for name, command in group.commands.items():  # type: ignore[attr-defined]
         if hasattr(command, "commands"):
             yield from commands(command, f"{prefix}{name} ")

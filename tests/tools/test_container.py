@@ -8,7 +8,7 @@ import typer
 import yaml
 from packaging.requirements import Requirement
 
-from digitrec.cli.main import load_program
+from digitrec.cli.main import cli
 from tools.container import FILE, ROOT, SOURCE, TARGET, Step, steps
 
 STEPS = steps(FILE.read_text(encoding="utf-8"))
@@ -67,7 +67,7 @@ def test_the_compose_file_runs_the_image_as_the_page_says() -> None:
 
 
 def test_what_it_starts_and_asks_are_commands_that_exist() -> None:
-    program = typer.main.get_command(load_program())
+    program = typer.main.get_command(cli)
     (entry,), (start,), (health,) = of("ENTRYPOINT"), of("CMD"), of("HEALTHCHECK")
     (asked,) = re.findall(r'CMD \["digitrec", "(\w+)", "--check"\]$', health.value)
 
