@@ -159,7 +159,7 @@ def test_the_other_commands_accept_a_calibrated_copy(tmp_path: Path, scans: Path
     output = digitrec(tmp_path, "models", "show", "--max-error", "0.2", "--card").output
     assert brief.splitlines()[1] in output
     assert "own scans (digits): 60 pages, the labelled pages of scans" in output
-    assert "takes 598 labelled pages" in output
+    assert "needs 598 labelled pages" in output
     assert output.count("Accepts from a confidence of") == 1
     assert output.count("decided by") == 2
     assert "| 20% |" in output

@@ -173,7 +173,8 @@ def test_two_machines_on_the_same_share(scene: Scene) -> None:
     finally:
         for process in running.values():
             process.send_signal(signal.SIGTERM)
-        assert [process.wait(timeout=60) for process in running.values()] == [0, 0]
+        # One that was just started again has no handler yet.
+        assert {process.wait(timeout=60) for process in running.values()} <= {0, -signal.SIGTERM}
     for name, options in machines.items():
         other = next(worker for worker in machines if worker != name)
         assert scene.verify(*options)[0] == 0
