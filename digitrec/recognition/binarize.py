@@ -58,14 +58,11 @@ class InkThresholds:
 def find_thresholds(contrast: Plane) -> InkThresholds | None:
     """Find the thresholds between paper and ink; None if there is no ink."""
     step = max(1, round((contrast.size / _SAMPLE) ** 0.5))
-    levels = contrast[::step, ::step].flatten()
-    # Only two quantiles are needed: partitioning is faster than sorting.
-    indices = [int((levels.size - 1) * share) for share in (_QUIET, _PAPER)]
-    levels.partition(sorted({min(index + after, levels.size - 1) for index in indices for after in (0, 1)}))
+    levels = np.sort(contrast[::step, ::step], axis=None)  # with AVX, three times as fast as partitioning
     quiet, bare = quantiles_of_sorted(levels, _QUIET, _PAPER)
     deviation = (bare - quiet) / _DEVIATIONS_BETWEEN
     paper = bare + _NOISE * deviation
-    inked = np.sort(levels[levels > np.float32(max(paper, _LEAST_CONTRAST))])
+    inked = levels[np.searchsorted(levels, np.float32(max(paper, _LEAST_CONTRAST)), side="right") :]
     if inked.size < 4:
         return None
     grades = np.clip(inked * 255, 0, 255).astype(np.uint8)
