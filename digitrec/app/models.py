@@ -100,6 +100,7 @@ def train(
     seed: int,
     exclude: Sequence[str],
     progress: Callable[[TrainingState], None],
+    quick: bool = False,
     corrections: Examples | None = None,
     card_facts: Mapping[str, Any] | None = None,
 ) -> ModelPackage:
@@ -113,6 +114,7 @@ def train(
         seed: of all randomness.
         exclude: data sets whose pictures are evaluated and not trained on.
         progress: called after each batch and epoch.
+        quick: train a network with page models on little synthetic data, to try it.
         corrections: examples from corrected pages, to train on as well.
         card_facts: additional facts for the model's card.
 
@@ -122,6 +124,7 @@ def train(
     require_packages("train", *TRAINING_PACKAGES)
     find_classifier(network)  # before a data set is downloaded
     from digitrec.training import train
+    from digitrec.training.pretraining import DEFAULT_CONFIG, QUICK_CONFIG, QUICK_EPOCHS
 
     dataset = registry.load_dataset(data)
     test_splits = {}
@@ -131,13 +134,14 @@ def train(
     folder = train.train(
         dataset,
         network,
-        epochs=epochs,
+        epochs=QUICK_EPOCHS if quick and epochs is None else epochs,
         seed=seed,
         out_root=settings.models,
         now=lambda: format_utc(time.time()),
         progress=progress,
         test_splits=test_splits,
         command=command_line(),
+        config=QUICK_CONFIG if quick else DEFAULT_CONFIG,
         checkpoint_dir=checkpoints_dir(settings),
         corrections=corrections,
         card_facts=card_facts,

@@ -64,6 +64,7 @@ def train(
         int | None,
         typer.Option("--epochs", min=1, help="Passes over the data. Default: 20; paper: 16; fine-tuning: 1."),
     ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="With --network paper: little data, 15 minutes.")] = False,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of all random numbers.")] = 0,
     exclude: Annotated[
         list[str] | None,
@@ -95,7 +96,8 @@ def train(
     `--network paper` takes hours: it generates synthetic pages, trains a segmenter and a sequence recognizer, extracts
     digits from synthetic pages, and trains the digit classifier. Finished stages are checkpoints in the state folder,
     under training/, and reused when the same command is repeated. Ctrl-C ends the training of the current network with
-    its best weights and starts the next; while pages are generated it ends the command.
+    its best weights and starts the next; while pages are generated it ends the command. `--quick` tries all stages in
+    about 15 minutes; its model is far less accurate.
 
     `--with-corrections` takes minutes: it fine-tunes the model in use on its own digits (--data), new synthetic pages,
     and all confirmed or corrected pages. One such file in five, selected by its sha256, is never trained on but
@@ -104,6 +106,8 @@ def train(
     """
     if base_model is not None and not with_corrections:
         raise UsageError("--base-model is for --with-corrections", hint="Without it, training starts from scratch.")
+    if quick and (with_corrections or network != "paper"):
+        raise UsageError("--quick is for --network paper, from scratch", hint="The other trainings take minutes.")
     from digitrec.app import models
     from digitrec.app.retrain import train_and_compare
 
@@ -116,7 +120,7 @@ def train(
             )
             package = report.package
         else:
-            package = models.train(settings, data, network or "cnn", progress=progress.update, **options)
+            package = models.train(settings, data, network or "cnn", quick=quick, progress=progress.update, **options)
     card = package.card
     if as_json:
         result = {"model_id": card.id, "folder": str(package.folder), "metrics": [*map(asdict, card.metrics)]}

@@ -125,3 +125,11 @@ def test_without_corrections_the_first_step_is_explained(
     error = capsys.readouterr().err
     assert "there is no corrected page to train on" in error
     assert "digitrec review" in error
+
+
+@pytest.mark.parametrize("others", [[], ["--network", "cnn"], ["--network", "paper", "--with-corrections"]])
+def test_only_a_training_of_page_models_from_scratch_can_be_quick(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], others: list[str]
+) -> None:
+    assert call(monkeypatch, tmp_path, "train", "--quick", *others) == 2
+    assert "--quick is for --network paper" in capsys.readouterr().err

@@ -4,7 +4,7 @@ import pytest
 
 from digitrec.training.classifier import TrainingState
 from digitrec.training.plan import PlannedProgress, PlannedStage, plan_paper
-from digitrec.training.pretraining import DEFAULT_CONFIG
+from digitrec.training.pretraining import DEFAULT_CONFIG, QUICK_CONFIG, QUICK_EPOCHS
 
 STAGES = (
     PlannedStage("crops", "segmenter", 10.0),
@@ -61,3 +61,10 @@ def test_the_plan_of_paper_has_every_stage_in_four_parts() -> None:
     ]
     assert [stage.name for stage in stages].count("line") == len(DEFAULT_CONFIG.line_rounds)
     assert 3 * 3600 < sum(stage.seconds for stage in stages) < 8 * 3600
+
+
+def test_a_quick_training_runs_the_same_stages_in_about_a_quarter_of_an_hour() -> None:
+    stages = list(plan_paper(QUICK_CONFIG, epochs=QUICK_EPOCHS, digits=48_126))
+
+    assert {stage.name for stage in stages} == {stage.name for stage in plan_paper(DEFAULT_CONFIG, 16, 48_126)}
+    assert sum(stage.seconds for stage in stages) < 1000
