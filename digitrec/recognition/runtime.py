@@ -1,6 +1,7 @@
 """Pool of LiteRT interpreters of one model, so that any number of threads can run it."""
 
-from collections import deque
+import threading
+from collections import OrderedDict, deque
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -11,6 +12,10 @@ from digitrec.errors import ModelError
 from digitrec.recognition.classifier_keras import quiet_start
 
 Shape = tuple[int, ...]
+
+MAX_SHAPES = 6
+"""Input shapes whose interpreters are kept, those used last. An interpreter of the sequence recognizer takes 2.4 to 6.6
+MB, and there are 19 widths. Ordinary pages use 3 or 4 of them; a start takes 1 to 2 ms."""
 
 
 class _Runner(NamedTuple):
@@ -46,7 +51,8 @@ class InterpreterPool:
             raise ModelError(f"the shapes of {name} end in {shape}, not in {' or '.join(map(str, sorted(exits)))}")
         # Not one for each thread, as an executor's threads last for a batch only. One pool for each shape, as planning
         # a shape takes longer than running it.
-        self._idle: dict[Shape, deque[_Runner]] = {entry: deque([first])}
+        self._idle: OrderedDict[Shape, deque[_Runner]] = OrderedDict({entry: deque([first])})
+        self._lock = threading.Lock()
 
     def __reduce__(self) -> tuple[Any, tuple[bytes, str, Shape, frozenset[Shape]]]:
         return _cached_pool, (self._network, self._name, self._entry, self._exits)
@@ -57,10 +63,13 @@ class InterpreterPool:
         Raises:
             ModelError: the model does not support this input shape.
         """
-        idle = self._idle.setdefault(entry.shape, deque())
-        try:
-            runner = idle.pop()
-        except IndexError:
+        with self._lock:
+            idle = self._idle.setdefault(entry.shape, deque())
+            self._idle.move_to_end(entry.shape)
+            runner = idle.pop() if idle else None
+            if len(self._idle) > MAX_SHAPES:
+                self._idle.popitem(last=False)
+        if runner is None:
             runner = self._start(entry.shape)
         runner.interpreter.set_tensor(runner.entry, entry)
         runner.interpreter.invoke()
