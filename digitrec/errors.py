@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from digitrec import __version__
 from digitrec.types import Reason
@@ -181,6 +181,15 @@ class RejectedImage(Exception):
         super().__init__(detail or reason.description)
         self.reason = reason
         self.detail = detail or reason.description
+
+    def without_traceback(self) -> Self:
+        """Return this exception without its traceback, as a result that is kept.
+
+        A traceback holds the variables of its frames: the result in one of them would keep the files and pictures of
+        the others in memory until Python collects garbage of the oldest generation, which may take thousands of files.
+        """
+        self.__cause__ = self.__context__ = None
+        return self.with_traceback(None)
 
 
 TRAINING_PACKAGES = ("tensorflow", "keras", "scipy")

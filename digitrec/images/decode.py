@@ -70,7 +70,7 @@ class DecodedPage:
         try:
             return self.decode_larger(longest_px)
         except RejectedImage as why:  # only the reduced size could be decoded
-            return why
+            return why.without_traceback()
 
     def full_detail(self) -> Picture | RejectedImage:
         """Return the picture with all useful detail."""
@@ -262,7 +262,7 @@ def _decode_tiff(kind: FileFormat, data: bytes, limits: Limits, only: int | None
         except RejectedImage as why:
             if len(pages) == 1:
                 raise
-            yield DecodedPage(number, page.width, page.height, why)
+            yield DecodedPage(number, page.width, page.height, why.without_traceback())
         else:
             height, width = picture.shape[:2]
             yield DecodedPage(number, width, height, picture)

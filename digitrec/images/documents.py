@@ -195,7 +195,7 @@ def decode_document(
             except RejectedImage as why:
                 if document.is_lost or document.count == 1:
                     raise
-                yield why
+                yield why.without_traceback()
     finally:
         document.close()
 

@@ -108,7 +108,7 @@ class PageReader:
                     else:
                         pending.append(_PendingPage(file, pages, name, sheet))
             except RejectedImage as why:
-                results.append(why)
+                results.append(why.without_traceback())
             else:
                 results.append(pages)
         traces = self.trace_all([(page.format, page.sheet) for page in pending])

@@ -182,7 +182,10 @@ def test_a_damaged_page_of_a_tiff_costs_its_own_row() -> None:
     good[start : start + length] = b"\xff" * length
 
     first, second = read_pages(bytes(good), LIMITS)
+    _, damaged = decode.decode_pages(bytes(good), LIMITS)[1]
 
+    assert isinstance(damaged.picture, RejectedImage)
+    assert damaged.picture.__traceback__ is None, "it would keep the pages before in memory"
     assert (first.reason, len(first.boxes)) == (None, 1)
     assert (second.number, second.reason, second.boxes, second.ink.shape) == (2, Reason.TRUNCATED, (), (0, 28, 28))
 
@@ -294,7 +297,7 @@ def test_a_plain_jpeg_that_is_damaged_is_what_pillow_says_it_is(monkeypatch: pyt
 
     np.testing.assert_array_equal(np.asarray(result.picture), np.asarray(sheet.picture))
     assert isinstance(finer, RejectedImage)
-    assert finer.reason is Reason.TRUNCATED
+    assert (finer.reason, finer.__traceback__) == (Reason.TRUNCATED, None)
 
 
 def test_a_png_with_a_wrong_checksum_is_rejected() -> None:

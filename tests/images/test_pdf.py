@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from digitrec.errors import RejectedImage
+from digitrec.images import decode
 from digitrec.types import Limits, Reason
 from tests.drawing import LIMITS, ink_of, page_of, pages_or_reason, read_page, read_pages, rejection, saved, unlike
 from tests.images.pdfs import DRAWN, SEVEN, deflated, drawn, encrypted, pdf, scanned, stream
@@ -85,7 +87,10 @@ def test_a_page_that_cannot_be_drawn_costs_its_own_row() -> None:
     good += [stream(b"90 0 0 120 0 0 cm /I Do"), image]
 
     first, second = read_pages(pdf(good), LIMITS)
+    damaged, _ = decode.decode_pages(pdf(good), LIMITS)[1]
 
+    assert isinstance(damaged.picture, RejectedImage)
+    assert damaged.picture.__traceback__ is None, "it would keep the file in memory"
     assert (first.number, first.reason, first.boxes) == (1, Reason.TRUNCATED, ())
     assert (second.number, second.reason, len(second.boxes)) == (2, None, 1)
 

@@ -1,7 +1,9 @@
 """A file's bytes -> its pages with their scores, in whatever thread or process."""
 
 import dataclasses
+import gc
 import pickle
+import weakref
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -80,6 +82,26 @@ def test_a_page_that_cannot_be_decoded_larger_costs_only_its_own_row() -> None:
 def test_what_is_no_picture_is_rejected() -> None:
     with pytest.raises(RejectedImage):
         reader().read(b"no picture", Limits())
+
+
+class Files(list[bytes]):
+    """A list of files that can be referred to weakly."""
+
+
+def test_a_rejected_file_keeps_no_file_in_memory() -> None:
+    page_reader, files = reader(), Files([draw(7), b"no picture", saved(paper(80, 60), "JPEG")[:-20]])
+    alive = weakref.ref(files)
+    gc.disable()
+    try:
+        pages, *rejected = page_reader.read_files(files, Limits())
+        del files
+        is_freed = alive() is None
+    finally:
+        gc.enable()
+
+    assert is_freed
+    assert isinstance(pages, list)
+    assert [type(result) for result in rejected] == [RejectedImage, RejectedImage]
 
 
 def test_pages_are_decoded_lazily(monkeypatch: pytest.MonkeyPatch) -> None:
