@@ -1,5 +1,6 @@
 """Watches while the environment fails and recovers."""
 
+import gc
 import shutil
 import threading
 import time
@@ -18,6 +19,7 @@ from digitrec.pipeline.archive import FolderOutbox
 from digitrec.pipeline.inbox import Inbox
 from digitrec.pipeline.read_files import FileResult, ReadJob
 from digitrec.pipeline.watcher import NoChangeSource
+from digitrec.reports.batch import RowFacts
 from digitrec.settings import Settings
 from digitrec.storage.ledger import Ledger
 from tests.app.run_helpers import failing, rows, verify_workspace
@@ -144,3 +146,17 @@ def test_watch_reads_new_files_while_a_file_always_raises(settings: Settings, mo
             time.sleep(0.02)
         (settings.inbox / "9.png").write_bytes(draw(9))
         wait_for(settings, ["8.png", "9.png"])
+
+
+def test_watch_frees_the_garbage_of_a_batch(settings: Settings) -> None:
+    until_s = time.monotonic() + 15
+    gc.disable()
+    try:
+        with watching(replace(settings, settle_s=0.1, scan_interval_s=0.5)):
+            while not list(settings.reports.glob("*Z-*/index.html")) or any(
+                isinstance(value, RowFacts) for value in gc.get_objects()
+            ):
+                assert time.monotonic() < until_s, "the rows of the report are still in memory"
+                time.sleep(0.02)
+    finally:
+        gc.enable()
