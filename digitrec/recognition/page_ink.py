@@ -106,12 +106,15 @@ class _Contrast:
     margins: Mask | None = None
 
 
-def find_page_ink(picture: Picture, decode_larger: Callable[[int], Picture] | None = None) -> PageInk:
+def find_page_ink(
+    picture: Picture, decode_larger: Callable[[int], Picture] | None = None, margins: Mask | None = None
+) -> PageInk:
     """Find the ink of a page.
 
     Args:
         picture: the page, (h, w) or (h, w, 3), dark on light or light on dark.
         decode_larger: decodes it again with a least longest side; None if it has its full size.
+        margins: what is around the sheet, (h, w); None: it is searched.
 
     Raises:
         RejectedImage: the picture cannot be decoded in a larger size.
@@ -119,18 +122,20 @@ def find_page_ink(picture: Picture, decode_larger: Callable[[int], Picture] | No
     p = PARAMS
     levels = downscale(picture, p.work_px)
     page = GrayPage.of(levels, p.work_px)
-    contrast = _measure_contrast(page)
+    contrast = _measure_contrast(page, levels, margins)
     if (max(picture.shape) > p.work_px or decode_larger is not None) and 0 < contrast.height < p.small_px:
         size = min(p.most_px, round(max(contrast.gray.shape) * p.fine_px / contrast.height))
         picture = picture if decode_larger is None else decode_larger(size)
         levels = downscale(picture, size)
         large = GrayPage.of(levels, size)
-        contrast = _measure_contrast(large, contrast.height * max(large.gray.shape) / max(contrast.gray.shape))
+        guess = contrast.height * max(large.gray.shape) / max(contrast.gray.shape)
+        contrast = _measure_contrast(large, levels, margins, guess)
     rules = _find_rules(contrast)
     if rules is not None and contrast.levels is not None and levels.ndim == 3:
         weights = _pale_rule_channel(levels, contrast.values > contrast.levels.at(p.clear), rules.mask)
         if weights is not None:
-            contrast = _measure_contrast(GrayPage.of(levels, max(levels.shape), weights), contrast.height)
+            channel = GrayPage.of(levels, max(levels.shape), weights)
+            contrast = _measure_contrast(channel, levels, margins, contrast.height)
             rules = _find_rules(contrast)
     painted = contrast if rules is None else _paint_rules(contrast, rules)
     return PageInk(
@@ -144,20 +149,29 @@ def find_page_ink(picture: Picture, decode_larger: Callable[[int], Picture] | No
     )
 
 
-def _measure_contrast(page: GrayPage, height: float | None = None) -> _Contrast:
+def _measure_contrast(page: GrayPage, picture: Picture, known: Mask | None, height: float | None = None) -> _Contrast:
     """Measure the contrast of a page without what is around the sheet; `height` is h if it was measured before."""
-    margins = find_margins(page.gray)
+    margins = find_margins(page.gray, picture) if known is None else _resize(known, page.gray.shape)
     if margins is not None:
         gray = paint_margins(page.gray, margins)
-        contrast = _contrast_of(replace(page, gray=gray, small=downscale(gray, max(page.small.shape))), height)
+        painted = replace(page, gray=gray, small=downscale(gray, max(page.small.shape)))
+        contrast = _contrast_of(painted, height, is_sheet=True)
         # On a dark page in uneven light, the light may look like a sheet: nothing is written on it.
         if contrast.levels is not None or not is_light_on_dark(page.gray, page.small):
             return replace(contrast, margins=margins)
     return _contrast_of(page, height)
 
 
-def _contrast_of(page: GrayPage, guess: float | None) -> _Contrast:
-    """Measure the contrast of a page; on one of several characters again, at their scale."""
+def _resize(mask: Mask, shape: tuple[int, ...]) -> Mask:
+    resized = cv2.resize(mask.view(np.uint8), shape[::-1], interpolation=cv2.INTER_NEAREST)
+    return np.asarray(resized, np.uint8).view(np.bool_)
+
+
+def _contrast_of(page: GrayPage, guess: float | None, *, is_sheet: bool = False) -> _Contrast:
+    """Measure the contrast of a page; on one of several characters again, at their scale.
+
+    On a light sheet, small components that are lighter than the paper are its grain.
+    """
     p = PARAMS
     gray, paper, values = normalize_page(page)
     side = min(gray.shape)
@@ -171,9 +185,11 @@ def _contrast_of(page: GrayPage, guess: float | None) -> _Contrast:
         del pieces  # of a large page it takes 20 MB
     if max(gray.shape) >= p.uneven_px and has_shadow:
         guess = max(gray.shape) / p.most_lines if guess is None else guess
-        counts = [_count_small(levels_of, guess, sigma) for levels_of in (gray, 255 - gray)]
-        is_light = counts[1][0] > p.rarer * counts[0][0]
-        alike, height = counts[is_light]
+        (alike, height), is_light = _count_small(gray, guess, sigma), False
+        if not is_sheet:
+            light = _count_small(255 - gray, guess, sigma)
+            if light[0] > p.rarer * alike:
+                (alike, height), is_light = light, True
         if alike >= p.many:
             contrast = _local_contrast(255 - gray if is_light else gray, height, sigma)
             if contrast.levels is not None and contrast.levels.ink >= p.least_ink:

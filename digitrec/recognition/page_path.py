@@ -20,6 +20,7 @@ from digitrec.recognition.geometry import Rect, bounding_rect, rect_to_box, to_p
 from digitrec.recognition.models import RecognitionModels
 from digitrec.recognition.number_reader import ReadNumber, is_mark, read_number
 from digitrec.recognition.page_ink import PageInk, find_page_ink
+from digitrec.recognition.preprocess import Mask
 from digitrec.recognition.single_reader import SingleReading, read_crop, read_only
 from digitrec.recognition.text_lines import TextNumber, find_numbers
 from digitrec.recognition.zoom import ZoomResult
@@ -56,6 +57,7 @@ def read_page(
     picture: Picture,
     classifier: DigitClassifier,
     models: RecognitionModels | None,
+    margins: Mask | None = None,
 ) -> tuple[PageResult, PageTrace]:
     """Read all numbers of a page.
 
@@ -65,8 +67,9 @@ def read_page(
         picture: its picture, (h, w) or (h, w, 3).
         classifier: of single digits.
         models: segmenter and sequence recognizer; None: every character is read by the classifier alone.
+        margins: what is around the sheet, of the same shape as the picture; None: it is searched.
     """
-    page = find_page_ink(picture, sheet.decode_larger)
+    page = find_page_ink(picture, sheet.decode_larger, margins)
     classed = class_components(page.ink, page.margins)
     layout = find_numbers(classed, page.rules)
     single = None if models is None else read_only(layout, page, classed, classifier, models)

@@ -27,6 +27,7 @@ from digitrec.recognition.fast_path import (
 from digitrec.recognition.geometry import from_page_coords, to_page_coords
 from digitrec.recognition.models import RecognitionModels
 from digitrec.recognition.page import undecoded_page
+from digitrec.recognition.preprocess import Mask
 from digitrec.recognition.trace import PreprocessedPage, RecognitionTrace
 from digitrec.recognition.unread import find_unread
 from digitrec.recognition.zoom import zoom
@@ -167,7 +168,7 @@ class PageReader:
                 yield single
 
     def read_without_fast_path(self, format_name: str, sheet: DecodedPage) -> RecognitionTrace:
-        """Read one page by the page path; if it reads poorly, in the other three turns, too."""
+        """Read one page by the page path, straightened if it slants; if it reads poorly, in three other turns, too."""
         picture = sheet.full_detail()
         if isinstance(picture, RejectedImage):
             return RecognitionTrace(undecoded_page(format_name, sheet, picture))
@@ -175,6 +176,7 @@ class PageReader:
             trace = self._read_page(format_name, sheet, picture)
         except RejectedImage as why:  # the page path decodes a page of small characters again in a larger size
             return RecognitionTrace(undecoded_page(format_name, sheet, why))
+        trace = self._read_straightened(format_name, sheet, trace)
         if not turned.is_poor(trace.initial):
             return trace
         traces = [
@@ -184,11 +186,23 @@ class PageReader:
         best = turned.find_best(trace.initial, [other.initial for other in traces])
         return trace if best is None else traces[best]
 
-    def _read_page(self, format_name: str, sheet: DecodedPage, picture: Picture) -> RecognitionTrace:
+    def _read_straightened(self, format_name: str, sheet: DecodedPage, trace: RecognitionTrace) -> RecognitionTrace:
+        """Return the trace of a page as it reads when it is straightened, or the given one if that is better."""
+        from digitrec.recognition import skew
+
+        if trace.page_path is None or not (angle := skew.find_skew(trace.page_path.ink)):
+            return trace
+        level = skew.straighten(sheet, trace.initial, trace.page_path.ink, angle)
+        other = self._read_page(format_name, level.sheet, level.picture, level.margins)
+        return replace(other, straightened=level) if skew.is_better(other.initial, trace.initial) else trace
+
+    def _read_page(
+        self, format_name: str, sheet: DecodedPage, picture: Picture, margins: Mask | None = None
+    ) -> RecognitionTrace:
         """Read one page by the page path in one turn; RejectedImage if it cannot be decoded in a larger size."""
         from digitrec.recognition.page_path import read_page  # takes 15 ms, and most files do not need it
 
-        page, trace = read_page(format_name, sheet, picture, self.classifier, self.models)
+        page, trace = read_page(format_name, sheet, picture, self.classifier, self.models, margins)
         decoded = PreprocessedPage(picture, trace.ink.unpainted, trace.ink.ink)
         return _add_unread(RecognitionTrace(page, decoded, page_path=trace))
 

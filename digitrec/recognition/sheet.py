@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitrec.arrays import Picture
-from digitrec.recognition.preprocess import Mask, Plane, downscale
+from digitrec.recognition.preprocess import Mask, Plane, downscale, quantiles
 
 
 class SheetParams(NamedTuple):
@@ -23,6 +23,12 @@ class SheetParams(NamedTuple):
     """Highest level of the surroundings, as a share of the paper's; a shadow on the paper is lighter."""
     darkest_around: float = 0.75
     """The same if the surroundings cover two opposite sides of the picture, which shadows do not."""
+    tint: float = 9.0
+    """Distance from the paper's color, in a and b of CIELAB (8 bit), from which a pixel shows something else."""
+    tinted: float = 0.08
+    """Least share of the picture that is so far from the paper's color, from which its color tells the sheet apart."""
+    shadow: float = 0.55
+    """Lowest level of such a sheet, as a share of the 80 % quantile of the paper's: half of it may lie in shadow."""
     least_sheet: float = 0.15
     """Least area of a sheet, as a share of the picture's."""
     least_room: float = 0.3
@@ -50,34 +56,70 @@ class SheetParams(NamedTuple):
 PARAMS = SheetParams()
 
 
-def find_margins(gray: Plane) -> Mask | None:
+def find_margins(gray: Plane, picture: Picture | None = None) -> Mask | None:
     """Find what is around the sheet of paper, (h, w); None if the paper fills the picture.
 
-    The sheet is the convex hull of the largest light area, if something much darker covers one side of the picture.
+    The sheet is the convex hull of the largest light area, if something much darker covers one side of the picture, or
+    something of another color two of them.
 
     Args:
         gray: the picture, (h, w), 0..255.
+        picture: the same in color, (h, w, 3), of any size; None or (h, w) if there are no colors.
     """
     p = PARAMS
     if max(gray.shape) < p.least_side_px:
         return None
-    small = cv2.convertScaleAbs(downscale(gray, p.side_px))
+    small = np.asarray(cv2.convertScaleAbs(downscale(gray, p.side_px)), np.uint8)
     brush = np.ones((max(3, round(p.stroke * max(small.shape)) | 1),) * 2, np.uint8)
-    closed = np.asarray(cv2.morphologyEx(small, cv2.MORPH_CLOSE, brush), np.uint8)
+    closed = _close_strokes(small, brush)
+    is_tinted = None if picture is None or picture.ndim == 2 else _find_tinted(picture, closed, brush)
     lowest, highest, _, _ = cv2.minMaxLoc(closed)
-    if lowest >= p.darkest_around * highest:  # as on most pages
+    if is_tinted is None and lowest >= p.darkest_around * highest:  # as on most pages
         return None
-    split, light = cv2.threshold(closed, 0, 1, cv2.THRESH_OTSU)
+    if is_tinted is None:
+        split, light = cv2.threshold(closed, 0, 1, cv2.THRESH_OTSU)
+    else:
+        split = p.shadow * quantiles(closed[~is_tinted].astype(np.float32), 0.8)[0]
+        light = cv2.morphologyEx(np.asarray(~is_tinted & (closed > split), np.uint8), cv2.MORPH_OPEN, brush)
     sheet = _largest_sheet(np.asarray(light, np.uint8))
     if sheet is None:
         return None
     darkness = cv2.mean(closed, np.uint8(1) - light)[0] / cv2.mean(closed, light)[0]
-    if not _is_surrounded(sheet, darkness) or not _has_room(sheet, small >= split):
+    if not _is_surrounded(sheet, darkness, is_tinted) or not _has_room(sheet, small >= split):
         return None
     shrink = 2 * max(1, round(p.edge * max(small.shape))) + 1
     inner = cv2.erode(sheet, np.ones((shrink, shrink), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=1)
     height, width = gray.shape
     return np.asarray(cv2.resize(inner, (width, height), interpolation=cv2.INTER_LINEAR) == 0, np.bool_)
+
+
+def _close_strokes(picture: Picture, brush: Picture) -> Picture:
+    """Give dark strokes the level beside them, but no dark corner between the sheet and the edge of the picture."""
+    margin = len(brush)
+    wide = cv2.copyMakeBorder(picture, *(margin,) * 4, cv2.BORDER_CONSTANT, value=0)
+    closed = cv2.morphologyEx(wide, cv2.MORPH_CLOSE, brush)
+    return np.asarray(closed[margin:-margin, margin:-margin], np.uint8)
+
+
+def _find_tinted(picture: Picture, closed: Picture, brush: Picture) -> Mask | None:
+    """Find where a picture has another color than the paper, which is light and near the middle; None almost nowhere.
+
+    Args:
+        picture: (h, w, 3).
+        closed: small gray picture without strokes, (h', w').
+        brush: what closes the strokes.
+    """
+    p, (height, width) = PARAMS, closed.shape
+    small = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+    bare = cv2.medianBlur(_close_strokes(np.asarray(small, np.uint8), brush), 5)
+    colors = cv2.cvtColor(bare, cv2.COLOR_RGB2LAB)[..., 1:].astype(np.float32)  # a and b
+    rows, columns = np.ogrid[:height, :width]
+    weights = np.exp(-4.5 * ((rows / height - 0.5) ** 2 + (columns / width - 0.5) ** 2)) * closed
+    a, b = colors.reshape(-1, 2).T
+    counts, _, _ = np.histogram2d(a, b, bins=64, range=((0, 256), (0, 256)), weights=weights.ravel())
+    paper = 4 * np.array(np.unravel_index(cv2.GaussianBlur(counts, (0, 0), 1.0).argmax(), counts.shape)) + 2
+    tinted: Mask = np.hypot(*np.moveaxis(colors - paper.astype(np.float32), 2, 0)) > p.tint
+    return tinted if tinted.mean() >= p.tinted else None
 
 
 def _largest_sheet(light: Picture) -> Picture | None:
@@ -95,12 +137,13 @@ def _largest_sheet(light: Picture) -> Picture | None:
     return sheet if is_sheet and light.size - covered >= p.least_margin * light.size else None
 
 
-def _is_surrounded(sheet: Picture, darkness: float) -> bool:
+def _is_surrounded(sheet: Picture, darkness: float, is_tinted: Mask | None) -> bool:
     """Return True if there is no paper along one side of the picture; along two opposite ones if it is not dark there.
 
     Args:
         sheet: 1 inside, (h, w).
         darkness: level of the surroundings, as a share of the paper's.
+        is_tinted: where the picture has another color than the paper; then there is no paper along any two sides.
     """
     p = PARAMS
     above, below, left, right = (
@@ -108,7 +151,13 @@ def _is_surrounded(sheet: Picture, darkness: float) -> bool:
     )
     if darkness < p.darkest:
         return above or below or left or right
-    return darkness < p.darkest_around and ((above and below) or (left and right))
+    if darkness >= p.darkest_around and is_tinted is None:
+        return False
+    return (
+        (above and below)
+        or (left and right)
+        or ((is_tinted is not None or _is_rectangle(sheet)) and (above or below) and (left or right))
+    )
 
 
 def _has_room(sheet: Picture, bare: Mask) -> bool:
@@ -118,14 +167,18 @@ def _has_room(sheet: Picture, bare: Mask) -> bool:
         sheet: 1 inside, (h, w).
         bare: pixels as light as paper, (h, w).
     """
-    p = PARAMS
-    _, size, _ = cv2.minAreaRect(_points(sheet))
-    if cv2.countNonZero(sheet) >= p.rectangle * size[0] * size[1]:
+    if _is_rectangle(sheet):
         return True
-    side = round(p.least_room * min(sheet.shape)) | 1
+    side = round(PARAMS.least_room * min(sheet.shape)) | 1
     room = np.asarray(bare & (sheet > 0), np.uint8)
     inner = cv2.erode(room, np.ones((side, side), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0)
     return cv2.countNonZero(inner) > 0
+
+
+def _is_rectangle(sheet: Picture) -> bool:
+    """Return True if a sheet, 1 inside, (h, w), covers most of the smallest rectangle around it."""
+    _, size, _ = cv2.minAreaRect(_points(sheet))
+    return cv2.countNonZero(sheet) >= PARAMS.rectangle * size[0] * size[1]
 
 
 def _row_ends(mask: Mask) -> NDArray[np.int32]:

@@ -17,6 +17,7 @@ from digitrec.types import Box, Opinion, Reason
 
 if TYPE_CHECKING:
     from digitrec.recognition.page_path import PageTrace
+    from digitrec.recognition.skew import StraightenedPage
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,7 +37,7 @@ class RecognitionTrace:
     """The steps in which one page was read."""
 
     initial: PageResult
-    """Result of the fast path, scored by the classifier, or of the page path; of the page as enlarged and turned."""
+    """Result of the fast path, scored by the classifier, or of the page path; of the page as enlarged and rotated."""
     decoded: PreprocessedPage | None = None
     """None if the page was not decoded."""
     ensemble: EnsembleResult | None = None
@@ -52,6 +53,8 @@ class RecognitionTrace:
     """Ink that could be writing and is not part of the answer, in pixels of `initial`."""
     turns: int = 0
     """Quarter turns counter-clockwise in which the page was read."""
+    straightened: "StraightenedPage | None" = None
+    """The slanting page was rotated, and is restored in the result."""
     opinions: tuple[Opinion | None, ...] = ()
     """Of another reader, one for each number; empty if it was not asked."""
 
@@ -66,6 +69,8 @@ class RecognitionTrace:
             page = replace(page, numbers=tuple(replace(span, opinion=opinion) for span, opinion in spans))
         if self.turns:
             page = replace(turn_back(page, self.turns), reason=Reason.TURNED)
+        if self.straightened is not None:
+            page = self.straightened.restore(page)
         return page if self.enlarged is None else self.enlarged.restore(page)
 
 
