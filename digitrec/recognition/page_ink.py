@@ -14,6 +14,7 @@ from digitrec.recognition.components import ConnectedComponents, label_component
 from digitrec.recognition.preprocess import GrayPage, Mask, Plane, downscale, is_light_on_dark, normalize_page
 from digitrec.recognition.rules import Rules, find_rules, paint_rules
 from digitrec.recognition.sheet import find_margins, paint_margins
+from digitrec.recognition.text_height import estimate_height, text_height
 
 
 class PageInkParams(NamedTuple):
@@ -57,10 +58,6 @@ class PageInkParams(NamedTuple):
     """Number of components about as high as h on such a page."""
     fewest: int = 3
     """Number of components about as high as h from which a page holds several characters."""
-    least_px: int = 6
-    """Least height of a component by which h is measured, pixels."""
-    legible_px: int = 12
-    """Height of a component that is no speck, pixels."""
     pale: float = 0.5
     """Contrast of rules in one color channel, as a share of the writing's, below which that channel is used."""
     paler: float = 0.6
@@ -180,7 +177,8 @@ def _contrast_of(page: GrayPage, guess: float | None, *, is_sheet: bool = False)
     levels = find_thresholds(blurred)
     boxes, has_shadow = None, True
     if levels is not None:
-        pieces = label_components(blurred > levels.at(p.inked))
+        inked = blurred > levels.at(p.inked)
+        pieces = label_components(inked)
         boxes, has_shadow = pieces.boxes[1:], _has_shadow(pieces)
         del pieces  # of a large page it takes 20 MB
     if max(gray.shape) >= p.uneven_px and has_shadow:
@@ -196,7 +194,7 @@ def _contrast_of(page: GrayPage, guess: float | None, *, is_sheet: bool = False)
                 return contrast
     if levels is None or boxes is None:
         return _Contrast(gray, paper, blurred, None, 0.0)
-    height = text_height(boxes, gray.shape)
+    height = estimate_height(inked, boxes)
     # A bare digit keeps the contrast from which the crops of training were made.
     if _count_alike(boxes, height, 2.0) < p.fewest:
         return _Contrast(gray, paper, blurred, levels, height)
@@ -308,43 +306,3 @@ def _local_paper(gray: Plane, height: float) -> Plane:
     closed = cv2.morphologyEx(clean, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8))
     soft = cv2.blur(np.maximum(closed, 1).astype(np.float32), (side | 1, side | 1), borderType=cv2.BORDER_REPLICATE)
     return np.asarray(cv2.resize(soft, gray.shape[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
-
-
-def _hold_others(boxes: NDArray[np.intp], could_be: Mask) -> Mask:
-    """Tell which components have a much smaller one inside, (n,): the frames of a form, not its characters."""
-    heights = boxes[:, 3] - boxes[:, 1]
-    hold = np.zeros(len(boxes), np.bool_)
-    if not could_be.any():
-        return hold
-    usual = float(np.median(heights[could_be]))
-    for number in np.flatnonzero(could_be & (heights >= usual)).tolist():
-        left, top, right, bottom = boxes[number].tolist()
-        is_inside = (boxes[:, 0] > left) & (boxes[:, 1] > top) & (boxes[:, 2] < right) & (boxes[:, 3] < bottom)
-        hold[number] = (is_inside & could_be & (heights >= 0.15 * heights[number])).any()
-    return hold
-
-
-def text_height(boxes: NDArray[np.intp], shape: tuple[int, ...]) -> float:
-    """Return the median height of components that could be characters, weighted by its square, pixels.
-
-    Args:
-        boxes: left, top, right and bottom of each component, (n, 4).
-        shape: of the page, (h, w).
-    """
-    p, (rows, columns) = PARAMS, shape
-    widths, heights = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
-    if len(boxes) == 1:  # a bare digit
-        return float(heights[0])
-    at_edge = (boxes[:, 0] <= 1) | (boxes[:, 1] <= 1) | (boxes[:, 2] >= columns - 1) | (boxes[:, 3] >= rows - 1)
-    could_be = (heights >= p.least_px) & (widths < 9 * heights) & (heights < 8 * widths) & (heights < 0.9 * rows)
-    weights = heights.astype(np.float64) ** 2 * (could_be & ~_hold_others(boxes, could_be))
-    if weights[at_edge].sum() < 4 * weights[~at_edge].sum():
-        weights[at_edge] = 0
-    is_large = np.maximum(widths / columns, heights / rows) > 0.5
-    if np.count_nonzero(weights[~is_large & (heights >= p.legible_px)]) >= 4:
-        weights[is_large] = 0
-    if not weights.any():
-        return 0.5 * min(rows, columns)
-    order = np.argsort(heights)
-    cumulated = np.cumsum(weights[order])
-    return float(heights[order][np.searchsorted(cumulated, cumulated[-1] / 2)])
