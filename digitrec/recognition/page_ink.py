@@ -252,7 +252,7 @@ def _find_rules(contrast: _Contrast) -> Rules | None:
 
 def _paint_rules(contrast: _Contrast, rules: Rules) -> _Contrast:
     """Give rules the paper's level, and find the thresholds of what is left."""
-    values = paint_rules(contrast.values, rules)
+    values = paint_rules(contrast.values, rules, contrast.height)
     gray = contrast.gray + (contrast.values - values) * contrast.paper
     return replace(contrast, gray=gray, values=values, levels=find_thresholds(values))
 

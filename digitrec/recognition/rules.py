@@ -61,6 +61,8 @@ class RuleParams(NamedTuple):
     """The same for a run from edge to edge of the picture: writing may stand on it."""
     uneven: float = 0.3
     """Largest deviation of the thickness there, as a share of the median."""
+    mended: float = 0.3
+    """Largest thickness of rules with their edges at which the strokes across them are joined."""
     darker: float = 1.5
     """Ink, as a multiple of the rule's, from which ink on a rule is writing."""
 
@@ -191,30 +193,37 @@ def _is_unbroken(inked: Mask) -> bool:
     return len(rows) > 0 and len(rows) > PARAMS.unbroken * (rows[-1] - rows[0] + 1)
 
 
-def paint_rules(ink: Plane, rules: Rules) -> Plane:
-    """Erase rules from ink or contrast, (h, w), and repair the strokes that crossed them; return a copy."""
+def paint_rules(ink: Plane, rules: Rules, height: float) -> Plane:
+    """Erase rules from ink or contrast, (h, w), and repair the strokes that crossed them; return a copy.
+
+    Strokes that end at a thick rule on both sides would be joined, so only what is darker than it is left on it.
+    """
     bare = ink.copy()
     bare[_widened(rules.upright, across=True) | _widened(rules.level, across=False)] = 0
     painted = bare.copy()
     if rules.level.any():
-        np.maximum(painted, _mend(ink, bare, rules.level), out=painted)
+        np.maximum(painted, _mend(ink, bare, rules.level, height), out=painted)
     if rules.upright.any():
-        np.maximum(painted, _mend(ink.T, bare.T, rules.upright.T).T, out=painted)
+        np.maximum(painted, _mend(ink.T, bare.T, rules.upright.T, height).T, out=painted)
     return painted
 
 
-def _mend(ink: Plane, bare: Plane, rules: Mask) -> Plane:
+def _mend(ink: Plane, bare: Plane, rules: Mask, height: float) -> Plane:
     """Return the strokes that cross level rules, (h, w), elsewhere 0.0.
 
     Args:
         ink: with the rules, (h, w).
         bare: without any rules, (h, w).
         rules: the level ones, (h, w).
+        height: h, pixels.
     """
     on = _widened(rules, across=False)
-    reach = round(_thickness(on)) + 4
+    thickness = _thickness(on)
+    reach = round(thickness) + 4
     falling = np.eye(reach, dtype=np.uint8)
     bridges = (np.ones((reach, 1), np.uint8), falling, np.ascontiguousarray(falling[::-1]))
+    if thickness > PARAMS.mended * height:
+        bridges = ()
     darkest = np.where(rules, ink, 0).max(axis=0)
     level = float(np.median(darkest[darkest > 0])) if darkest.any() else 0.0
     mended = np.zeros_like(ink)

@@ -31,7 +31,7 @@ def painted(page: Picture) -> np.ndarray:
     """The ink of a page after its rules were painted out, (h, w)."""
     rules = find_rules(inked(page), HIGH)
     assert rules is not None
-    return paint_rules(ink_of(page), rules)
+    return paint_rules(ink_of(page), rules, HIGH)
 
 
 def cell(page: Picture) -> Picture:
