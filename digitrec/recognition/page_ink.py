@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from digitrec.arrays import Picture
 from digitrec.recognition.binarize import InkThresholds, find_thresholds, suppress_grid
 from digitrec.recognition.components import ConnectedComponents, label_components
+from digitrec.recognition.pale_lines import find_pale_lines
 from digitrec.recognition.preprocess import GrayPage, Mask, Plane, downscale, is_light_on_dark, normalize_page
 from digitrec.recognition.rules import Rules, find_rules, paint_rules
 from digitrec.recognition.sheet import find_margins, paint_margins
@@ -247,7 +248,11 @@ def _find_rules(contrast: _Contrast) -> Rules | None:
     """Find rules among the ink, faint ink too; None without any, or on a blank page."""
     if contrast.levels is None:
         return None
-    return find_rules(contrast.values > contrast.levels.at(PARAMS.ruled), contrast.height)
+    inked = contrast.values > contrast.levels.at(PARAMS.ruled)
+    clear = contrast.values > contrast.levels.at(PARAMS.clear)
+    if _count_alike(label_components(clear).boxes[1:], contrast.height, 1.6) >= PARAMS.many:
+        inked |= find_pale_lines(contrast.values, clear, contrast.height)
+    return find_rules(inked, contrast.height)
 
 
 def _paint_rules(contrast: _Contrast, rules: Rules) -> _Contrast:

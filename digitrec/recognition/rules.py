@@ -61,7 +61,7 @@ class RuleParams(NamedTuple):
     """The same for a run from edge to edge of the picture: writing may stand on it."""
     uneven: float = 0.3
     """Largest deviation of the thickness there, as a share of the median."""
-    mended: float = 0.3
+    mended: float = 0.4
     """Largest thickness of rules with their edges at which the strokes across them are joined."""
     darker: float = 1.5
     """Ink, as a multiple of the rule's, from which ink on a rule is writing."""
