@@ -15,6 +15,8 @@ class PaleLineParams(NamedTuple):
     Set by hand on synthetic pages (`benchmarks.pages`).
     """
 
+    around: float = 0.08
+    """Width of the faint edge of ink, which is left out of the mean."""
     length: float = 0.8
     """Length along which the mean contrast of a pale line is taken."""
     reach: float = 0.15
@@ -49,11 +51,12 @@ def find_pale_lines(contrast: Plane, inked: Mask, height: float) -> Mask:
 
     Args:
         contrast: about 0.0 = paper, 1.0 = black, (h, w).
-        inked: ink, (h, w); not part of the mean.
+        inked: clear ink, (h, w); left out of the mean.
         height: h, pixels.
     """
     p = PARAMS
-    bare = 1 - cv2.dilate(inked.view(np.uint8), np.ones((3, 3), np.uint8)).astype(np.float32)
+    around = 2 * max(1, round(p.around * height)) + 1
+    bare = 1 - cv2.dilate(inked.view(np.uint8), np.ones((around, around), np.uint8)).astype(np.float32)
     pale = np.zeros(inked.shape, np.bool_)
     length, reach = max(5, round(p.length * height) | 1), max(3, round(p.reach * height))
     for size, offset in (((1, length), (0, reach)), ((length, 1), (reach, 0))):

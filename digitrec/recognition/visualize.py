@@ -61,11 +61,10 @@ _STRIP_PX = 56
 
 def add_detail(trace: RecognitionTrace, sheet: DecodedPage) -> RecognitionTrace:
     """Return a trace with a larger picture of its page, if the fast path decoded that in small size."""
-    picture = sheet.at_least_px(MEDIUM_PX)
-    is_reduced = trace.took_fast_path and trace.enlarged is None
-    if not is_reduced or trace.decoded is None or isinstance(picture, RejectedImage):
+    picture, decoded = sheet.at_least_px(MEDIUM_PX), trace.decoded
+    if not trace.took_fast_path or trace.enlarged is not None or decoded is None or isinstance(picture, RejectedImage):
         return trace
-    return replace(trace, decoded=replace(trace.decoded, picture=picture))
+    return replace(trace, decoded=replace(decoded, picture=picture))
 
 
 def draw_trace(trace: RecognitionTrace, reading: PageReading, threshold: float) -> Picture:
@@ -90,9 +89,11 @@ def draw_trace(trace: RecognitionTrace, reading: PageReading, threshold: float) 
 
 def _preparation(trace: RecognitionTrace) -> list[str]:
     """Describe how the page was changed before it was read."""
-    lines = []
-    if trace.enlarged is not None:
-        lines.append(f"padded by {trace.enlarged.padding} pixels and enlarged {trace.enlarged.factor} times")
+    lines, page = [], trace.enlarged
+    if page is not None:
+        lines.append(f"padded by {page.padding} pixels and enlarged {page.factor} times")
+    if trace.straightened is not None:
+        lines.append(f"rotated counter-clockwise by {trace.straightened.angle:.1f} degrees")
     if trace.turns:
         lines.append(f"turned counter-clockwise by {90 * trace.turns} degrees")
     return lines
@@ -306,9 +307,8 @@ def _decision_lines(reading: PageReading, threshold: float) -> list[str]:
     )
     limit = f"threshold {threshold:.4f}: {'high enough' if least >= threshold else 'too low'}"
     comparison = f"confidence {least:.4f}, {limit if threshold <= 1.0 else 'not calibrated for this max_error'}"
-    if len(numbers) == 1:
-        lines = [f"Answer {reading.text}: {reading.status}", comparison]
-    else:
+    lines = [f"Answer {reading.text}: {reading.status}", comparison]
+    if len(numbers) != 1:
         accepted = f"{sum(number.reason is None for number in numbers)} numbers are accepted"
         lines = [f"Answer of {len(numbers)} numbers: {reading.status}", accepted, f"least {comparison}"]
     if reading.status is not PageStatus.ACCEPTED:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from digitrec.arrays import Picture
-from digitrec.recognition.preprocess import Mask, quantiles
+from digitrec.recognition.preprocess import GrayPage, Mask, quantiles
 from digitrec.recognition.sheet import find_margins, paint_margins
 from tests.recognition.drawn import PAPER, fill, gray, paper, write
 
@@ -57,6 +57,49 @@ def test_a_note_on_a_dark_table_is_detected_and_the_table_painted(angle: float) 
     assert too_much < 0.15
     assert margins is not None
     assert_painted(page, margins)
+
+
+@pytest.mark.parametrize("desk", [(150, 110, 60), (190, 150, 110), (60, 110, 170)])
+def test_a_sheet_on_a_desk_of_another_color_is_detected_however_light_the_desk(desk: tuple[int, int, int]) -> None:
+    corners = cv2.boxPoints(((200.0, 150.0), (260.0, 190.0), 10.0)).astype(np.int32)
+    note = cv2.fillConvexPoly(np.zeros((300, 400), np.uint8), corners, 1) > 0
+    page = np.where(note[..., None], written()[..., None], np.array(desk)).astype(np.uint8)
+
+    right, too_much = shares(find_margins(GrayPage.of(page).gray, page), ~note)
+
+    assert right > 0.97
+    assert too_much < 0.15
+
+
+def test_a_colored_digit_or_form_line_is_no_desk() -> None:
+    page = np.repeat(paper(300, 400)[..., None], 3, axis=2)
+    cv2.rectangle(page, (20, 20), (380, 280), (60, 160, 90), 14)
+    cv2.putText(page, "5", (130, 260), cv2.FONT_HERSHEY_SIMPLEX, 8, (40, 60, 190), 30)
+
+    assert find_margins(GrayPage.of(page).gray, page) is None
+
+
+def test_a_dark_corner_between_the_sheet_and_the_edge_of_the_picture_is_painted() -> None:
+    note = (
+        cv2.fillConvexPoly(np.zeros((300, 400), np.uint8), np.array([(60, 0), (399, 0), (399, 270), (90, 299)]), 1) > 0
+    )
+    page = np.where(note, written(), DARK).astype(np.uint8)
+
+    margins = find_margins(gray(page))
+
+    assert margins is not None
+    assert margins[290:, 380:].all()
+    assert margins[280:, 300:][~note[280:, 300:]].all()
+
+
+def test_a_desk_along_two_sides_may_be_half_as_light_as_the_sheet() -> None:
+    page = fill(fill(written(), 0, 0, 50, 300, level=130), 0, 0, 400, 40, level=130)
+    expected = fill(fill(paper(300, 400, 0), 0, 0, 50, 300, level=1), 0, 0, 400, 40, level=1) > 0
+
+    right, too_much = shares(find_margins(gray(page)), expected)
+
+    assert right > 0.98
+    assert too_much < 0.05
 
 
 def test_digits_stay_when_the_table_around_them_is_painted() -> None:
