@@ -18,31 +18,31 @@ _WARM_S = 45.0
 
 @dataclass(frozen=True, slots=True)
 class Trend:
-    """Whether a number stays where it is."""
+    """Values over time, to tell warm-up, which ends, from a leak, which raises every quarter alike."""
 
-    first: float
-    """Median of the first quarter of the samples."""
-    last: float
-    median: float
+    quarters: tuple[float, ...]
+    """Median of each quarter of the samples."""
     most: float
     per_hour: float
-    """Slope of a straight line through all of them."""
+    """Slope of a straight line through the second half."""
 
     @classmethod
     def of(cls, at_s: Sequence[float], values: Sequence[float]) -> "Trend | None":
-        """The trend of values over time; None of fewer than eight.
+        """Return the trend of values over time; None of fewer than eight.
 
-        >>> Trend.of([*range(0, 7200, 720)], [100.0] * 10).per_hour
-        0.0
-        >>> round(Trend.of([*range(0, 7200, 720)], [float(n) for n in range(10)]).per_hour, 6)
-        5.0
+        >>> hour = range(0, 3600, 100)
+        >>> Trend.of(hour, [min(100.0, at_s / 10) for at_s in hour])
+        Trend(quarters=(40.0, 100.0, 100.0, 100.0), most=100.0, per_hour=0.0)
+        >>> Trend.of(hour, [at_s / 36 for at_s in hour]).quarters
+        (11.11111111111111, 36.111111111111114, 61.111111111111114, 86.11111111111111)
         """
         if len(values) < 8:
             return None
-        quarter = len(values) // 4
-        slope = statistics.linear_regression([at / 3600 for at in at_s], values).slope
-        first, last = statistics.median(values[:quarter]), statistics.median(values[-quarter:])
-        return cls(first, last, statistics.median(values), max(values), slope)
+        ends = [len(values) * quarter // 4 for quarter in range(5)]
+        quarters = tuple(statistics.median(values[start:end]) for start, end in pairwise(ends))
+        half = slice(ends[2], None)
+        slope = statistics.linear_regression([at / 3600 for at in at_s[half]], values[half]).slope
+        return cls(quarters, max(values), slope)
 
 
 def trends(samples: Sequence[ProcessSample]) -> dict[str, Trend]:
@@ -83,7 +83,6 @@ def figures(account: Account, lives: Sequence[Life]) -> Figures:
         "longest_life": {
             "minutes": ((longest.ended_s or longest.began_s) - longest.began_s) / 60,
             "trends": {name: _plain(trend) for name, trend in trends(longest.samples).items()},
-            "second_half": {name: _plain(trend) for name, trend in trends(_second_half(longest)).items()},
             "memory": [
                 (round(sample.age_s), round(sample.rss_mb, 1), sample.descriptors) for sample in longest.samples[::15]
             ],
@@ -95,10 +94,7 @@ def figures(account: Account, lives: Sequence[Life]) -> Figures:
 
 def of_server(life: Life) -> Figures:
     """What could grow in the server of the web application."""
-    return {
-        "trends": {name: _plain(trend) for name, trend in trends(life.samples).items()},
-        "second_half": {name: _plain(trend) for name, trend in trends(_second_half(life)).items()},
-    }
+    return {"trends": {name: _plain(trend) for name, trend in trends(life.samples).items()}}
 
 
 def latency(values: Sequence[float]) -> Mapping[str, float]:
@@ -127,9 +123,7 @@ def markdown(results: Figures) -> str:
     trends_ = [
         *_trends("all lives", results["over_lives"]),
         *_trends(f"the longest life, {results['longest_life']['minutes']:.0f} min", results["longest_life"]["trends"]),
-        *_trends("its second half", results["longest_life"].get("second_half", {})),
         *_trends("`digitrec serve`", people["trends"]),
-        *_trends("its second half", people["second_half"]),
     ]
     facts = [
         ("files dropped", f"{account['files']:,} in {results['bursts']:,} arrivals"),
@@ -162,13 +156,13 @@ def markdown(results: Figures) -> str:
         pipe_table([("what", "here"), *facts]),
         "**From complete to in a published table, seconds** (two seconds of settling and the dead times included)",
         pipe_table([("files", "how many", "median", "95th", "longest"), *_latencies(results["latency_s"])]),
-        "**What could grow**, seen every two seconds in processes older than 45 s",
+        "**What could grow**, seen every two seconds in processes older than 45 s: median of each quarter of that time",
         pipe_table([_HEADS, *trends_]),
     ]  # fmt: skip
     return "\n\n".join(parts) + "\n"
 
 
-_HEADS = ("where", "what", "first quarter", "last quarter", "median", "most", "slope an hour")
+_HEADS = ("where", "what", "first quarter", "second", "third", "last", "most", "slope an hour, second half")
 _WORDS = {
     "rss_mb": "memory, MB resident",
     "anon_mb": "of it its own, MB",
@@ -187,17 +181,12 @@ def _latencies(results: Mapping[str, Mapping[str, float]]) -> list[tuple[str, ..
     ]
 
 
-def _second_half(life: Life) -> list[ProcessSample]:
-    """Return the samples of the second half, after the backlog and every format were read."""
-    return life.samples[len(life.samples) // 2 :]
-
-
-def _trends(where: str, results: Mapping[str, Mapping[str, float]]) -> list[tuple[str, ...]]:
+def _trends(where: str, results: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, ...]]:
     return [
         (
             where,
             _WORDS[name],
-            *(f"{row[key]:.0f}" for key in ("first", "last", "median", "most")),
+            *(f"{value:.0f}" for value in (*row["quarters"], row["most"])),
             f"{row['per_hour']:+.1f}",
         )
         for name, row in results.items()
@@ -208,8 +197,9 @@ def _counted(numbers: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {count:,}" for name, count in sorted(numbers.items()))
 
 
-def _plain(trend: Trend) -> Mapping[str, float]:
-    return {name: round(getattr(trend, name), 3) for name in ("first", "last", "median", "most", "per_hour")}
+def _plain(trend: Trend) -> Mapping[str, Any]:
+    quarters = [round(value, 3) for value in trend.quarters]
+    return {"quarters": quarters, "most": round(trend.most, 3), "per_hour": round(trend.per_hour, 3)}
 
 
 def memory_by_life(lives: Sequence[Life]) -> list[tuple[float, float]]:

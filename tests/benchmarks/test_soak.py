@@ -257,8 +257,20 @@ def test_a_leak_shows_as_a_slope_and_between_the_quarters() -> None:
     result = report.trends(samples)
 
     assert result["rss_mb"].per_hour == pytest.approx(10)
-    assert result["rss_mb"].last - result["rss_mb"].first == pytest.approx(7.5, abs=0.2)
+    assert result["rss_mb"].quarters == pytest.approx((101.25, 103.75, 106.25, 108.75), abs=0.2)
     assert (result["descriptors"].per_hour, result["descriptors"].most) == (0, 17)
+
+
+def test_warm_up_ends_before_the_third_quarter() -> None:
+    samples = [
+        ProcessSample(at_s, at_s, min(100.0 + at_s / 10, 200.0), 50, 17, 6, 0, 0, "looking")
+        for at_s in range(0, 3600, 2)
+    ]
+
+    result = report.trends(samples)
+
+    assert result["rss_mb"].quarters[0] < result["rss_mb"].quarters[1]
+    assert (result["rss_mb"].quarters[2:], result["rss_mb"].per_hour) == ((200, 200), 0)
 
 
 def test_kills_come_in_every_way_within_their_time() -> None:
