@@ -257,13 +257,17 @@ def _join_strokes(characters: Sequence[Component], height: float) -> list[Compon
     bands: dict[int, list[int]] = {}  # of the page, two characters high: only neighbours are compared
     for stroke in sorted(characters, key=lambda component: (component.left, component.top)):
         band = int((stroke.top + stroke.bottom) / (4 * height))
-        near = sorted(index for other in (band - 1, band, band + 1) for index in bands.get(other, ()))
-        for index in near:
+        near = []
+        for other in (band - 1, band, band + 1):
+            # What ends left of this stroke ends left of all further ones, too.
+            bands[other] = [index for index in bands.get(other, ()) if joined[index].right > stroke.left]
+            near += bands[other]
+        for index in sorted(near):
             if _is_same_character(joined[index], stroke, height):
                 joined[index] = joined[index].joined(stroke)
                 break
         else:
-            bands.setdefault(band, []).append(len(joined))
+            bands[band].append(len(joined))
             joined.append(stroke)
     if len(joined) == 2:
         both = joined[0].joined(joined[1])
