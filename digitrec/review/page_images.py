@@ -75,7 +75,8 @@ def open_below(root: Path, parts: list[str]) -> int:
 _MAX_PNG_PIXELS = 250_000
 """Larger images are sent as JPEG: a tenth of the bytes and of the time."""
 _JPEG_QUALITY = 92
-_CACHE_BYTES = 256_000_000
+_CACHE_BYTES = 64_000_000
+"""Limit of the cache: some 100 whole pages, or 2,000 thumbnails. Set by hand."""
 _MAX_DECODERS = 2
 
 _SMALL_DIGIT = 0.16
