@@ -23,6 +23,7 @@ from digitrec.cli import suggestions
 from digitrec.errors import (
     DigitrecError,
     EnvironmentFailure,
+    SettingsError,
     UnexpectedFailure,
     note_step,
     wrap_memory_error,
@@ -97,7 +98,14 @@ def takes_settings(*names: str) -> Callable[[_Command], _Command]:
                     values[new] = values[new] or value
                     warnings.append(former_name_warning(name, new, "flag"))
             with convert_errors(step, workspace or Path()):
-                settings = Settings.load(workspace, flags)
+                try:
+                    settings = Settings.load(workspace, flags)
+                except SettingsError:
+                    if step in {"run", "watch"}:  # the exit code of a held inbox comes before that of a setting
+                        from digitrec.pipeline.workspace import check_not_held
+
+                        check_not_held(workspace, flags["worker"])
+                    raise
             start_logging(settings, warnings)
             with convert_errors(step, settings.workspace):
                 command(settings=settings, **values)

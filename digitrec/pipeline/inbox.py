@@ -43,10 +43,7 @@ class Inbox:
         files.make_dir(self._claims_dir)
         descriptor = os.open(self._claims_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
         try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise BusyError(f"another process works on {self.root} as worker {self.worker!r}") from None
+            self._take(descriptor)
             self._own(ledger)
             yield descriptor
         finally:
@@ -55,6 +52,22 @@ class Inbox:
     def has_lock(self) -> bool:
         """Return True if the lock file exists, held or not."""
         return (self._claims_dir / "lock").is_file()
+
+    def check_free(self) -> None:
+        """Raise BusyError if another process holds the lock; creates nothing."""
+        if self.has_lock():
+            descriptor = os.open(self._claims_dir / "lock", os.O_RDWR | os.O_NOFOLLOW)
+            try:
+                self._take(descriptor)
+            finally:
+                os.close(descriptor)
+
+    def _take(self, descriptor: int) -> None:
+        """Take the lock; it is free again when the descriptor is closed."""
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BusyError(f"another process works on {self.root} as worker {self.worker!r}") from None
 
     def is_newcomer(self) -> bool:
         """Return True if other workers have worked on this inbox, and this one never has."""

@@ -4,6 +4,7 @@ import fcntl
 import os
 import sqlite3
 import time
+import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -12,11 +13,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from digitrec import files, logs
-from digitrec.errors import BusyError, EnvironmentFailure, UsageError
+from digitrec.errors import BusyError, EnvironmentFailure, SettingsError, UsageError
 from digitrec.pipeline import archive, ledgers, scanner
 from digitrec.pipeline.inbox import CLAIMED, Inbox
 from digitrec.pipeline.scanner import FileClock, SkippedCounts, StabilityTracker, touch_and_read_ns
-from digitrec.settings import Settings
+from digitrec.settings import FILE_NAME, Settings
 from digitrec.storage import folder_id, temp_files
 from digitrec.storage.claims import FileSnapshot
 from digitrec.storage.corrected_tables import CORRECTED_FOLDER, write_outdated_tables
@@ -141,6 +142,22 @@ def open_workspace(settings: Settings, *, thorough: bool = False) -> Iterator[Wo
         for worker in inbox.other_workers():
             logs.info("claims of another worker ignored", worker=worker)
         yield Workspace(settings, inbox, ledger, identities, lock, FileClock(_find_clock(lock)))
+
+
+def check_not_held(workspace: Path | None, worker: str | None) -> None:
+    """Raise BusyError if another process holds the inbox that was meant, although some settings cannot be used.
+
+    Args:
+        workspace: the folder that was named; None means `DIGITREC_WORKSPACE`, else the current folder.
+        worker: the worker that was named; None means `DIGITREC_WORKER`, else the one in the settings file.
+    """
+    folder = workspace or Path(os.environ.get("DIGITREC_WORKSPACE", ""))
+    with suppress(SettingsError, OSError, ValueError, RuntimeError):  # nobody can tell which inbox was meant
+        file = folder.expanduser() / FILE_NAME
+        table = tomllib.loads(file.read_bytes().decode("utf-8-sig")) if file.is_file() else {}
+        name = worker or os.environ.get("DIGITREC_WORKER") or table.get("worker", "main")
+        settings = Settings(workspace=file.parent, worker=str(name))
+        Inbox(settings.inbox, settings.worker).check_free()
 
 
 def _find_clock(lock: int) -> Callable[[], int]:

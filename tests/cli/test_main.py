@@ -191,6 +191,11 @@ def test_a_busy_worker_is_reported_before_any_other_error(tmp_path: Path) -> Non
 
     with workspace.open_workspace(Settings(workspace=tmp_path)):
         assert in_folder(tmp_path, "run", "--model", "nope").returncode == 75
+        assert in_folder(tmp_path, "run", "--batch-files", "0").returncode == 75
+        (tmp_path / "digitrec.toml").write_text("batch_files = 0\n")
+        assert in_folder(tmp_path, "watch").returncode == 75
+        assert in_folder(tmp_path, "run", "--worker", "other").returncode == 78
+        (tmp_path / "digitrec.toml").unlink()
         (tmp_path / "outbox").rename(tmp_path / "away")
         assert in_folder(tmp_path, "run").returncode == 75
 
