@@ -7,6 +7,7 @@ fails, pip installs everything. Nothing here imports digitrec or another package
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 if sys.version_info < (3, 11):  # noqa: UP036 - also parsed by the Python 3.6 to 3.10 of older systems
@@ -31,6 +32,8 @@ FETCHED = VENV / ".uv"
 CONTENTS = {"base": "what reading needs, 0.4 GB", "complete": "everything, 2.9 GB, which takes some minutes"}
 STAMPS = {"base": (".base",), "complete": (".base", ".ready")}
 """Files that the Makefile compares with the lock files; created last."""
+REPORT_S = 60.0
+"""Time between two lines about a command that shows no progress, seconds."""
 _PIP_WITH_TARGET = 23
 """Major version of pip from which it can install for another Python."""
 
@@ -117,7 +120,8 @@ def install_packages(uv: str | None, *words: str) -> str | None:
 def install(uv: str | None, *words: str) -> None:
     """Install packages and compile their bytecode; into .venv, if no other folder is named."""
     if uv:
-        run(uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", PYTHON, *words)
+        quiet = () if sys.stderr.isatty() else ("--quiet",)  # its progress bars are for a terminal
+        run(uv, "pip", "install", *quiet, "--compile-bytecode", "--python", PYTHON, *words)
         return
     # A pip in .venv would cost a fifth of the time for reading alone.
     pip: list[str | Path] = [sys.executable, "-m", "pip", "--python", PYTHON]
@@ -139,8 +143,20 @@ def has_pip() -> bool:
 
 
 def run(*words: "str | Path") -> None:
-    """Run a command without its output but errors; raise CalledProcessError if it fails."""
-    subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
+    """Run a command without its output but errors and progress; raise CalledProcessError if it fails.
+
+    A command that shows no progress is reported once a minute.
+    """
+    started_s = time.monotonic()
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL) as process:
+        while process.poll() is None:
+            try:
+                process.wait(REPORT_S)
+            except subprocess.TimeoutExpired:
+                if "--quiet" in words:
+                    print(f"      still installing after {time.monotonic() - started_s:.0f} s", flush=True)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, words)
 
 
 def report(step: int, text: str) -> None:

@@ -56,6 +56,26 @@ def test_uv_installs_with_hashes_and_prints_a_line_a_step(
     assert not (clone / ".venv" / ".incomplete").exists()
 
 
+def test_uv_shows_its_progress_on_a_terminal_only(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+
+    assert set_up(monkeypatch, "base") == 0
+
+    assert [line for line in calls(clone) if line.startswith("pip") and "--quiet" in line] == []
+
+
+def test_a_long_installation_without_progress_is_reported(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(environment, "REPORT_S", 0.05)
+    code = "import sys, time; time.sleep(0.3); sys.exit(3)"
+
+    with pytest.raises(subprocess.CalledProcessError):
+        environment.run(sys.executable, "-c", code, "--quiet")
+
+    assert "still installing after 0 s" in capsys.readouterr().out
+
+
 def test_the_rest_is_added_to_the_same_environment(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environment, "read_version", lambda: (3, 12))
     assert set_up(monkeypatch, "base") == 0
