@@ -1,5 +1,6 @@
 """Hooks of mkdocs for `make docs`: pages from outside docs/, their links, and the source of each page."""
 
+import json
 import posixpath
 import re
 from collections.abc import Iterator
@@ -15,8 +16,9 @@ CARRIED = {
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
     "digitrec/models/shipped/MODEL_CARD.md": "model-card.md",
+    "docs/notebooks/mnist.ipynb": "notebooks/mnist.md",
 }
-"""Name on the site of each page from outside docs/."""
+"""Name on the site of each page from outside docs/, or that is no Markdown there."""
 DECISIONS = "dev/decisions/index.md"
 SOURCES = "_sources"
 """Folder of the site with the Markdown of each page."""
@@ -26,7 +28,9 @@ _LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)#:\s]+)(#[^)\s]*)?\)")
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
     """Add the pages from elsewhere, a list of the decisions, and the source of each page."""
     for source, name in CARRIED.items():
-        files.append(File.generated(config, name, content=(ROOT / source).read_text(encoding="utf-8")))
+        text = (ROOT / source).read_text(encoding="utf-8")
+        content = notebook_to_markdown(text, Path(source).name) if source.endswith(".ipynb") else text
+        files.append(File.generated(config, name, content=content))
     files.append(File.generated(config, DECISIONS, content=decisions()))
     for file in list(files.documentation_pages()):
         files.append(File.generated(config, f"{SOURCES}/{file.src_uri}.txt", content=file.content_string))
@@ -85,6 +89,28 @@ def relinked(markdown: str, name: str) -> str:
         return f"{mark}[{words}]({posixpath.relpath(place, posixpath.dirname(name) or '.')}{fragment or ''})"
 
     return _LINK.sub(link, markdown)
+
+
+def notebook_to_markdown(notebook: str, name: str) -> str:
+    """Return the cells of a Jupyter notebook as a page that links the file.
+
+    Args:
+        notebook: content of the file.
+        name: its name.
+
+    >>> print(notebook_to_markdown('{"cells": [{"cell_type": "code", "source": ["1 + 1"]}]}', "sum.ipynb"))
+    ```python
+    1 + 1
+    ```
+    <BLANKLINE>
+    The notebook, without outputs: <a href="sum.ipynb">sum.ipynb</a>
+    """
+    cells = [
+        f"```python\n{source}\n```" if cell["cell_type"] == "code" else source
+        for cell in json.loads(notebook)["cells"]
+        if (source := "".join(cell["source"]))
+    ]
+    return "\n\n".join([*cells, f'The notebook, without outputs: <a href="{name}">{name}</a>'])
 
 
 def decisions() -> str:
