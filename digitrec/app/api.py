@@ -39,6 +39,7 @@ def train(
     exclude: Sequence[str] = (),
     workspace: FilePath | None = None,
     progress: "Callable[[TrainingState], None] | None" = None,
+    verbose: bool = True,
 ) -> "ModelPackage":
     """Train a network and return its model, a folder below `.digitrec/models/` of a workspace.
 
@@ -51,7 +52,9 @@ def train(
         seed: the same seed, data, version and machine give the same weights.
         exclude: data sets whose pictures are evaluated and not trained on.
         workspace: folder of the workspace. None: `DIGITREC_WORKSPACE`, else the current folder.
-        progress: called after each batch and each epoch; `state.done` has the figures of a finished epoch.
+        progress: called after each batch and each epoch, in place of the printed lines; `state.done` has the figures of
+            a finished epoch.
+        verbose: print a line when the training starts and one for each epoch. False: print nothing.
 
     Raises:
         DataError: the data set does not exist, is for evaluation only, or is too small.
@@ -61,6 +64,9 @@ def train(
     from digitrec.app import models
     from digitrec.training.classifier import no_progress
 
+    if progress is None and verbose:
+        print(f"Training {network} on {data}", flush=True)  # noqa: T201 - see `_print_progress`
+        progress = _print_progress
     return models.train(
         load_settings(workspace),
         data,
@@ -98,3 +104,9 @@ def evaluate(
     from digitrec.app import models
 
     return models.evaluate(load_settings(workspace, model=model, max_error=max_error), data, progress=progress)
+
+
+def _print_progress(state: "TrainingState") -> None:
+    """Print the line of an epoch; notebooks show standard output below the cell."""
+    if state.line:
+        print(state.line, flush=True)  # noqa: T201 - `verbose` is for a person, as in Keras

@@ -236,11 +236,5 @@ class TrainingProgress:
         all_left = f"; in all about {format_time(state.all_left_s or 0.0)}" if is_known else ""
         if not (state.words and state.steps == state.epochs == 1):  # a note, and no step
             self._bar.update((state.epoch - 1) * state.steps + state.step, state.epochs * state.steps, all_left)
-        if state.words:
-            self._bar.say(state.words)
-        if state.done is not None:
-            self._bar.say(
-                f"epoch {state.epoch}/{state.epochs}  loss {state.done.loss:.4f}  accuracy {state.done.accuracy:.4f}  "
-                f"held out: loss {state.done.validation_loss:.4f}  accuracy {state.done.validation_accuracy:.4f}  "
-                f"{state.done.seconds:.0f} s"
-            )
+        if state.line:
+            self._bar.say(state.line)

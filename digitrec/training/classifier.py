@@ -51,13 +51,24 @@ class TrainingState:
     """Result of an epoch of the digit classifier, at its end."""
     stage: str = "digits"
     words: str = ""
-    """Line to print, at the end of an epoch of another stage."""
+    """Result of an epoch of another stage, at its end, or a note."""
     part: str = ""
     """Part of the training that the stage belongs to, of `parts`; empty if it is not planned."""
     part_number: int = 0
     parts: int = 0
     all_left_s: float | None = None
     """Expected time to the end of the training, seconds; None if it is not known."""
+
+    @property
+    def line(self) -> str:
+        """Return the line to print, at the end of an epoch of any stage; "" for a batch."""
+        if self.done is None:
+            return self.words
+        return (
+            f"epoch {self.epoch}/{self.epochs}  loss {self.done.loss:.4f}  accuracy {self.done.accuracy:.4f}  "
+            f"held out: loss {self.done.validation_loss:.4f}  accuracy {self.done.validation_accuracy:.4f}  "
+            f"{self.done.seconds:.0f} s"
+        )
 
 
 def no_progress(_: TrainingState) -> None:

@@ -1,8 +1,10 @@
 """`digitrec.run`, `train`, `evaluate` and `load_dataset`, as Python calls them."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,7 +12,9 @@ import digitrec
 from digitrec import PageStatus, Reader
 from digitrec.app import models
 from digitrec.errors import DataError, SettingsError, UsageError
+from digitrec.models.card import Epoch
 from digitrec.reports.statistics import wilson
+from digitrec.training.classifier import TrainingState
 from tests.conftest import RunCommand, draw, read_csv
 
 pytestmark = [
@@ -63,6 +67,30 @@ def test_a_trained_model_reads_and_is_evaluated(mlp: digitrec.ModelPackage, work
     assert result.right.total == 1000
     assert result.report.is_relative_to(workspace / "reports")
     assert math.isnan(replace(result, right=wilson(0, 0)).accuracy)
+
+
+@pytest.mark.parametrize(
+    ("options", "lines"),
+    [
+        ({}, ["Training mlp on mnist", "ink network, epoch 1/2", "epoch 1/5  loss 0.3000  accuracy 0.8000"]),
+        ({"verbose": False}, []),
+        ({"progress": lambda _: None}, []),
+    ],
+)
+def test_train_prints_a_line_per_epoch_unless_it_is_told_not_to(
+    options: dict[str, Any], lines: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def report_epochs(*_: object, progress: Callable[[TrainingState], None], **__: object) -> None:
+        progress(TrainingState(1, 2, 3, 3, 0.2, 0.9, stage="ink", words="ink network, epoch 1/2"))
+        progress(TrainingState(1, 5, 3, 4, 0.3, 0.8))
+        progress(TrainingState(1, 5, 4, 4, 0.3, 0.8, Epoch(1, 0.3, 0.8, 0.2, 0.9, 1e-3, 4.0)))
+
+    monkeypatch.setattr(models, "train", report_epochs)
+
+    digitrec.train("mnist", network="mlp", **options)
+
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.partition("  held out")[0] for line in printed] == lines
 
 
 def test_a_model_that_guarantees_nothing_answers_with_every_page_in_review(
