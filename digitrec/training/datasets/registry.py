@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from digitrec.errors import DataError, require_packages
+from digitrec.images.formats import detect_format
 from digitrec.recognition import normalize
 from digitrec.recognition.classifier_litert import NearestMeanClassifier
 from digitrec.training.datasets import mnist
@@ -24,6 +25,10 @@ from digitrec.training.datasets.image_folder import (
     load_image_folder,
 )
 
+_WITH_PATH = ("emnist-digits", "folder")
+"""Loaders that need a path."""
+_HEADER_BYTES = 4096
+"""Beginning of a file that tells its format."""
 _ORIENTATIONS = ("upright", "transposed")
 _ORIENTATION_SAMPLE = 500
 """Pictures that decide whether a set is transposed; accuracy is about 0.7 in the right orientation, 0.2 otherwise."""
@@ -78,10 +83,7 @@ def _parse_spec(spec: str) -> tuple[str, Path | None]:
     if name in LOADERS:
         return name, Path(path).expanduser() if colon and path else None
     if not _split_orientation(Path(spec).expanduser())[0].exists():
-        names = ", ".join(LOADERS)
-        raise DataError(
-            f"there is no data set and no file {spec!r}", hint=f"--data takes {names}, NAME:PATH or a path."
-        )
+        raise DataError(f"there is no data set and no file {spec!r}", hint=_list_choices())
     return "", Path(spec).expanduser()
 
 
@@ -101,6 +103,7 @@ def _load_arrays(path: Path, name: str, only: str = "") -> Dataset:
     if file.is_dir():
         train, test = read_idx_folder(file, only)
     elif file.is_file():
+        _check_format(file)
         train, test = read_npz(file)
     else:
         raise DataError(f"there is no file or folder {file}")
@@ -108,6 +111,26 @@ def _load_arrays(path: Path, name: str, only: str = "") -> Dataset:
     if is_transposed:
         train, test = _transpose(train), None if test is None else _transpose(test)
     return Dataset(name, f"{file}{', transposed' if is_transposed else ''}", train, test)
+
+
+def _check_format(file: Path) -> None:
+    """Raise DataError for a picture, a document or another file that is no archive of arrays."""
+    try:
+        with file.open("rb") as stream:
+            kind = detect_format(stream.read(_HEADER_BYTES))
+    except OSError as error:
+        raise DataError(f"{file} cannot be read: {error.strerror or error}") from None
+    if kind is not None and kind.name != "zip":
+        hint = f"{_list_choices()} `digitrec predict` reads single pictures."
+        raise DataError(f"{file} is no data set: its format is {kind.words}", hint=hint)
+    if kind is None and file.suffix.lower() != ".npz":
+        raise DataError(f"{file} is no data set", hint=_list_choices())
+
+
+def _list_choices() -> str:
+    """Return a sentence about what `--data` takes."""
+    names = [f"{name}:PATH" if name in _WITH_PATH else name for name in LOADERS]
+    return f"--data takes {', '.join(names)}, or the path of an .npz, a folder of IDX files or of labelled pictures."
 
 
 def _is_transposed(split: Split) -> bool:

@@ -207,3 +207,26 @@ def test_a_folder_of_pictures_is_detected(tmp_path: Path, digits: Split) -> None
     assert len(files) == 40
     assert files == registry.find_dataset_files(f"folder:{tmp_path}")
     assert registry.find_dataset_files("mnist-5k") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("digit.jpg", b"\xff\xd8\xff\xe0", "is no data set: its format is JPEG"),
+        ("scan.pdf", b"%PDF-1.4", "is no data set: its format is PDF"),
+        ("train.csv", b"label,pixel0\n", "is no data set"),
+        ("cut.npz", b"PK\x03\x04", "is damaged or no .npz of plain arrays"),
+        ("other.npz", b"?", "is damaged or no .npz of plain arrays"),
+    ],
+)
+def test_a_file_that_is_no_data_set_is_refused_with_the_choices(
+    name: str, content: bytes, message: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(content)
+
+    with pytest.raises(DataError, match=message) as caught:
+        registry.load_dataset(str(tmp_path / name))
+
+    is_listed = all(loader in caught.value.hint for loader in registry.LOADERS)
+    assert is_listed == (not name.endswith(".npz"))
+    assert ("digitrec predict" in caught.value.hint) == ("format" in message)
