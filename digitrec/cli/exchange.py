@@ -88,7 +88,7 @@ def export(
     sys.stdout.flush()
     if out is not None:
         rows = f"{pluralize(result.rows, 'row')} of {pluralize(result.batches, 'batch', 'batches')}"
-        typer.echo(text.escape_message(f"{rows}, {result.reviewed} of them reviewed: {out}"))
+        typer.echo(text.escape_message(f"{rows}, {result.reviewed} reviewed: {out}"))
 
 
 def _export_tables(

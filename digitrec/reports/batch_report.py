@@ -103,10 +103,10 @@ def _charts(numbers: Json) -> list[Chart]:
         for edge in numbers["confidence"]
     ]
     unit = "Numbers" if numbers["numbers"]["found"] else "Pages"
-    bars = build_bar_chart("sure", f"{unit} by confidence, % and above", confidence, {"review": "needs review"})
+    bars = build_bar_chart("sure", f"{unit} by confidence", confidence, {"review": "needs review"})
     return [
-        replace(build_bar_chart("mix", "Digits accepted", digits), empty="No number was accepted."),
-        replace(bars, empty="No number was read."),
+        replace(build_bar_chart("mix", "Digits in accepted numbers", digits), empty="No number was accepted."),
+        replace(bars, x_label="confidence from, %", empty="No number was read."),
     ]
 
 

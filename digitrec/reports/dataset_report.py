@@ -17,8 +17,11 @@ from digitrec.reports.png import draw_strips
 from digitrec.reports.report_files import write_report
 from digitrec.reports.thumbnails import encode_strips, join_pictures
 
-LEVELS = 32
-"""Number of bins of the pixel histogram over 0..1."""
+LEVELS = 20
+"""Number of bins of the pixel histogram over 0..1: their edges are round numbers."""
+_AMOUNT_STEPS = (0.0025, 0.005, 0.01, 0.025)
+"""Widths of the bins of the mean ink of a picture: the smallest with at most MAX_AMOUNTS bins is used."""
+MAX_AMOUNTS = 40
 MAX_EXAMPLES = 14
 """Upper limit of examples of a digit."""
 
@@ -63,7 +66,7 @@ def write_dataset_report(folder: Path, facts: DatasetFacts, splits: Sequence[Dat
         "spread": join_pictures(list(255 - _as_bytes(np.minimum(2 * spread, 1)))),
     }
     counts = [Series(split.name, f"c{1 + i % 4}", _counts(split.digits)) for i, split in enumerate(splits)]
-    amount_counts, edges = np.histogram(amounts, bins=40)
+    amount_counts, edges = count_ink_amounts(amounts)
     plots = [
         Chart("classes", "Pictures per digit", counts, list("0123456789"), x_label="digit", y_label="pictures"),
         Chart(
@@ -78,8 +81,8 @@ def write_dataset_report(folder: Path, facts: DatasetFacts, splits: Sequence[Dat
         Chart(
             "ink_amounts",
             "Ink of the pictures",
-            [Series("pictures", "c1", amount_counts.tolist())],
-            [f"{edge:.2g}" for edge in edges[:-1]],
+            [Series("pictures", "c1", amount_counts)],
+            [f"{edge:g}" for edge in edges],
             x_label="mean ink of a picture",
             y_label="pictures",
         ),
@@ -154,6 +157,19 @@ def count_ink_levels(ink: Ink) -> list[int]:
     """Return the histogram of the pixels: LEVELS counts over equal bins of 0..1."""
     counts, _ = np.histogram(ink, bins=LEVELS, range=(0.0, 1.0))
     return [int(count) for count in counts]
+
+
+def count_ink_amounts(amounts: NDArray[np.floating[Any]]) -> tuple[list[int], list[float]]:
+    """Return the histogram of the mean ink of pictures, (n,), 0..1: counts, and the lower edges of bins from 0.
+
+    >>> count_ink_amounts(np.array([0.004, 0.012, 0.013, 0.3]))[0][:3], count_ink_amounts(np.array([0.004, 0.3]))[1][:3]
+    ([1, 2, 0], [0.0, 0.01, 0.02])
+    """
+    highest = float(amounts.max())
+    step = next((step for step in _AMOUNT_STEPS if int(highest / step) < MAX_AMOUNTS), 1 / MAX_AMOUNTS)
+    bins = np.minimum((amounts / step).astype(int), MAX_AMOUNTS - 1)  # (n,)
+    counts = np.bincount(bins).tolist()
+    return counts, [round(i * step, 4) for i in range(len(counts))]
 
 
 def _counts(digits: NDArray[np.integer[Any]]) -> list[int]:

@@ -37,7 +37,7 @@ def test_export_prints_a_csv_or_writes_a_file_by_its_name(
     assert [line["text"] for line in lines] == ["1", "2"]
 
     saved = run_command("export", "--out", str(tmp_path / "all.jsonl"), "--since", "2020-01-01")
-    assert saved.out == f"2 rows of 1 batch, 0 of them reviewed: {tmp_path / 'all.jsonl'}\n"
+    assert saved.out == f"2 rows of 1 batch, 0 reviewed: {tmp_path / 'all.jsonl'}\n"
     assert [json.loads(line)["text"] for line in (tmp_path / "all.jsonl").read_text().splitlines()] == ["1", "2"]
 
 
