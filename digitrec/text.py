@@ -150,6 +150,30 @@ def pluralize(number: int, singular: str, plural: str = "") -> str:
     return f"{number} {singular if number == 1 else plural or singular + 's'}"
 
 
+def format_percent(share: float, decimals: int = 2, space: str = " ") -> str:
+    """Format a share, 0..1; one below 1 is never rounded to 100 %, and one above 0 never to 0 %.
+
+    Args:
+        share: the share.
+        decimals: number of decimals.
+        space: character between number and unit.
+
+    >>> format_percent(0.5), format_percent(0.99996), format_percent(1.0)
+    ('50.00 %', '>99.99 %', '100 %')
+    >>> format_percent(0.00001), format_percent(0.0), format_percent(0.125, 1)
+    ('<0.01 %', '0 %', '12.5 %')
+    """
+    if share in {0.0, 1.0}:
+        return f"{100 * share:.0f}{space}%"
+    smallest = 0.1**decimals
+    number = f"{100 * share:.{decimals}f}"
+    if float(number) >= 100:
+        number = f">{100 - smallest:.{decimals}f}"
+    elif float(number) == 0:
+        number = f"<{smallest:.{decimals}f}"
+    return f"{number}{space}%"
+
+
 BATCH_ID = re.compile(r"[12][0-9]{3}(?:0[1-9]|1[0-2])[0-9]{2}T[0-9]{6}Z-[0-9a-f]{8}")
 BATCH_ID_LENGTH = 25
 """Characters of a batch id."""

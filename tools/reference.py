@@ -71,7 +71,8 @@ def commands() -> Iterator[str]:
         settings = [f"`{item.opts[0]}`" for item in visible]
         every = len(settings) == len(setting_fields())
         yield f"Settings: {'all of them' if every else ', '.join(settings)}."
-        yield from ("", f"Example: `{command.epilog.removeprefix('Example: ')}`")
+        examples = command.epilog.removeprefix("Example: ").split(", or ")
+        yield from ("", f"Example: {', or '.join(f'`{example}`' for example in examples)}")
 
 
 def every_command() -> Iterator[tuple[str, Any]]:

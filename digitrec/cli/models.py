@@ -33,7 +33,7 @@ def register(cli: typer.Typer) -> None:
     """Add these commands to the program."""
     command = in_panel(cli, "Models")
     command(
-        epilog="Example: digitrec train --network mlp --epochs 5 --data mnist.npz, or digitrec train --with-corrections"
+        epilog="Example: digitrec train --network mlp --epochs 5 --data mnist, or digitrec train --with-corrections"
     )(train)
     command(epilog="Example: digitrec evaluate --data mnist --min-accuracy 0.995")(evaluate)
     command(epilog="Example: digitrec explore --data digits-8x8")(explore)
@@ -127,10 +127,8 @@ def train(
         typer.echo(json.dumps(result | (output.retrain_to_json(report) if report else {})))
     else:
         typer.echo(f"{card.id}  {package.folder}" + ("  (interrupted: best so far)" if card.interrupted else ""))
-        for metric in card.metrics:
-            typer.echo(
-                f"  {metric.data}: {metric.accuracy:.2%} of {metric.pictures} ({metric.low:.2%} to {metric.high:.2%})"
-            )
+        for line in output.format_metrics(card):
+            typer.echo(line)
         if report:
             typer.echo(output.format_retrain(report))
         for line in output.format_next_steps(package, settings.max_error, format_workspace_flags(settings)):
@@ -146,7 +144,10 @@ def evaluate(
     ] = None,
     full_pipeline: Annotated[
         bool,
-        typer.Option("--full-pipeline", help="Write the pictures as PNG and read them like files of the inbox."),
+        typer.Option(
+            "--full-pipeline",
+            help="Write an array set as PNG files and read them as a folder is: like files of the inbox.",
+        ),
     ] = False,
     keras: Annotated[bool, typer.Option("--keras", help="Run the Keras network, not its LiteRT export.")] = False,
     as_json: _Json = False,
@@ -165,10 +166,9 @@ def evaluate(
     else:
         for line in output.format_evaluation(evaluation):
             typer.echo(line)
-    is_missed = min_accuracy is not None and (right.share is None or right.share < min_accuracy)
-    if is_missed:
-        typer.echo(f"digitrec: the accuracy is below the {min_accuracy:.2%} asked for", err=True)
-    raise typer.Exit(1 if is_missed else 0)
+    if min_accuracy is not None and (right.share is None or right.share < min_accuracy):
+        typer.echo(f"digitrec: the accuracy is below the {text.format_percent(min_accuracy)} asked for", err=True)
+        raise typer.Exit(1)
 
 
 @takes_settings("workspace")
@@ -230,7 +230,7 @@ def list_models(settings: Settings, as_json: _Json = False) -> None:
         if model.card is None:
             typer.echo(f"{mark} {model.name:20} cannot be used: {model.problem}")
         else:
-            best = ", ".join(f"{metric.data} {metric.accuracy:.2%}" for metric in model.card.metrics)
+            best = "; ".join(f"{metric.data} {text.format_percent(metric.accuracy)}" for metric in model.card.metrics)
             typer.echo(f"{mark} {model.name:20} {model.card.id}  {model.card.created_at[:10]}  {best}")
 
 

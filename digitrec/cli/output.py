@@ -14,11 +14,13 @@ from digitrec.models.calibration import (
     AnswerKind,
     CalibrationTable,
     choose_operating_point,
+    lowest_error,
     tables_for,
 )
+from digitrec.models.card import ModelCard
 from digitrec.models.package import ModelPackage
 from digitrec.settings import FILE_NAME, Settings
-from digitrec.text import escape_message, pluralize
+from digitrec.text import escape_message, format_percent, pluralize
 
 if TYPE_CHECKING:
     from digitrec.app.calibrate import CalibrationResult
@@ -36,12 +38,20 @@ def format_proportion(proportion: "Proportion") -> str:
 
     >>> from digitrec.reports.statistics import wilson
     >>> format_proportion(wilson(995, 1000))
-    '99.50 % (995 of 1,000; 95 %: 98.83 to 99.79)'
+    '99.50 % (995 of 1,000; 95 % interval: 98.83 % to 99.79 %)'
     """
     if proportion.share is None:
         return "none to count"
-    interval = f"95 %: {100 * proportion.low:.2f} to {100 * proportion.high:.2f}"
-    return f"{100 * proportion.share:.2f} % ({proportion.hits:,} of {proportion.total:,}; {interval})"
+    interval = f"95 % interval: {format_percent(proportion.low)} to {format_percent(proportion.high)}"
+    return f"{format_percent(proportion.share)} ({proportion.hits:,} of {proportion.total:,}; {interval})"
+
+
+def format_metrics(card: ModelCard) -> Iterator[str]:
+    """Yield a line for each accuracy that was measured when a model was trained."""
+    from digitrec.reports.statistics import wilson
+
+    for metric in card.metrics:
+        yield f"  accuracy on {metric.data}: {format_proportion(wilson(metric.right, metric.pictures))}"
 
 
 def format_next_steps(package: ModelPackage, max_error: float, flags: str) -> Iterator[str]:
@@ -69,10 +79,12 @@ def format_evaluation(evaluation: "EvaluationResult") -> Iterator[str]:
         yield f"  exactly as labelled {format_proportion(evaluation.exact)}"
     if evaluation.left_out:
         yield f"  left out {pluralize(evaluation.left_out, 'page')} whose label is no number"
-    accepted, wrong = format_proportion(evaluation.accepted), format_proportion(evaluation.accepted_wrong)
-    yield f"  accepted {accepted}, of these wrong {wrong}"
+    wrong = evaluation.accepted_wrong
+    errors = f", of these wrong {format_proportion(wrong)}" if wrong.total else ""
+    yield f"  accepted {format_proportion(evaluation.accepted)}{errors}"
     for rate, share in evaluation.coverage.items():
-        yield f"  could be accepted with at most {100 * rate:g} % wrong {format_proportion(share)}"
+        limit = f"at most {100 * rate:g} % wrong"
+        yield f"  accepted with a threshold chosen on this set for {limit} {format_proportion(share)}"
     yield escape_message(f"  report   {evaluation.report}")
 
 
@@ -207,10 +219,11 @@ def format_thresholds(tables: Sequence[CalibrationTable], max_error: float) -> I
             share = f"{100 * rate:.4g} %"
             choice = choose_operating_point(tables_for(tables, kind), rate)
             if choice is None:
-                yield f"{share:>13}  {'-':12}  cannot be guaranteed: too few labelled pages"
+                lowest = lowest_error(tables_for(tables, kind))
+                yield f"{share:>13}  {'-':12}  cannot be guaranteed, at best {100 * lowest:.3f} %"
                 continue
             counts = [
-                f"{table.name} {row.accepted / max(table.trials, 1):.1%} accepted, {row.wrong} wrong"
+                f"{table.name} {format_percent(row.accepted / max(table.trials, 1), 1)} accepted, {row.wrong} wrong"
                 for table, row in choice.points
             ]
             yield f"{share:>13}  {choice.threshold:<12.6f}  {'; '.join(counts)}"
@@ -231,7 +244,7 @@ def format_calibration(result: "CalibrationResult") -> Iterator[str]:
         yield f"{table.trials:,} {table.source.removeprefix('the ')} ({table.applies_to[0].description})"
         yield f"  accepts from a confidence of {point.threshold:.6f} (max_error {result.max_error:g})"
         yield (
-            f"  accepted {100 * point.accepted / table.trials:.2f} % ({point.accepted:,} of {table.trials:,}), "
+            f"  accepted {format_percent(point.accepted / table.trials)} ({point.accepted:,} of {table.trials:,}), "
             f"of these wrong {point.wrong}: with 95 % confidence at most {100 * point.upper:.3f} %"
         )
 
@@ -246,7 +259,8 @@ def format_retrain(report: "RetrainReport") -> str:
     pages, comparison = report.pages, report.comparison
     missing = f", {pages.missing:,} left out as the original is missing or altered" if pages.missing else ""
     lines = [
-        f"  trained on {len(pages.train):,} corrected or confirmed pages; {len(pages.held_out):,} held out{missing}",
+        f"  trained on {pluralize(len(pages.train), 'corrected or confirmed page')}; "
+        f"{len(pages.held_out):,} held out{missing}",
         *(
             f"  held out, {when:8}accuracy {format_proportion(m.accuracy)}, accepted {format_proportion(m.accepted)}"
             for when, m in (("before:", comparison.before), ("now:", comparison.after))

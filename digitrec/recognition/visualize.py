@@ -329,7 +329,7 @@ def _number_lines(number: Number) -> list[str]:
 def _top_digits(scores: Scores) -> list[str]:
     """Format the three most probable digits, and the probability of "no digit"."""
     best = np.argsort(-scores[:DIGITS], kind="stable")[:3]
-    return [*(f"{digit}  {scores[digit]:.2%}" for digit in best), f"none  {scores[NO_DIGIT]:.2%}"]
+    return [*(f"{digit}  {100 * scores[digit]:.2f} %" for digit in best), f"none  {100 * scores[NO_DIGIT]:.2f} %"]
 
 
 def _line_text(text: Text) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from digitrec.reports.alignment import find_differences
+from digitrec.text import format_percent as format_share
 
 if TYPE_CHECKING:
     from datetime import tzinfo
@@ -93,24 +94,12 @@ def value_at(report: Any, key: str) -> Any:
 
 
 def format_percent(share: float | None, decimals: int = 1) -> str:
-    """Format a share; a share below 1 is never rounded to 100 %.
+    """Format a share with a narrow space; None is a dash.
 
-    >>> format_percent(0.5), format_percent(0.99996), format_percent(1.0), format_percent(None)
-    ('50.0\u202f%', '>99.9\u202f%', '100\u202f%', '–')
-    >>> format_percent(0.00001), format_percent(0.0)
-    ('<0.1\u202f%', '0\u202f%')
+    >>> format_percent(0.5), format_percent(0.99996), format_percent(None)
+    ('50.0\u202f%', '>99.9\u202f%', '–')
     """
-    if share is None:
-        return "–"
-    if share in {0.0, 1.0}:
-        return f"{share:.0%}".replace("%", f"{_NARROW}%")
-    smallest = 0.1**decimals
-    number = f"{100 * share:.{decimals}f}"
-    if float(number) >= 100:
-        number = f">{100 - smallest:.{decimals}f}"
-    elif float(number) == 0:
-        number = f"<{smallest:.{decimals}f}"
-    return f"{number}{_NARROW}%"
+    return "–" if share is None else format_share(share, decimals, _NARROW)
 
 
 def format_count(number: int) -> str:

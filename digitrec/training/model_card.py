@@ -16,6 +16,7 @@ from digitrec.models.calibration import (
     tables_for,
 )
 from digitrec.models.card import ModelCard
+from digitrec.text import format_percent
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -73,6 +74,7 @@ def _variables(card: ModelCard, rates: Sequence[float]) -> dict[str, Any]:
         "stages": card.training.get("stages"),
         "corrections": card.training.get("corrections"),
         "heading": HEADING,
+        "percent": format_percent,
         "requirements": {table.name: _REQUIREMENTS[table.rule] for table in card.calibrations},
         "kinds": [
             {"name": kind.description, "tables": tables, "rates": [_rate(tables, max_error) for max_error in rates]}
@@ -84,7 +86,7 @@ def _variables(card: ModelCard, rates: Sequence[float]) -> dict[str, Any]:
 
 def _rate(tables: Sequence[CalibrationTable], max_error: float) -> dict[str, Any]:
     """Return the threshold for a target error rate, or why there is none."""
-    name = f"{100 * max_error:.4g}%"
+    name = f"{100 * max_error:.4g} %"
     choice = choose_operating_point(tables, max_error)
     if choice is None:
         return {"name": name, "needed": required_sample_size(max_error), "best": lowest_error(tables)}

@@ -162,7 +162,7 @@ def test_the_other_commands_accept_a_calibrated_copy(tmp_path: Path, scans: Path
     assert "needs 598 labelled pages" in output
     assert output.count("Accepts from a confidence of") == 1
     assert output.count("decided by") == 2
-    assert "| 20% |" in output
+    assert "| 20 % |" in output
     assert digitrec(tmp_path, "models", "rollback").exit_code == 0
     assert in_use(tmp_path).folder == composition.SHIPPED_MODELS_DIR
 

@@ -65,7 +65,9 @@ def test_evaluation_prints_what_differs_from_the_labels_as_written(tmp_path: Pat
     assert lines[1].startswith("  accuracy 75.00 % (3 of 4;")
     assert lines[2].startswith("  exactly as labelled 50.00 % (2 of 4;")
     assert lines[3] == "  left out 1 page whose label is no number"
-    assert lines[5].startswith("  could be accepted with at most 0.5 % wrong 75.00 % (3 of 4;")
+    assert lines[5].startswith(
+        "  accepted with a threshold chosen on this set for at most 0.5 % wrong 75.00 % (3 of 4;"
+    )
     same = replace(evaluation, exact=right, left_out=0)
     assert [line for line in format_evaluation(same) if "exactly" in line or "left out" in line] == []
 

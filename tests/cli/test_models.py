@@ -70,9 +70,9 @@ def test_the_gain_and_suspect_corrections_are_printed(
     assert call(monkeypatch, tmp_path, "train", "--with-corrections") == 0
 
     printed = capsys.readouterr().out
-    assert "trained on 1 corrected or confirmed pages; 1 held out, 2 left out" in printed
-    assert "held out, before: accuracy 0.00 % (0 of 1" in printed
-    assert "held out, now:    accuracy 100.00 % (1 of 1" in printed
+    assert "trained on 1 corrected or confirmed page; 1 held out, 2 left out" in printed
+    assert "held out, before: accuracy 0 % (0 of 1" in printed
+    assert "held out, now:    accuracy 100 % (1 of 1" in printed
     assert "exact McNemar test" in printed
     assert "corrections that may be errors: 1" in printed
     assert str(tmp_path / "index.html") in printed

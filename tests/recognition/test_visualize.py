@@ -78,7 +78,7 @@ def test_the_page_path_shows_page_gray_and_characters(lines: list[str]) -> None:
     assert shows(sheet, np.kron(canvas.ink_to_image(trace.page.ink[0]), np.ones((8, 8), np.uint8)))
     assert {"the paper fills the picture", "no rules, frames or cells found", "green: characters, 1"} <= {*lines}
     assert {"Lines: 1, numbers: 1", "1.1", "1.1 reads 7"} <= {*lines}
-    assert {"7  90.00%", "none  1.00%", "read by the page path"} <= {*lines}
+    assert {"7  90.00 %", "none  1.00 %", "read by the page path"} <= {*lines}
 
 
 def test_what_is_around_the_sheet_is_shaded(lines: list[str]) -> None:
@@ -146,7 +146,7 @@ def test_the_fast_path_is_drawn_with_its_thumbnail(monkeypatch: pytest.MonkeyPat
 
     assert trace.decoded is not None
     assert shows(sheet, np.kron(np.rint(trace.decoded.gray).astype(np.uint8), np.ones((5, 5), np.uint8)))
-    assert {"Ink, by the segmenter", "7  99.50%"} <= {*lines}
+    assert {"Ink, by the segmenter", "7  99.50 %"} <= {*lines}
     assert "read by the fast path: the whole page in 64 x 64" in lines
 
 
@@ -318,4 +318,4 @@ def test_a_page_full_of_numbers_has_a_short_strip_for_each(lines: list[str]) -> 
     assert len(trace.page.numbers) == 63
     assert sheet.shape[0] < 4000
     assert {"1.1 reads 7", "7.9 reads 7", "Answer of 63 numbers: accepted"} <= {*lines}
-    assert "7  90.00%" not in lines
+    assert "7  90.00 %" not in lines

@@ -44,12 +44,12 @@ def test_the_chapter_says_what_was_asked_and_which_table_decided(card: ModelCard
         in words
     )
     assert "the highest of their thresholds is used" in words
-    assert "| 0.5% | 0.950000 | real | 90.0% | 9 of 4,500 | 75.0% | 0 of 300 |" in words
-    assert "| 0.2% | not possible | needs 1,497 labelled pages without an error; at best 0.00350 | | | | |" in words
+    assert "| 0.5 % | 0.950000 | real | 90.0 % | 9 of 4,500 | 75.0 % | 0 of 300 |" in words
+    assert "| 0.2 % | not possible | needs 1,497 labelled pages without an error; at best 0.00350 | | | | |" in words
     assert "Pages of one digit:" in words
     numbers = words.partition("Numbers on pages of more than one digit:")[2]
     assert "| at most wrong | accept from | decided by | drawn: accepts | wrong among them |\n" in numbers
-    assert "| 0.5% | 0.900000 | drawn | 90.0% | 9 of 4,500 |" in numbers
+    assert "| 0.5 % | 0.900000 | drawn | 90.0 % | 9 of 4,500 |" in numbers
 
 
 def test_a_table_that_decides_nothing_is_reported_only(card: ModelCard) -> None:
@@ -99,10 +99,10 @@ def test_any_error_rate_can_be_described(card: ModelCard) -> None:
         model_card.render_guarantees(card), card, card.id, output.list_error_rates(0.0234)
     )
 
-    rates = [line.split()[1] for line in words.splitlines() if line.startswith("| ") and "%" in line.split()[1]]
-    assert rates == ["2.34%", "1%", "0.5%", "0.2%", "0.1%"] * 2
-    assert "| 2.34% | 0.000000 | drawn | 100.0% | 40 of 5,000 | 100.0% | 5 of 400 |" in words
-    assert "| 1% | 0.950000 | real | 90.0% | 9 of 4,500 | 75.0% | 0 of 300 |" in words
+    rates = [line.split(" | ")[0][2:] for line in words.splitlines() if line.startswith("| ") and " % | " in line]
+    assert rates == ["2.34 %", "1 %", "0.5 %", "0.2 %", "0.1 %"] * 2
+    assert "| 2.34 % | 0.000000 | drawn | 100 % | 40 of 5,000 | 100 % | 5 of 400 |" in words
+    assert "| 1 % | 0.950000 | real | 90.0 % | 9 of 4,500 | 75.0 % | 0 of 300 |" in words
 
 
 def test_the_json_output_has_the_same_figures(card: ModelCard) -> None:

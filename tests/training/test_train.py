@@ -14,6 +14,7 @@ from digitrec.models import registry as store
 from digitrec.models.package import ModelPackage
 from digitrec.recognition.classifier_keras import KerasDigitClassifier
 from digitrec.recognition.classifier_litert import LiteRTDigitClassifier
+from digitrec.text import format_percent
 from digitrec.training import train as training
 from digitrec.training.classifier import FittedClassifier, TrainingState, no_progress
 from digitrec.training.datasets import mnist
@@ -104,7 +105,7 @@ def test_the_model_card_has_the_figures_and_the_command(trained: Path) -> None:
 
     assert trained.name in text
     assert "digitrec train --network mlp" in text
-    assert f"{test.accuracy:.2%}" in text
+    assert format_percent(test.accuracy) in text
     assert "95 %" in text
 
 
