@@ -86,9 +86,13 @@ class Box:
     """Bounding box of a digit or number, in pixels of the upright page (EXIF orientation applied)."""
 
     x: int
+    """Left edge, from the left edge of the page."""
     y: int
+    """Top edge, from the top edge of the page."""
     width: int
+    """At least 1."""
     height: int
+    """At least 1."""
 
     def share_inside(self, other: "Box") -> float:
         """Return the share of its area that is inside another box, 0..1.
@@ -117,8 +121,9 @@ class Digit:
     """One digit of a page."""
 
     box: Box
+    """Bounding box of the ink, pixels."""
     probabilities: tuple[float, ...]
-    """Ten, one for each digit; 1 minus their sum is the probability of a non-digit."""
+    """Ten, 0..1, one for each digit 0 to 9; 1 minus their sum is the probability of a non-digit."""
 
     @property
     def digit(self) -> int:
@@ -127,7 +132,7 @@ class Digit:
 
     @property
     def confidence(self) -> float:
-        """Return the probability of the most probable digit."""
+        """Return the probability of the most probable digit, 0..1."""
         return max(self.probabilities)
 
 
@@ -174,7 +179,7 @@ class Number:
     digits: tuple[Digit, ...]
     """Its digits, from left to right; fewer than the characters of `text` if that has signs."""
     confidence: float | None = None
-    """Calibrated probability that `text` is right."""
+    """Calibrated probability that `text` is right, 0..1; None if a person typed it."""
     status: PageStatus = PageStatus.ACCEPTED
     """Accepted or review."""
     reason: Reason | None = None
@@ -228,16 +233,27 @@ class PageReading:
     """Result of one page: its numbers, or the reason code; one row of the CSV."""
 
     page: int
+    """Number of the page in its file, from 1."""
     status: PageStatus
+    """Accepted, review or rejected."""
     text: str = ""
+    """The numbers as written, in reading order, with one space between them; "" if there are none."""
     confidence: float | None = None
+    """Calibrated probability that all of `text` is right, 0..1; None without numbers."""
     runner_up: str = ""
+    """The second most probable text; "" if there is none."""
     runner_up_confidence: float | None = None
+    """Its probability, 0..1; None without a runner-up."""
     reason: Reason | None = None
+    """Why the page is not accepted; None if it is."""
     detail: str = ""
+    """The same as a sentence for a person."""
     format: str = ""
+    """Format of the file, such as png; "" if it is unknown."""
     width: int | None = None
+    """Width of the upright page, pixels; None if it cannot be decoded."""
     height: int | None = None
+    """Height of the upright page, pixels; None if it cannot be decoded."""
     numbers: tuple[Number, ...] = ()
     """In reading order."""
 

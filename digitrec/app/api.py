@@ -19,13 +19,18 @@ def run(workspace: FilePath | None = None, **settings: object) -> "RunSummary":
     Args:
         workspace: the folder with inbox/ and outbox/, which is made if there is none. None: `DIGITREC_WORKSPACE`, else
             the current folder.
-        settings: values in place of those in digitrec.toml, such as `max_error=0.01` or `settle_s=0`.
+        settings: values in place of those in digitrec.toml, such as `max_error=0.01` or `settle_s=0` (seconds);
+            docs/reference/settings.md has names, units and ranges.
+
+    Returns:
+        Counts of the files and numbers that were read, and the ids of their batches.
 
     Raises:
         BusyError: another process reads this inbox.
         EnvironmentFailure: a disk or folder failed; claimed files are kept, and finished by the next run.
         ModelError: the model cannot be used.
         SettingsError: a value is outside its limits.
+        TypeError: there is no setting of such a name.
     """
     return run_once(load_settings(workspace, **settings))
 
@@ -48,13 +53,16 @@ def train(
     Args:
         data: name of a data set, `NAME:PATH` or a path, as `--data` takes it.
         network: "mlp", "cnn" or "paper".
-        epochs: passes over the data, at least 1. None: the default of the network.
-        seed: the same seed, data, version and machine give the same weights.
+        epochs: passes over the data, at least 1. None: 20, or 16 for "paper".
+        seed: 0 or more; the same seed, data, version and machine give the same weights.
         exclude: data sets whose pictures are evaluated and not trained on.
         workspace: folder of the workspace. None: `DIGITREC_WORKSPACE`, else the current folder.
         progress: called after each batch and each epoch, in place of the printed lines; `state.done` has the figures of
             a finished epoch.
         verbose: print a line when the training starts and one for each epoch. False: print nothing.
+
+    Returns:
+        The model; `card.metrics` has its accuracies, 0..1.
 
     Raises:
         DataError: the data set does not exist, is for evaluation only, or is too small.
@@ -94,12 +102,17 @@ def evaluate(
         data: name of a data set, `NAME:PATH` or a path, as `--data` takes it.
         max_error: upper limit of the share of wrong answers among the accepted ones, 0.0001..0.5.
         workspace: folder of the workspace. None: `DIGITREC_WORKSPACE`, else the current folder.
-        progress: called with the number of pictures done and of all pictures.
+        progress: called with the number of files read and of all files; not for sets of arrays, which take seconds.
+
+    Returns:
+        `accuracy`, 0..1; `right`, `accepted` and `accepted_wrong`, each with `hits`, `total`, `share`, `low` and `high`
+        (0..1, 95 % confidence interval); and `report`, the path of the report.
 
     Raises:
         DataError: the data set cannot be used.
         MissingPackage: this installation cannot evaluate.
         ModelError: the model is missing, damaged or of a later version.
+        SettingsError: `max_error` is outside its range.
     """
     from digitrec.app import models
 

@@ -57,18 +57,23 @@ class EvaluationResult:
 
     model_id: str
     data: str
+    """Name of the data set."""
     source: str
+    """Description of its origin."""
     right: Proportion
-    """Share of pictures or pages whose answer is right."""
+    """Share of pictures or pages whose answer is right, 0..1, with Wilson's 95 % interval."""
     accepted: Proportion
+    """Share of pictures or pages that need no review, with Wilson's 95 % interval."""
     accepted_wrong: Proportion
+    """Share of wrong answers among the accepted ones, with Clopper and Pearson's exact 95 % interval."""
     exact: Proportion
     """Share of right answers with labels of digits only compared as they are written."""
     left_out: int
     """Pages left out because no answer can equal their label, such as a word."""
     report: Path
+    """The page of the report, index.html."""
     coverage: Mapping[float, Proportion]
-    """Share of pages that could be accepted, by the observed error rate of the accepted ones."""
+    """Share of pages that a threshold chosen on this set accepts, by the error rate of the accepted ones, 0..1."""
     problem: str = ""
     """Why pages need review whatever their confidence; "" if none does."""
 

@@ -145,6 +145,9 @@ class Reader:
             source: a path, the content of a file, an array of uint8, (h, w) gray or (h, w, 3) RGB, 0 = black,
                 255 = white, or a Pillow image (its current frame, in EXIF orientation).
 
+        Returns:
+            The pages, in their order, at least one.
+
         Raises:
             OSError: the file cannot be opened.
             TypeError: the source is none of these, or an array of another type.
@@ -162,6 +165,9 @@ class Reader:
 
         Small files are read together, which is a tenth faster. A file that cannot be opened is one page with the status
         rejected and the reason `io_error`; `detail` has the cause.
+
+        Args:
+            paths: any number of paths; they are listed first, and yielded in this order.
         """
         sources = list(paths)
         files = [Path(path) for path in sources]
@@ -176,7 +182,10 @@ class Reader:
     def read_frame(self, paths: Iterable[FilePath]) -> "pandas.DataFrame":
         """Read files into a data frame with a row per page and the columns of the main table.
 
-        Text columns hold text, so that "0650" keeps its zero; counts are `Int64`, probabilities `float64`.
+        Text columns hold text, so that "0650" keeps its zero; counts are `Int64`, probabilities `float64`, 0..1.
+
+        Args:
+            paths: any number of paths; the rows are in this order.
 
         Raises:
             MissingPackage: pandas is not installed.
@@ -220,7 +229,21 @@ class Reader:
 def read(source: Source, model: Model | None = None, max_error: float = 0.005) -> list[Page]:
     """Read all pages of one picture or document; `Reader` reads many with a model that is loaded once.
 
-    Arguments and errors are those of `Reader` and `Reader.read`.
+    Args:
+        source: a path, the content of a file, a uint8 array, (h, w) gray or (h, w, 3) RGB, 0 = black, or a Pillow
+            image.
+        model: the model. None: the one in use in the workspace, else the shipped one.
+        max_error: upper limit of the share of wrong numbers among the accepted ones, 0.0001..0.5.
+
+    Returns:
+        The pages, in their order; one with the status rejected for a file that cannot be decoded.
+
+    Raises:
+        ModelError: the model is missing, damaged or of a later version.
+        OSError: the file cannot be opened.
+        SettingsError: `max_error` is outside its range, or digitrec.toml in the current folder cannot be used.
+        TypeError: the source is none of these, or an array of another type.
+        ValueError: the array has another shape.
     """
     return Reader(model, max_error).read(source)
 

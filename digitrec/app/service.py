@@ -112,8 +112,11 @@ class RunSummary:
     """Result of one run."""
 
     count: OutcomeCounts = field(default_factory=OutcomeCounts)
+    """Files by outcome: accepted, review, rejected, deferred; `claimed` is their sum."""
     numbers: NumberCounts = field(default_factory=NumberCounts)
+    """Numbers that were found and accepted."""
     batches: list[str] = field(default_factory=list)
+    """Ids of the batches, in the order in which they were claimed."""
     published: list[str] = field(default_factory=list)
     """Batches whose tables go into latest.csv, in the order of publication."""
     expected: int = 0

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
+from typing import Literal
 
 import typer
 
@@ -21,6 +22,8 @@ STYLES = {"accepted": "green", "review": "yellow", "rejected": "red"}
 """Colour of each status."""
 _MAX_REJECTED = 5
 """Rejected files that are listed below the summary of a run."""
+_MIN_WIDTH = 72
+"""Width of a terminal from which long texts and reasons are wrapped rather than names."""
 _MAX_TEXT = 40
 """Longest text of a page that is printed in its row; a longer one is printed line by line below."""
 
@@ -121,14 +124,19 @@ def _print_table(lines: Sequence[dict[str, str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    is_terminal = sys.stdout.isatty()
+    lines = shorten_files(lines) if is_terminal else lines
+    console = Console(width=None if is_terminal else 160)
     table = Table(box=None, pad_edge=False)
     for column in _COLUMNS:
-        table.add_column(column, justify="right" if column in {"page", "confidence"} else "left", overflow="fold")
-    is_terminal = sys.stdout.isatty()
-    for line in shorten_files(lines) if is_terminal else lines:
+        width = max((len(shorten_cell(column, line)) for line in lines), default=0)
+        is_whole = column not in {"text", "reason"} and width <= console.width // 3 and console.width >= _MIN_WIDTH
+        side: Literal["left", "right"] = "right" if column in {"page", "confidence"} else "left"
+        table.add_column(column, justify=side, overflow="fold", min_width=width if is_whole else None)
+    for line in lines:
         cells = [Text(shorten_cell(column, line), style=STYLES.get(line[column], "")) for column in _COLUMNS]
         table.add_row(*cells)
-    Console(width=None if is_terminal else 160).print(table)
+    console.print(table)
 
 
 def shorten_files(lines: Sequence[dict[str, str]]) -> Sequence[dict[str, str]]:

@@ -63,7 +63,8 @@ def demo(
 
 def _command(name: str, settings: Settings) -> str:
     """Return a command of this program for a workspace, as this terminal starts it."""
-    return shlex.join([*_program(), name, "--workspace", str(settings.workspace)])
+    is_here = settings.workspace.resolve() == Path.cwd()
+    return shlex.join([*_program(), name, *(() if is_here else ("--workspace", str(settings.workspace)))])
 
 
 def _program() -> list[str]:

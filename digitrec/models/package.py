@@ -34,6 +34,7 @@ class ModelPackage:
 
     folder: Path
     card: ModelCard
+    """Content of `model.json`: training, accuracy, calibration."""
 
     @classmethod
     def open(cls, folder: Path) -> Self:

@@ -61,13 +61,19 @@ def test_one_number_of_the_table_is_doubtful(tmp_path: Path, monkeypatch: pytest
 
 @pytest.mark.parametrize(("words", "folder"), [((), "digitrec-demo"), (("--workspace", "mine"), "mine"), ((".",), ".")])
 def test_demo_works_in_the_folder_that_is_named(
-    words: tuple[str, ...], folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    words: tuple[str, ...],
+    folder: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(app_demo, "_COUNT", 1)
 
     assert run(monkeypatch, tmp_path, *words) == 0
 
     assert len(list((tmp_path / folder / "outbox").glob("*.numbers.csv"))) == 1
+    (command,) = [line for line in capsys.readouterr().out.splitlines() if line.endswith(" run") or " run --" in line]
+    assert ("--workspace" in command) == (folder != ".")
 
 
 def test_demo_takes_the_folder_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

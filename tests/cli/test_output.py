@@ -1,6 +1,8 @@
 """Progress and status lines of the commands."""
 
 import json
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -84,6 +86,23 @@ def page_of_numbers(lines: int) -> TableRow:
         1, PageStatus.REVIEW, text, 0.5, reason=Reason.LOW_CONFIDENCE, detail="unsure", numbers=tuple(numbers)
     )
     return TableRow("", 1, "a\nb.png", "ab", 9, "", "", "", reading)
+
+
+@pytest.mark.parametrize(("columns", "is_whole"), [(80, True), (60, False)])
+def test_names_are_not_broken_on_a_terminal_of_80_columns(
+    columns: int, is_whole: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    page = page_of_numbers(4)
+    reading = replace(page.reading, detail="the confidence is too low to accept it without review")
+
+    answers.print_predictions(
+        [replace(page, path="scan-20260131-0001.png", reading=reading)], OUTPUT_FORMAT, table_format="table"
+    )
+
+    printed = capsys.readouterr().out.partition("\n\n")[0]
+    assert ("scan-20260131-0001.png" in printed) == is_whole
 
 
 def test_page_of_many_numbers_is_printed_as_laid_out(capsys: pytest.CaptureFixture[str]) -> None:

@@ -46,8 +46,11 @@ class Dataset:
     source: str
     """Description of the origin."""
     train: Split
+    """Its `pictures` are (n, 28, 28) uint8, 0 = paper, 255 = ink; its `digits` are (n,) 0..9."""
     test: Split | None = None
+    """As `train`; None if the set has no test split."""
     evaluation_only: bool = False
+    """True if the set is too small or too different for training."""
 
     @property
     def evaluation(self) -> Split:
