@@ -27,6 +27,8 @@ class DigitrecError(Exception):
         super().__init__(message)
         if hint is not None:
             self.hint = hint
+        if self.hint:
+            self.add_note(self.hint)  # below the message of a traceback, as in a notebook
 
 
 class UsageError(DigitrecError):

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 import digitrec
+from tests.conftest import draw
 
 
 def run_python(program: str) -> str:
@@ -57,3 +58,23 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'Raeder'"):
         _ = digitrec.Raeder  # type: ignore[attr-defined]
     assert not hasattr(digitrec, "__path_of_nothing__")
+
+
+def test_a_traceback_shows_the_hint_once() -> None:
+    program = (
+        "import pickle, traceback, digitrec\n"
+        "error = digitrec.DigitrecError('no model', hint='Train one.')\n"
+        "print(*traceback.format_exception_only(pickle.loads(pickle.dumps(error))), sep='')"
+    )
+
+    assert run_python(program).strip().splitlines() == ["digitrec.errors.DigitrecError: no model", "Train one."]
+
+
+@pytest.mark.slow
+def test_results_are_shown_in_a_line() -> None:
+    (page,) = digitrec.read(draw(7))
+
+    assert repr(page).startswith("Page(file='', page=1, status='accepted', text='7', confidence=0.99")
+    assert repr(page).endswith(", reason=None)")
+    assert len(repr(digitrec.Reader("shipped").model)) < 300
+    assert "pictures=(200, 28, 28)" in repr(digitrec.load_dataset("mnist-200"))

@@ -17,7 +17,7 @@ def run(workspace: FilePath | None = None, **settings: object) -> "RunSummary":
     """Read everything now in the inbox of a workspace, publish tables and reports, and return, as `digitrec run` does.
 
     Args:
-        workspace: the folder with inbox/ and outbox/, which is made if there is none. None: `DIGITREC_WORKSPACE`, else
+        workspace: the folder with inbox/ and outbox/, which are made in an empty one. None: `DIGITREC_WORKSPACE`, else
             the current folder.
         settings: values in place of those in digitrec.toml, such as `max_error=0.01` or `settle_s=0` (seconds);
             docs/reference/settings.md has names, units and ranges.
@@ -27,7 +27,8 @@ def run(workspace: FilePath | None = None, **settings: object) -> "RunSummary":
 
     Raises:
         BusyError: another process reads this inbox.
-        EnvironmentFailure: a disk or folder failed; claimed files are kept, and finished by the next run.
+        EnvironmentFailure: a disk or folder failed or does not exist; claimed files are kept, and finished by the next
+            run.
         ModelError: the model cannot be used.
         SettingsError: a value is outside its limits.
         TypeError: there is no setting of such a name.

@@ -79,6 +79,12 @@ class Page(PageReading):
     _source: Path | bytes = field(repr=False, compare=False)
     _model: _OpenModel = field(repr=False, compare=False)
 
+    def __repr__(self) -> str:
+        return (
+            f"Page(file={self.file!r}, page={self.page}, status={self.status.value!r}, text={self.text!r}, "
+            f"confidence={self.confidence}, reason={self.reason and self.reason.value!r})"
+        )
+
     def explain(self) -> Image.Image:
         """Draw how the page was read: sheet, rules, ink, characters, numbers and decision.
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
@@ -33,7 +33,7 @@ class ModelPackage:
     """A valid model folder."""
 
     folder: Path
-    card: ModelCard
+    card: ModelCard = field(repr=False)
     """Content of `model.json`: training, accuracy, calibration."""
 
     @classmethod

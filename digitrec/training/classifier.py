@@ -127,7 +127,8 @@ def split_dataset(dataset: Dataset, seed: int, held_out: float = PARAMS.held_out
     if len(pictures) < _MIN_PICTURES or min(np.bincount(pictures.digits, minlength=10)) < _MIN_PER_DIGIT:
         raise DataError(
             f"{dataset.name} has {len(pictures)} pictures to train with; {_MIN_PICTURES} are needed, "
-            f"and {_MIN_PER_DIGIT} of each digit"
+            f"and {_MIN_PER_DIGIT} of each digit",
+            hint="Label more pictures, or fine-tune the model in use with `digitrec train --with-corrections`.",
         )
     rng = np.random.default_rng(seed)
     part = np.zeros(len(pictures), np.int64)

@@ -28,6 +28,9 @@ class Split:
     def __len__(self) -> int:
         return len(self.digits)
 
+    def __repr__(self) -> str:
+        return f"Split(name={self.name!r}, pictures={self.pictures.shape}, digits={self.digits.shape})"
+
     @property
     def ink(self) -> Ink:
         """Return the pictures as ink, (n, 28, 28)."""
