@@ -151,7 +151,7 @@ def _run_calm(plan: Plan, arrivals: Arrivals, watch: Watch, seen: Seen) -> None:
     end_s, how, waits = kill_plan(ends, *plan.kill_s)
     delay_s: float | None = None
     while (now_s := watch.now_s()) < over_s:
-        arrivals.go_on()
+        arrivals.run_due()
         if now_s >= burst_s:
             arrivals.burst(plan.manners, plan.most)
             burst_s = watch.now_s() + when.expovariate(1 / plan.pause_s)
@@ -190,7 +190,7 @@ def _rest(arrivals: Arrivals, watch: Watch, seen: Seen) -> float:
     foreign_files = {os.path.normpath(path) for path in arrivals.left_alone}
     quiet = 0
     while quiet < 3 and watch.now_s() - began_s < _LONGEST_REST_S:
-        arrivals.go_on()
+        arrivals.run_due()
         watch.look()
         waits = arrivals.is_busy() or watch.is_at_work() or _waiting(watch.log.parent / "inbox") - foreign_files
         quiet = 0 if waits else quiet + 1

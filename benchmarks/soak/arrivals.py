@@ -79,8 +79,8 @@ class Arrivals:
     def __init__(self, inbox: Path, stage: Path, pool: Sequence[Sample], seed: int) -> None:
         """`stage` is an empty folder on the same filesystem."""
         self._inbox, self._stage = os.fsencode(inbox), os.fsencode(stage)
-        self._whole = [sample for sample in pool if sample.is_whole]
-        self._broken = [sample for sample in pool if not sample.is_whole]
+        self._whole = [sample for sample in pool if sample.is_readable]
+        self._broken = [sample for sample in pool if not sample.is_readable]
         self._cuttable = [sample for sample in pool if sample.can_be_cut]
         self._rng = random.Random(seed)
         self._number = itertools.count()
@@ -119,7 +119,7 @@ class Arrivals:
             "empty": self._empty,
         }
 
-    def go_on(self) -> None:
+    def run_due(self) -> None:
         """Do what is due: pieces of slow files, deletions."""
         while self._due and self._due[0].at_s <= time.monotonic():
             heapq.heappop(self._due).act()

@@ -1,6 +1,6 @@
 """People at `digitrec serve` during a soak: one keeps the home page open, one uploads files, one reviews answers.
 
-What the server told them is compared with the ledger and the corrected tables, without digitrec's own code.
+The answers of the server are compared with the ledger and the corrected tables, without digitrec's own code.
 """
 
 import csv
@@ -31,7 +31,7 @@ _TERMINATED = 128 + signal.SIGTERM
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """An entry of the log of corrections, as the server told it."""
+    """An entry of the log of corrections, as the server returned it."""
 
     batch: str
     row: int
@@ -41,7 +41,7 @@ class Judged:
 
 @dataclass(slots=True)
 class Noted:
-    """What people did and were told."""
+    """Actions of the people and answers of the server."""
 
     home_s: list[float] = field(default_factory=list)
     """Time of each answer to the home page, seconds."""
@@ -127,14 +127,14 @@ class People:
             self.noted.wrong.append(f"serve.log has {count} tracebacks")
 
     def compare(self) -> dict[str, Any]:
-        """Compare what was told with the ledger and the corrected tables; the service has ended."""
+        """Compare the answers of the server with the ledger and the corrected tables; the service has ended."""
         with closing(sqlite3.connect(self._workspace / ".digitrec" / "main" / "ledger.sqlite3")) as ledger:
             ask = "SELECT id, batch_id, row, verdict, new FROM corrections WHERE number = 0 ORDER BY id"
             have = {number: Judged(*values) for number, *values in ledger.execute(ask)}
-        told = self.noted.judged
-        lost = [f"{number}: {entry}" for number, entry in told.items() if have.get(number) != entry]
-        doubled = [f"{number}: {entry}" for number, entry in have.items() if number not in told]
-        newest = {(entry.batch, entry.row): entry for _, entry in sorted(told.items())}
+        judged = self.noted.judged
+        lost = [f"{number}: {entry}" for number, entry in judged.items() if have.get(number) != entry]
+        doubled = [f"{number}: {entry}" for number, entry in have.items() if number not in judged]
+        newest = {(entry.batch, entry.row): entry for _, entry in sorted(judged.items())}
         for batch in sorted(self.noted.finished):
             lost += self._compare_table(batch, newest)
         return {
@@ -143,7 +143,7 @@ class People:
             "uploads": self.noted.uploads,
             "uploads_refused": self.noted.refused,
             "pictures": self.noted.pictures,
-            "judged": len(told),
+            "judged": len(judged),
             "undone": self.noted.undone,
             "finished": len(self.noted.finished),
             "lost": lost,
@@ -226,8 +226,8 @@ class People:
     def _save(self, address: str, body: Mapping[str, object]) -> list[dict[str, Any]]:
         content = self._client.post(address, json=body).raise_for_status().json()
         for item in content["done"]:
-            said = item["said"] or {"verdict": "withdrawn", "new": ""}
-            self.noted.judged[item["seen"]] = Judged(item["batch"], item["row"], said["verdict"], said["new"])
+            verdict = item["said"] or {"verdict": "withdrawn", "new": ""}
+            self.noted.judged[item["seen"]] = Judged(item["batch"], item["row"], verdict["verdict"], verdict["new"])
         self.noted.finished |= set(content["finished"])
         done: list[dict[str, Any]] = content["done"]
         return done

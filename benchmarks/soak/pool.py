@@ -42,25 +42,25 @@ class Sample:
     """How many there are; None where the file is broken, and nobody can say."""
 
     @property
-    def is_whole(self) -> bool:
+    def is_readable(self) -> bool:
         """True if it can be read."""
         return self.pages is not None
 
     @property
     def can_be_cut(self) -> bool:
         """True if any beginning of it is known to be no whole file: fit for slow writers."""
-        return self.is_whole and self.suffix in {".png", ".jpg"}
+        return self.is_readable and self.suffix in {".png", ".jpg"}
 
     def varied(self, number: int) -> bytes:
         """The same in other bytes: a number where its format has room for remarks."""
         remark = b"soak %012d" % number
-        if self.content.startswith(b"\x89PNG") and self.is_whole:
+        if self.content.startswith(b"\x89PNG") and self.is_readable:
             chunk = b"tEXtComment\0" + remark
             framed = (len(chunk) - 4).to_bytes(4, "big") + chunk + zlib.crc32(chunk).to_bytes(4, "big")
             return self.content[:33] + framed + self.content[33:]
         if self.content.startswith(b"\xff\xd8"):
             return self.content[:2] + b"\xff\xfe" + (len(remark) + 2).to_bytes(2, "big") + remark + self.content[2:]
-        if self.suffix in {".jp2", ".heic"} and self.is_whole:
+        if self.suffix in {".jp2", ".heic"} and self.is_readable:
             return self.content + (len(remark) + 8).to_bytes(4, "big") + b"free" + remark
         return self.content + b"\n%" + remark + b"\n"
 

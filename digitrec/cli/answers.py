@@ -130,9 +130,9 @@ def _print_table(lines: Sequence[dict[str, str]]) -> None:
     table = Table(box=None, pad_edge=False)
     for column in _COLUMNS:
         width = max((len(shorten_cell(column, line)) for line in lines), default=0)
-        is_whole = column not in {"text", "reason"} and width <= console.width // 3 and console.width >= _MIN_WIDTH
+        is_unwrapped = column not in {"text", "reason"} and width <= console.width // 3 and console.width >= _MIN_WIDTH
         side: Literal["left", "right"] = "right" if column in {"page", "confidence"} else "left"
-        table.add_column(column, justify=side, overflow="fold", min_width=width if is_whole else None)
+        table.add_column(column, justify=side, overflow="fold", min_width=width if is_unwrapped else None)
     for line in lines:
         cells = [Text(shorten_cell(column, line), style=STYLES.get(line[column], "")) for column in _COLUMNS]
         table.add_row(*cells)

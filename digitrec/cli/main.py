@@ -160,7 +160,7 @@ def run(
         for line in operations_output.format_passed_over(summary.passed_over):
             terminal.say(line)
         if not summary.count.claimed and not summary.waiting and not settings.source:
-            _print_pictures_beside(settings)
+            _print_unread_pictures(settings)
     if table:
         answers.print_batches(settings, summary.batches)
     if stop():
@@ -314,10 +314,10 @@ def init(settings: Settings) -> None:
 
     workspace.init_folders(settings)
     terminal.say(text.escape_message(f"{settings.workspace} is ready. Drop pictures into {settings.inbox}"))
-    _print_pictures_beside(settings)
+    _print_unread_pictures(settings)
 
 
-def _print_pictures_beside(settings: Settings) -> None:
+def _print_unread_pictures(settings: Settings) -> None:
     """Print how many pictures are in the workspace and not in its inbox, where they are never read."""
     from digitrec.pipeline import first_use
 

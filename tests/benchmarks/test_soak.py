@@ -167,7 +167,7 @@ def test_folders_that_are_deep_are_removed_once_they_are_empty(harness: ServiceH
 
     until_s = time.monotonic() + 60
     while arrivals.is_busy() and time.monotonic() < until_s:
-        arrivals.go_on()
+        arrivals.run_due()
         time.sleep(0.05)
 
     assert not list(harness.inbox.glob("deep*"))
@@ -200,7 +200,7 @@ def test_only_files_changed_before_their_claim_are_not_counted_as_lost(
     arrivals.arrive("withdrawn", 4)
     until_s = time.monotonic() + 10
     while arrivals.is_busy() and time.monotonic() < until_s:
-        arrivals.go_on()
+        arrivals.run_due()
         time.sleep(0.05)
     harness.run()
 
@@ -223,7 +223,7 @@ def test_the_pool_has_every_format_and_variants_read_the_same() -> None:
     drawn = pool.draw(44, seed=5)
 
     assert drawn == pool.draw(44, seed=5)
-    intact = [entry for entry in drawn if entry.is_whole]
+    intact = [entry for entry in drawn if entry.is_readable]
     formats = {decode.decode_pages(entry.varied(12_345), Limits())[0] for entry in intact}
     assert formats == {"png", "jpeg", "tiff", "pdf", "heic", "webp", "jpeg2000", "bmp", "gif", "pgm", "ppm", "pbm"}
     assert len({entry.varied(number) for entry in drawn for number in (1, 2)}) == 2 * len(drawn)

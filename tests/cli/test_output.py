@@ -88,9 +88,9 @@ def page_of_numbers(lines: int) -> TableRow:
     return TableRow("", 1, "a\nb.png", "ab", 9, "", "", "", reading)
 
 
-@pytest.mark.parametrize(("columns", "is_whole"), [(80, True), (60, False)])
+@pytest.mark.parametrize(("columns", "is_unwrapped"), [(80, True), (60, False)])
 def test_names_are_not_broken_on_a_terminal_of_80_columns(
-    columns: int, is_whole: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    columns: int, is_unwrapped: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
@@ -102,7 +102,7 @@ def test_names_are_not_broken_on_a_terminal_of_80_columns(
     )
 
     printed = capsys.readouterr().out.partition("\n\n")[0]
-    assert ("scan-20260131-0001.png" in printed) == is_whole
+    assert ("scan-20260131-0001.png" in printed) == is_unwrapped
 
 
 def test_page_of_many_numbers_is_printed_as_laid_out(capsys: pytest.CaptureFixture[str]) -> None:
