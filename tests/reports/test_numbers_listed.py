@@ -32,7 +32,7 @@ def test_numbers_of_a_page_in_review_are_listed_with_corrections(settings: Setti
     assert "1 1 21 90.0 % accepted" in page.words
     assert "1 2 31 corrected" in page.words
     assert "2 2 4 90.0 % needs review the confidence is too low" in page.words
-    assert "They hold 5 numbers: 2 accepted, 3 in review." in page.words
+    assert "The pages hold 5 numbers: 2 accepted, 3 in review." in page.words
     report = json.loads((settings.reports / BATCH_ID / "report.json").read_text())
     assert report["numbers"] == {"found": 5, "accepted": 2, "review": 3}
     accepted = "".join(number.text for number in TABLE.reading.numbers if number.status is PageStatus.ACCEPTED)

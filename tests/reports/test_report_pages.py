@@ -268,7 +268,7 @@ def test_mean_and_spread_are_those_of_each_digit():
 def test_full_ink_belongs_to_the_last_level():
     levels = count_ink_levels(np.array([[[0.0, 0.5, 1.0]]], np.float32))
 
-    assert (levels[0], levels[16], levels[-1], sum(levels)) == (1, 1, 1, 3)
+    assert (levels[0], levels[10], levels[-1], sum(levels)) == (1, 1, 1, 3)
 
 
 def test_a_data_set_without_pictures_is_refused(tmp_path):
