@@ -221,9 +221,9 @@ def _mend(ink: Plane, bare: Plane, rules: Mask, height: float) -> Plane:
     thickness = _thickness(on)
     reach = round(thickness) + 4
     falling = np.eye(reach, dtype=np.uint8)
-    bridges = (np.ones((reach, 1), np.uint8), falling, np.ascontiguousarray(falling[::-1]))
+    bridges = [np.ones((reach, 1), np.uint8), falling, np.ascontiguousarray(falling[::-1])]
     if thickness > PARAMS.mended * height:
-        bridges = ()
+        bridges.clear()
     darkest = np.where(rules, ink, 0).max(axis=0)
     level = float(np.median(darkest[darkest > 0])) if darkest.any() else 0.0
     mended = np.zeros_like(ink)
