@@ -70,7 +70,7 @@ class CharacterParams(NamedTuple):
     """Distance from the margins within which a component may be the sheet's edge."""
     edge_width: float = 0.35
     """Thickness up to which such a component is the edge."""
-    hollow: float = 0.05
+    hollow: float = 0.15
     """Width of the border that holds a frame, as a share of each side of the frame."""
 
 

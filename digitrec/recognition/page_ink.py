@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from digitrec.arrays import Picture
 from digitrec.recognition.binarize import InkThresholds, find_thresholds, suppress_grid
-from digitrec.recognition.components import ConnectedComponents, label_components
+from digitrec.recognition.components import ConnectedComponents, is_hollow, label_components
 from digitrec.recognition.pale_lines import find_pale_lines
 from digitrec.recognition.preprocess import GrayPage, Mask, Plane, downscale, is_light_on_dark, normalize_page
 from digitrec.recognition.rules import Rules, find_rules, paint_rules
@@ -59,6 +59,12 @@ class PageInkParams(NamedTuple):
     """Number of components about as high as h on such a page."""
     fewest: int = 3
     """Number of components about as high as h from which a page holds several characters."""
+    least_frame_px: int = 24
+    """Least side of a frame around a character, pixels."""
+    framed: float = 0.3
+    """Least height of a character in a frame, as a share of its height."""
+    frame_border: float = 0.2
+    """Width of the border that holds a frame, as a share of each side."""
     pale: float = 0.5
     """Contrast of rules in one color channel, as a share of the writing's, below which that channel is used."""
     paler: float = 0.6
@@ -139,7 +145,7 @@ def find_page_ink(
     return PageInk(
         gray=painted.gray,
         unpainted=contrast.gray,
-        ink=_to_ink(painted),
+        ink=_to_ink(_measure_framed(painted)),
         height=contrast.height,
         margins=contrast.margins,
         rules=rules,
@@ -260,6 +266,31 @@ def _paint_rules(contrast: _Contrast, rules: Rules) -> _Contrast:
     values = paint_rules(contrast.values, rules, contrast.height)
     gray = contrast.gray + (contrast.values - values) * contrast.paper
     return replace(contrast, gray=gray, values=values, levels=find_thresholds(values))
+
+
+def _measure_framed(contrast: _Contrast) -> _Contrast:
+    """Find the thresholds of the writing in frames that are darker than it; if there are none, change nothing."""
+    p, values = PARAMS, contrast.values
+    if contrast.levels is None:
+        return contrast
+    pieces = label_components(values > contrast.levels.at(p.inked))
+    widths, heights = pieces.boxes[:, 2] - pieces.boxes[:, 0], pieces.boxes[:, 3] - pieces.boxes[:, 1]
+    frames = np.zeros(len(heights), np.bool_)
+    for number in np.flatnonzero(np.minimum(widths, heights) >= p.least_frame_px).tolist():
+        left, top, right, bottom = pieces.boxes[number].tolist()
+        is_inside = (pieces.boxes[:, :2] > (left, top)).all(axis=1) & (pieces.boxes[:, 2:] < (right, bottom)).all(
+            axis=1
+        )
+        is_inside &= heights >= p.framed * (bottom - top)
+        if number and is_inside[1:].any():
+            frames[number] = is_hollow(pieces.labels[top:bottom, left:right] == number, p.frame_border)
+    if not frames.any():
+        return contrast
+    mask = np.zeros(values.shape, np.uint8)
+    mask.ravel()[pieces.pixel_indices] = frames[pieces.pixel_labels]
+    rest = np.where(cv2.dilate(mask, np.ones((3, 3), np.uint8)) > 0, np.float32(0), values)
+    levels = find_thresholds(rest)
+    return contrast if levels is None else replace(contrast, levels=levels)
 
 
 def _to_ink(contrast: _Contrast) -> Plane:

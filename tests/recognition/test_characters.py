@@ -6,7 +6,7 @@ import pytest
 from digitrec.arrays import Picture
 from digitrec.recognition.characters import median_height
 from digitrec.recognition.components import Component, is_hollow
-from tests.recognition.drawn import HIGH, PEN, classed, fill, frame, paper, rule, stroke, write
+from tests.recognition.drawn import HIGH, PEN, classed, fill, frame, lay_out, paper, rule, stroke, write
 
 
 def line() -> Picture:
@@ -192,3 +192,16 @@ def test_a_hollow_shape_covers_its_sides_and_leaves_the_middle_free() -> None:
     own[20:40, 30:60] = True
     assert not is_hollow(own, 0.05)
     assert not is_hollow(np.ones((60, 3), np.bool_), 0.05)
+
+
+def test_pale_digits_in_dark_frames_are_found() -> None:
+    page = paper(120, 400)
+    for place in range(4):
+        frame(page, 30 + 90 * place, 20, 100 + 90 * place, 100, thick=5, level=30)
+        write(page, str(place + 3), 50 + 90 * place, 78, high=36, level=150)
+
+    _, found = lay_out(page)
+
+    assert [component.left // 90 for component in found.characters] == [0, 1, 2, 3]
+    assert all(component.width < 50 for component in found.characters)
+    assert len(found.background) == 4
