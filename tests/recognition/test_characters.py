@@ -196,9 +196,9 @@ def test_a_hollow_shape_covers_its_sides_and_leaves_the_middle_free() -> None:
 
 def test_pale_digits_in_dark_frames_are_found() -> None:
     page = paper(120, 400)
-    for place in range(4):
-        frame(page, 30 + 90 * place, 20, 100 + 90 * place, 100, thick=5, level=30)
-        write(page, str(place + 3), 50 + 90 * place, 78, high=36, level=150)
+    for place in range(4):  # each too small for a rule
+        frame(page, 30 + 90 * place, 25, 94 + 90 * place, 90, thick=6, level=30)
+        write(page, str(place + 3), 48 + 90 * place, 75, high=36, level=150)
 
     _, found = lay_out(page)
 
