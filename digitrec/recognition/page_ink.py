@@ -241,8 +241,12 @@ def _local_contrast(gray: Plane, height: float, sigma: float) -> _Contrast:
 
 def _count_alike(boxes: NDArray[np.intp], height: float, most: float) -> int:
     """Count the components whose height differs from h at most by a factor."""
+    return int(np.count_nonzero(_are_alike(boxes, height, most)))
+
+
+def _are_alike(boxes: NDArray[np.intp], height: float, most: float) -> Mask:
     heights = boxes[:, 3] - boxes[:, 1]
-    return int(np.count_nonzero((heights >= height / most) & (heights <= most * height)))
+    return (heights >= height / most) & (heights <= most * height)
 
 
 def _blur(values: Plane, sigma: float) -> Plane:
@@ -256,8 +260,10 @@ def _find_rules(contrast: _Contrast) -> Rules | None:
         return None
     inked = contrast.values > contrast.levels.at(PARAMS.ruled)
     clear = contrast.values > contrast.levels.at(PARAMS.clear)
-    if _count_alike(label_components(clear).boxes[1:], contrast.height, 1.6) >= PARAMS.many:
-        inked |= find_pale_lines(contrast.values, clear, contrast.height)
+    boxes = label_components(clear).boxes[1:]
+    alike = boxes[_are_alike(boxes, contrast.height, 1.6)]
+    if len(alike) >= PARAMS.many:
+        inked |= find_pale_lines(contrast.values, clear, alike, contrast.height)
     return find_rules(inked, contrast.height)
 
 

@@ -1,12 +1,14 @@
 """Find the lines of a table that are too pale to be ink."""
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from digitrec.recognition.preprocess import Mask, Plane
+
+Boxes: TypeAlias = NDArray[np.intp]
 
 
 class PaleLineParams(NamedTuple):
@@ -35,10 +37,10 @@ class PaleLineParams(NamedTuple):
     """Number of such lines in both directions from which they are a table."""
     apart: float = 1.2
     """Least median distance of neighboring lines of a table."""
-    square: float = 1.25
-    """Ratio of these distances below which the cells are squares."""
-    squared: float = 1.8
-    """Largest side of the squares of squared paper."""
+    inset: float = 0.15
+    """Part of a character's width at either end that may lie on a line of a table."""
+    crossed: float = 0.08
+    """Share of the characters on upright lines from which these are squared paper's."""
     slant: float = 0.1
     """Largest slope of it."""
 
@@ -46,12 +48,13 @@ class PaleLineParams(NamedTuple):
 PARAMS = PaleLineParams()
 
 
-def find_pale_lines(contrast: Plane, inked: Mask, height: float) -> Mask:
+def find_pale_lines(contrast: Plane, inked: Mask, characters: Boxes, height: float) -> Mask:
     """Mark pixels on level and upright lines that are too pale for ink, (h, w): the mean along them is above the noise.
 
     Args:
         contrast: about 0.0 = paper, 1.0 = black, (h, w).
         inked: clear ink, (h, w); left out of the mean.
+        characters: left, top, right and bottom of components of clear ink about as high as h, (n, 4).
         height: h, pixels.
     """
     p = PARAMS
@@ -70,11 +73,11 @@ def find_pale_lines(contrast: Plane, inked: Mask, height: float) -> Mask:
         line[share < 0.5] = 0
         noise = 1.4826 * float(np.median(np.abs(line[share >= 0.5]))) if (share >= 0.5).any() else 0.0
         pale |= line > max(p.least, p.noise * noise)
-    return _draw_lines(pale, height)
+    return _draw_lines(pale, characters, height)
 
 
-def _draw_lines(mask: Mask, height: float) -> Mask:
-    """Draw the long, nearly level or upright lines in a mask, (h, w), without their gaps."""
+def _draw_lines(mask: Mask, characters: Boxes, height: float) -> Mask:
+    """Draw the long, nearly level or upright lines in a mask, (h, w), without their gaps, if they are a table's."""
     p, drawn = PARAMS, np.zeros(mask.shape, np.uint8)
     found = cv2.HoughLinesP(
         mask.view(np.uint8),
@@ -94,7 +97,7 @@ def _draw_lines(mask: Mask, height: float) -> Mask:
         _find_steps(at, p.apart * height)
         for at in (ends[is_level][:, 1::2].mean(axis=1), ends[is_upright][:, ::2].mean(axis=1))
     )
-    if _are_cells(levels, uprights, height):
+    if _are_cells(levels, uprights, height) and not _cross(ends[is_upright], characters):
         for x0, y0, x1, y1 in ends[is_level | is_upright].tolist():
             cv2.line(drawn, (x0, y0), (x1, y1), 1, 2)
     return drawn > 0
@@ -107,12 +110,23 @@ def _find_steps(places: NDArray[np.float64], apart: float) -> NDArray[np.float64
 
 
 def _are_cells(levels: NDArray[np.float64], uprights: NDArray[np.float64], height: float) -> bool:
-    """Tell by the distances of level and of upright lines whether these are a table's, and not of squared paper."""
+    """Tell by the distances of level and of upright lines whether these are a table's, and not of small squares."""
     p = PARAMS
     if len(uprights) + 1 < p.fewest or np.median(uprights) < p.apart * height:
         return False
     if len(levels) + 1 < p.fewest:
         return len(uprights) + 1 >= 2 * p.fewest
-    down, across = float(np.median(levels)), float(np.median(uprights))
-    is_square = max(down, across) < p.square * min(down, across) and across < p.squared * height
-    return down >= p.apart * height and not is_square
+    return float(np.median(levels)) >= p.apart * height
+
+
+def _cross(uprights: NDArray[np.intp], characters: Boxes) -> bool:
+    """Tell whether many characters stand on upright lines, (n, 4), as on squared paper."""
+    p = PARAMS
+    left, top, right, bottom = characters.T
+    x0, y0, x1, y1 = uprights.T
+    middle = ((top + bottom) / 2)[:, None]
+    at = x0 + (x1 - x0) * (middle - y0) / np.where(y1 == y0, 1, y1 - y0)  # (characters, lines)
+    inset = (p.inset * (right - left))[:, None]
+    is_on = (at > left[:, None] + inset) & (at < right[:, None] - inset)
+    is_on &= (middle >= np.minimum(y0, y1)) & (middle <= np.maximum(y0, y1))
+    return bool(is_on.any(axis=1).mean() > p.crossed)
