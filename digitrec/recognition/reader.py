@@ -39,6 +39,10 @@ if TYPE_CHECKING:
 _FAST_EXIT_CONFIDENCE = 0.99
 """Early exit: a page with one isolated character and at least this confidence needs no other model, and no more
 detail."""
+_LEAST_CONFIDENCE = 0.3
+"""Confidence of the only character of a page below which the page path reads the page as well."""
+_FEWEST_CONFIDENT = 0.8
+"""Least sum of confidences over a half of the digits that it reads instead; two certain ones have 1."""
 _SIGN_SHARE = 0.6
 """Share of a component inside the box of a sign from which it is that sign."""
 _SMALL_PAGE_VALUES = 1_000_000
@@ -164,6 +168,9 @@ class PageReader:
                 other = self.read_without_fast_path(name, sheet)
                 is_better = len(other.page.boxes) > 1 or (other.page.reason is None and bool(other.page.boxes))
                 yield other if is_better else single
+            elif _confidence(single.page) < _LEAST_CONFIDENCE:  # a sheet on a dark desk looks like one blot
+                other = self.read_without_fast_path(name, sheet)
+                yield other if turned.count_confident(other.initial) >= _FEWEST_CONFIDENT else single
             else:
                 yield single
 

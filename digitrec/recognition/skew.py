@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from digitrec.arrays import PageResult, Picture
 from digitrec.images.decode import DecodedPage
-from digitrec.recognition.classifier import DIGITS
 from digitrec.recognition.page_ink import PageInk
 from digitrec.recognition.preprocess import Mask, Plane, downscale
+from digitrec.recognition.turned import count_confident
 from digitrec.types import Box
 
 
@@ -144,12 +144,7 @@ def straighten(sheet: DecodedPage, page: PageResult, ink: PageInk, angle: float)
 
 def is_better(level: PageResult, page: PageResult) -> bool:
     """Return True if more digits of a page are read with confidence when it is straightened."""
-    return _count_confident(level) >= _count_confident(page)
-
-
-def _count_confident(page: PageResult) -> float:
-    """Return the number of digits that are more certain than not, less that of the others, weighted by confidence."""
-    return float((page.scores[:, :DIGITS].max(axis=1) - 0.5).sum())
+    return count_confident(level) >= count_confident(page)
 
 
 def _rotation(width: int, height: int, angle: float) -> tuple[tuple[int, int], NDArray[np.float64]]:

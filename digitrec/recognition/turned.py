@@ -58,6 +58,11 @@ def mean_confidence(page: PageResult) -> float:
     return float(page.scores[:, :DIGITS].max(axis=1).mean()) if page.boxes else 0.0
 
 
+def count_confident(page: PageResult) -> float:
+    """Return the sum over the digits of a page of their confidence above a half, -0.5..0.5 each."""
+    return float((page.scores[:, :DIGITS].max(axis=1) - 0.5).sum()) if page.boxes else 0.0
+
+
 def turn(sheet: DecodedPage, picture: Picture, quarters: int) -> tuple[DecodedPage, Picture]:
     """Turn a page and its picture by quarters, counter-clockwise."""
     width, height = (sheet.height, sheet.width) if quarters % 2 else (sheet.width, sheet.height)
