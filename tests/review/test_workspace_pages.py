@@ -1,5 +1,6 @@
 """Reports, tables, originals, metrics and reading for programs: what is served, to whom, and nothing beside it."""
 
+import gc
 import json
 import os
 import stat
@@ -170,6 +171,20 @@ def test_all_answers_can_be_downloaded_with_corrections(pages: Pages, name: str,
         assert answer.content.count(b",corrected,") == 1
         assert pages.person().get("/export/answers.csv?batch=nowhere").status_code == 400
     assert pages.person().get("/export/tables.csv").status_code == 404
+
+
+def test_an_export_leaves_no_workbook_in_memory(pages: Pages) -> None:
+    from openpyxl import Workbook
+
+    gc.collect()
+    gc.disable()
+    try:
+        answer = pages.person().get("/export/answers.xlsx")
+        count = sum(isinstance(value, Workbook) for value in gc.get_objects())
+    finally:
+        gc.enable()
+
+    assert (answer.status_code, count) == (200, 0)
 
 
 def test_an_original_is_found_by_its_place_and_downloaded_under_its_name(pages: Pages) -> None:
