@@ -27,10 +27,14 @@ class PaleLineParams(NamedTuple):
     """Least contrast of a pale line to that paper, in standard deviations of the noise."""
     least: float = 0.015
     """Least contrast of a pale line to that paper, 0..1."""
-    votes: float = 2.0
-    """Least number of pixels of a pale line that were found, in h."""
     line: float = 4.0
     """Least length of a pale line."""
+    whole: float = 0.6
+    """The same, as a share of the picture's side, if that is less."""
+    votes: float = 0.5
+    """Least share of this length along which pixels of the line were found."""
+    strip: float = 4.0
+    """Height of a picture below which it is a row of a table, which has no level lines inside."""
     gap: float = 1.2
     """Largest gap in it: characters may stand on it."""
     fewest: int = 3
@@ -60,47 +64,34 @@ def find_pale_lines(contrast: Plane, inked: Mask, characters: Boxes, height: flo
     p = PARAMS
     around = 2 * max(1, round(p.around * height)) + 1
     bare = 1 - cv2.dilate(inked.view(np.uint8), np.ones((around, around), np.uint8)).astype(np.float32)
-    pale = np.zeros(inked.shape, np.bool_)
-    length, reach = max(5, round(p.length * height) | 1), max(3, round(p.reach * height))
-    for size, offset in (((1, length), (0, reach)), ((length, 1), (reach, 0))):
-        share = cv2.blur(bare, size)
-        means = cv2.blur(contrast * bare, size) / np.maximum(share, 1e-3)
-        means[share < 0.5] = 0
-        wide = cv2.copyMakeBorder(means, offset[0], offset[0], offset[1], offset[1], cv2.BORDER_REPLICATE)
-        rows, columns = means.shape
-        sides = wide[:rows, :columns], wide[2 * offset[0] :, 2 * offset[1] :]
-        line = means - np.maximum(*sides)
-        line[share < 0.5] = 0
-        noise = 1.4826 * float(np.median(np.abs(line[share >= 0.5]))) if (share >= 0.5).any() else 0.0
-        pale |= line > max(p.least, p.noise * noise)
-    return _draw_lines(pale, characters, height)
-
-
-def _draw_lines(mask: Mask, characters: Boxes, height: float) -> Mask:
-    """Draw the long, nearly level or upright lines in a mask, (h, w), without their gaps, if they are a table's."""
-    p, drawn = PARAMS, np.zeros(mask.shape, np.uint8)
-    found = cv2.HoughLinesP(
-        mask.view(np.uint8),
-        1,
-        np.pi / 720,
-        round(p.votes * height),
-        None,
-        p.line * height,
-        p.gap * height,
-    )
-    if found is None:
-        return drawn > 0
-    ends = found.reshape(-1, 4)
-    across, down = np.abs(ends[:, 2] - ends[:, 0]), np.abs(ends[:, 3] - ends[:, 1])
-    is_level, is_upright = down <= p.slant * across, across <= p.slant * down
-    levels, uprights = (
-        _find_steps(at, p.apart * height)
-        for at in (ends[is_level][:, 1::2].mean(axis=1), ends[is_upright][:, ::2].mean(axis=1))
-    )
-    if _are_cells(levels, uprights, height) and not _cross(ends[is_upright], characters):
-        for x0, y0, x1, y1 in ends[is_level | is_upright].tolist():
+    levels = _find_level_lines(contrast, bare, height)
+    uprights = _find_level_lines(contrast.T, bare.T, height)[:, [1, 0, 3, 2]]
+    drawn = np.zeros(inked.shape, np.uint8)
+    is_strip = len(inked) < p.strip * height
+    if _are_cells(
+        levels[:, 1::2].mean(axis=1), uprights[:, ::2].mean(axis=1), height, is_strip=is_strip
+    ) and not _cross(uprights, characters):
+        for x0, y0, x1, y1 in np.concatenate([levels, uprights]).tolist():
             cv2.line(drawn, (x0, y0), (x1, y1), 1, 2)
     return drawn > 0
+
+
+def _find_level_lines(contrast: Plane, bare: Plane, height: float) -> NDArray[np.intp]:
+    """Return the ends (x, y, x, y) of the long, nearly level lines, without their gaps, (n, 4)."""
+    p = PARAMS
+    length, reach = max(5, round(p.length * height) | 1), max(3, round(p.reach * height))
+    share = cv2.blur(bare, (length, 1))
+    means = np.where(share < 0.5, 0, cv2.blur(contrast * bare, (length, 1)) / np.maximum(share, 1e-3))
+    wide = cv2.copyMakeBorder(means, reach, reach, 0, 0, cv2.BORDER_REPLICATE)
+    line = np.where(share < 0.5, 0, means - np.maximum(wide[: len(means)], wide[2 * reach :]))
+    noise = 1.4826 * float(np.median(np.abs(line[share >= 0.5]))) if (share >= 0.5).any() else 0.0
+    mask = (line > max(p.least, p.noise * noise)).view(np.uint8)
+    least = min(p.line * height, p.whole * mask.shape[1])
+    found = cv2.HoughLinesP(mask, 1, np.pi / 720, max(1, round(p.votes * least)), None, least, p.gap * height)
+    if found is None:
+        return np.zeros((0, 4), np.intp)
+    ends = found.reshape(-1, 4).astype(np.intp)
+    return ends[np.abs(ends[:, 3] - ends[:, 1]) <= p.slant * np.abs(ends[:, 2] - ends[:, 0])]
 
 
 def _find_steps(places: NDArray[np.float64], apart: float) -> NDArray[np.float64]:
@@ -109,14 +100,15 @@ def _find_steps(places: NDArray[np.float64], apart: float) -> NDArray[np.float64
     return steps[steps > 0.2 * apart]
 
 
-def _are_cells(levels: NDArray[np.float64], uprights: NDArray[np.float64], height: float) -> bool:
-    """Tell by the distances of level and of upright lines whether these are a table's, and not of small squares."""
+def _are_cells(levels: NDArray[np.float64], uprights: NDArray[np.float64], height: float, *, is_strip: bool) -> bool:
+    """Tell by the places of level and of upright lines whether these are a table's, and not of small squares."""
     p = PARAMS
-    if len(uprights) + 1 < p.fewest or np.median(uprights) < p.apart * height:
+    down, across = _find_steps(levels, p.apart * height), _find_steps(uprights, p.apart * height)
+    if len(across) + 1 < p.fewest or np.median(across) < p.apart * height:
         return False
-    if len(levels) + 1 < p.fewest:
-        return len(uprights) + 1 >= 2 * p.fewest
-    return float(np.median(levels)) >= p.apart * height
+    if len(down) + 1 < p.fewest:
+        return is_strip or len(across) + 1 >= 2 * p.fewest
+    return float(np.median(down)) >= p.apart * height
 
 
 def _cross(uprights: NDArray[np.intp], characters: Boxes) -> bool:
