@@ -91,7 +91,8 @@ def _find_level_lines(contrast: Plane, bare: Plane, height: float) -> NDArray[np
     if found is None:
         return np.zeros((0, 4), np.intp)
     ends = found.reshape(-1, 4).astype(np.intp)
-    return ends[np.abs(ends[:, 3] - ends[:, 1]) <= p.slant * np.abs(ends[:, 2] - ends[:, 0])]
+    is_level = np.abs(ends[:, 3] - ends[:, 1]) <= p.slant * np.abs(ends[:, 2] - ends[:, 0])
+    return np.asarray(ends[is_level], np.intp)
 
 
 def _find_steps(places: NDArray[np.float64], apart: float) -> NDArray[np.float64]:
