@@ -68,9 +68,8 @@ def find_pale_lines(contrast: Plane, inked: Mask, characters: Boxes, height: flo
     uprights = _find_level_lines(contrast.T, bare.T, height)[:, [1, 0, 3, 2]]
     drawn = np.zeros(inked.shape, np.uint8)
     is_strip = len(inked) < p.strip * height
-    if _are_cells(
-        levels[:, 1::2].mean(axis=1), uprights[:, ::2].mean(axis=1), height, is_strip=is_strip
-    ) and not _cross(uprights, characters):
+    down, across = levels[:, 1::2].mean(axis=1), uprights[:, ::2].mean(axis=1)
+    if _are_cells(down, across, height, is_strip=is_strip) and not _cross(uprights, characters):
         for x0, y0, x1, y1 in np.concatenate([levels, uprights]).tolist():
             cv2.line(drawn, (x0, y0), (x1, y1), 1, 2)
     return drawn > 0

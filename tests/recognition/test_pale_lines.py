@@ -46,6 +46,17 @@ def test_the_pale_lines_of_a_table_are_found(level: int, levels: bool) -> None:
     assert found[30:-30, middles].mean() < 0.1
 
 
+def test_the_pale_lines_of_one_row_of_cells_are_found() -> None:
+    page = paper(100, 900)
+    for column in range(9):
+        rule(page, (20 + 105 * column, 0), (20 + 105 * column, 99), level=205)
+        write(page, f"{column}{9 - column}", 34 + 105 * column, 70)
+
+    found = pale_lines(page)
+
+    assert found[:, [20 + 105 * column for column in range(9)]].mean() > 0.9
+
+
 @pytest.mark.parametrize("side", [30, 60, 95])
 def test_squared_paper_is_no_table(side: int) -> None:
     page = paper(600, 600)
