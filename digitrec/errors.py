@@ -220,9 +220,10 @@ def require_packages(feature: str, *packages: str) -> None:
     Raises:
         MissingPackage: a package is not installed.
 
-    >>> require_packages("A doctest", "json", "this_is_not_installed")
+    >>> require_packages("A doctest", "json", "this_is_not_installed")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     digitrec.errors.MissingPackage: A doctest needs this_is_not_installed, which is not installed here
+    Install digitrec again: ...
     """
     if missing := [name for name in packages if find_spec(name) is None]:
         names = ", ".join(_INSTALLED_AS.get(name, name) for name in missing)

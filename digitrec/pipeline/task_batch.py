@@ -80,6 +80,7 @@ def check_same(worker: str, theirs: WorkerFingerprint, ours: WorkerFingerprint) 
     >>> check_same("tcp://10.0.0.7:40001", {"recipe": "4"}, {"recipe": "5"})
     Traceback (most recent call last):
     digitrec.errors.WorkerMismatch: worker tcp://10.0.0.7:40001 does not match: recipe is 4 there and 5 here
+    Every worker needs the same digitrec and locked packages, and the inbox at the same path.
     """
     if theirs.get("digitrec", "").startswith("not usable"):
         raise WorkerMismatch(f"worker {worker} does not match: digitrec is {theirs['digitrec']} there")

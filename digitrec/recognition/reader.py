@@ -168,7 +168,9 @@ class PageReader:
                 other = self.read_without_fast_path(name, sheet)
                 is_better = len(other.page.boxes) > 1 or (other.page.reason is None and bool(other.page.boxes))
                 yield other if is_better else single
-            elif _confidence(single.page) < _LEAST_CONFIDENCE:  # a sheet on a dark desk looks like one blot
+            elif (
+                single.page.boxes and _confidence(single.page) < _LEAST_CONFIDENCE
+            ):  # a sheet on a dark desk looks like one blot
                 other = self.read_without_fast_path(name, sheet)
                 yield other if turned.count_confident(other.initial) >= _FEWEST_CONFIDENT else single
             else:

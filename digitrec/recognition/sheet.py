@@ -119,7 +119,7 @@ def _find_tinted(picture: Picture, closed: Picture, brush: Picture) -> Mask | No
     counts, _, _ = np.histogram2d(a, b, bins=64, range=((0, 256), (0, 256)), weights=weights.ravel())
     paper = 4 * np.array(np.unravel_index(cv2.GaussianBlur(counts, (0, 0), 1.0).argmax(), counts.shape)) + 2
     tinted: Mask = np.hypot(*np.moveaxis(colors - paper.astype(np.float32), 2, 0)) > p.tint
-    return tinted if tinted.mean() >= p.tinted else None
+    return tinted if p.tinted <= tinted.mean() <= 1 - p.least_sheet else None
 
 
 def _largest_sheet(light: Picture) -> Picture | None:

@@ -35,6 +35,8 @@ class SkewParams(NamedTuple):
     """Ink, 0..1, from which lines are searched."""
     line: float = 0.35
     """Least length of a line, as a share of the page's longer side."""
+    thick: float = 0.015
+    """Least thickness of what is no line, as a share of the same."""
     gap: float = 0.02
     """Largest gap in a line, as a share of the same."""
     fewest: int = 3
@@ -119,6 +121,8 @@ def _line_angle(page: PageInk) -> float:
     inked = np.asarray(page.ink > p.inked, np.uint8) * np.uint8(255)
     ink = np.asarray(downscale(inked, 2 * p.side_px) > 64, np.uint8)  # a thin line is pale in a smaller copy
     side = max(ink.shape)
+    thick = np.ones((max(3, round(p.thick * side)),) * 2, np.uint8)
+    ink[cv2.dilate(cv2.morphologyEx(ink, cv2.MORPH_OPEN, thick), thick) > 0] = 0  # strokes of a large character
     found = cv2.HoughLinesP(ink, 1, np.pi / 720, round(0.5 * p.line * side), None, p.line * side, p.gap * side)
     if found is None:
         return 0.0

@@ -303,4 +303,4 @@ def test_accuracy_comes_with_its_interval() -> None:
     result = compute_metric("some", np.array([True] * 19 + [False]))
 
     assert (result.right, result.pictures, result.accuracy) == (19, 20, 0.95)
-    assert (result.low, result.high) == (0.76387, 0.99112)
+    assert (result.low, result.high) == pytest.approx((0.76387, 0.99112), abs=1e-5)
