@@ -203,7 +203,7 @@ def _contrast_of(page: GrayPage, guess: float | None, *, is_sheet: bool = False)
         return _Contrast(gray, paper, blurred, None, 0.0)
     height = estimate_height(inked, boxes)
     # A bare digit keeps the contrast from which the crops of training were made.
-    if _count_alike(boxes, height, 2.0) < p.fewest:
+    if np.count_nonzero(_are_alike(boxes, height, 2.0)) < p.fewest:
         return _Contrast(gray, paper, blurred, levels, height)
     if p.local * height < max(gray.shape):
         return _local_contrast(gray, height, sigma)
@@ -229,7 +229,7 @@ def _count_small(gray: Plane, guess: float, sigma: float) -> tuple[int, float]:
         return 0, guess
     boxes = label_components(contrast.values > contrast.levels.at(PARAMS.inked)).boxes[1:]
     height = text_height(boxes, gray.shape)
-    return 0 if height > 2 * guess else _count_alike(boxes, height, 1.6), height
+    return 0 if height > 2 * guess else int(np.count_nonzero(_are_alike(boxes, height, 1.6))), height
 
 
 def _local_contrast(gray: Plane, height: float, sigma: float) -> _Contrast:
@@ -239,12 +239,8 @@ def _local_contrast(gray: Plane, height: float, sigma: float) -> _Contrast:
     return _Contrast(gray, paper, values, find_thresholds(values), height)
 
 
-def _count_alike(boxes: NDArray[np.intp], height: float, most: float) -> int:
-    """Count the components whose height differs from h at most by a factor."""
-    return int(np.count_nonzero(_are_alike(boxes, height, most)))
-
-
 def _are_alike(boxes: NDArray[np.intp], height: float, most: float) -> Mask:
+    """Tell for which components the height differs from h at most by a factor, (n,)."""
     heights = boxes[:, 3] - boxes[:, 1]
     return (heights >= height / most) & (heights <= most * height)
 
@@ -259,12 +255,16 @@ def _find_rules(contrast: _Contrast) -> Rules | None:
     if contrast.levels is None:
         return None
     inked = contrast.values > contrast.levels.at(PARAMS.ruled)
+    rules = find_rules(inked, contrast.height)
+    if rules is not None and rules.are_table(contrast.height):
+        return rules
     clear = contrast.values > contrast.levels.at(PARAMS.clear)
     boxes = label_components(clear).boxes[1:]
     alike = boxes[_are_alike(boxes, contrast.height, 1.6)]
-    if len(alike) >= PARAMS.many:
-        inked |= find_pale_lines(contrast.values, clear, alike, contrast.height)
-    return find_rules(inked, contrast.height)
+    if len(alike) < PARAMS.many:
+        return rules
+    lines = find_pale_lines(contrast.values, clear, alike, contrast.height)
+    return find_rules(inked | lines, contrast.height) if lines.any() else rules
 
 
 def _paint_rules(contrast: _Contrast, rules: Rules) -> _Contrast:

@@ -61,6 +61,10 @@ class RuleParams(NamedTuple):
     """The same for a run from edge to edge of the picture: writing may stand on it."""
     uneven: float = 0.3
     """Largest deviation of the thickness there, as a share of the median."""
+    table: int = 3
+    """Number of long rules, upright and level, from which they are a table's."""
+    table_length: float = 4.0
+    """Least length of such a rule."""
     mended: float = 0.4
     """Largest thickness of rules with their edges at which the strokes across them are joined."""
     darker: float = 1.5
@@ -81,6 +85,14 @@ class Rules:
     def mask(self) -> Mask:
         """Return the pixels of all rules."""
         return self.upright | self.level
+
+    def are_table(self, height: float) -> bool:
+        """Tell whether several long rules are upright and several are level; `height` is h, pixels."""
+        least = PARAMS.table_length * height
+        boxes = (label_components(mask).boxes[1:] for mask in (self.upright, self.level))
+        lengths = ((box[:, 3] - box[:, 1], box[:, 2] - box[:, 0]) for box in boxes)
+        counts = [int(np.count_nonzero(sides[way] >= least)) for way, sides in enumerate(lengths)]
+        return min(counts) >= PARAMS.table
 
 
 @dataclass(frozen=True, slots=True, eq=False)

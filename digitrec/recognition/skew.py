@@ -87,7 +87,9 @@ def find_skew(page: PageInk) -> float:
 
     The sides of the sheet count if it was found, else long straight lines.
     """
-    angle = _sheet_angle(page.margins) if page.margins is not None else _line_angle(page)
+    if page.margins is None and page.rules is not None:  # rules that were found are level
+        return 0.0
+    angle = _line_angle(page) if page.margins is None else _sheet_angle(page.margins)
     return angle if abs(angle) >= PARAMS.least else 0.0
 
 
