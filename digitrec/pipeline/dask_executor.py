@@ -10,10 +10,10 @@ from concurrent.futures import CancelledError
 from multiprocessing.pool import ThreadPool
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from distributed import Client, Future, KilledWorker
+from distributed import Client, Future, KilledWorker, Security
 
 from digitrec import logs
-from digitrec.errors import EnvironmentFailure
+from digitrec.errors import EnvironmentFailure, SettingsError
 from digitrec.pipeline import task_batch
 from digitrec.pipeline.chunk_queue import STOP_GRACE_S, ChunkTimeout
 from digitrec.pipeline.task_batch import SerializedReader, TaskBatch, TaskResult
@@ -52,6 +52,13 @@ _PENDING_STATES = {"pending", "lost"}
 """States of a batch that will have results: another worker repeats those that were lost with a worker."""
 
 _START = "Start it with `dask scheduler`, and look at --scheduler; claimed files are kept for the next run."
+_REACH = (
+    "Start it with `dask scheduler`. If it runs, look at --scheduler: tls://... if it uses TLS, with a certificate of "
+    "its CA. Claimed files are kept for the next run."
+)
+_CERTIFICATES = (
+    "Set DASK_DISTRIBUTED__COMM__TLS__CA_FILE, and CLIENT__CERT and CLIENT__KEY with the same prefix, to PEM files."
+)
 _WORKERS = "Start some with `dask worker ADDRESS`; claimed files are kept for the next run."
 
 T = TypeVar("T")
@@ -80,6 +87,7 @@ class DaskExecutor:
             asks_others: another reader may be asked, which the workers need in the same version.
 
         Raises:
+            SettingsError: the scheduler uses TLS, and Dask's settings name no usable certificate.
             EnvironmentFailure: the scheduler does not answer in time, or it has no workers.
             WorkerMismatch: a worker does not match.
         """
@@ -91,11 +99,13 @@ class DaskExecutor:
         self._fingerprint = task_batch.fingerprint(inbox, asks_others=asks_others)
         self._serialized: dict[int, tuple[PageReader, SerializedReader]] = {}
         self._readers: dict[str, Future] = {}
+        if scheduler.startswith("tls://"):
+            _check_certificates(scheduler)
         try:
             self._client = Client(scheduler, timeout=self._params.connect_s, set_as_default=False)
         except (OSError, ValueError) as why:
             raise EnvironmentFailure(
-                f"the scheduler {scheduler} cannot be reached: {str(why).splitlines()[0]}", hint=_START
+                f"the scheduler {scheduler} cannot be reached: {str(why).splitlines()[0]}", hint=_REACH
             ) from why
         try:
             self._compare()
@@ -238,6 +248,21 @@ class DaskExecutor:
 
     def _gone(self, why: str) -> EnvironmentFailure:
         return EnvironmentFailure(f"the scheduler {self._scheduler} is gone: {why}", hint=_START)
+
+
+def _check_certificates(scheduler: str) -> None:
+    """Raise SettingsError if Dask's settings name no usable CA, certificate and key of this client."""
+    security = Security()
+    try:
+        context = security.get_connection_args("client")["ssl_context"]
+    except (OSError, ValueError) as why:  # errors of ssl are OSErrors, without the path
+        paths = [security.tls_ca_file, security.tls_client_cert, security.tls_client_key]
+        named = ", ".join(str(path) for path in paths if path)
+        raise SettingsError(
+            f"the certificates for {scheduler} cannot be used ({named}): {why}", hint=_CERTIFICATES
+        ) from why
+    if context is None:
+        raise SettingsError(f"{scheduler} needs a CA file and a certificate", hint=_CERTIFICATES)
 
 
 def _split(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

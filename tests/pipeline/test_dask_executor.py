@@ -238,6 +238,60 @@ def test_an_unreachable_scheduler_fails_before_anything_is_claimed(
     assert len(list(settings.inbox.glob("*.png"))) == 27
 
 
+@pytest.mark.slow
+def test_a_tls_cluster_takes_only_clients_with_its_certificate(tmp_path: Path) -> None:
+    import dask
+    from distributed import LocalCluster, Security
+
+    def settings_of(security: Security, name: str) -> dict[str, str]:
+        pems = security.get_tls_config_for_role("client")
+        for part in ("ca_file", "cert", "key"):
+            (tmp_path / f"{name}.{part}").write_text(pems[part])
+        prefix = "distributed.comm.tls"
+        return {
+            f"{prefix}.ca-file": str(tmp_path / f"{name}.ca_file"),
+            f"{prefix}.client.cert": str(tmp_path / f"{name}.cert"),
+            f"{prefix}.client.key": str(tmp_path / f"{name}.key"),
+        }
+
+    security, params = Security.temporary(), DaskParams(connect_s=2)
+    own, other = settings_of(security, "own"), settings_of(Security.temporary(), "other")
+    where = LOOPBACK | {"protocol": "tls", "security": security}
+    with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, **where) as cluster:
+        address = cluster.scheduler_address
+        assert address.startswith("tls://")
+        with dask.config.set(own):
+            engine = DaskExecutor(address, 5, params=params)
+            assert list(engine.map(abs, [-1, -2], running)) == [1, 2]
+            engine.close()
+        with dask.config.set(other), pytest.raises(EnvironmentFailure, match=r"TLS|SSL"):
+            DaskExecutor(address, 5, params=params)
+        with pytest.raises(EnvironmentFailure, match="cannot be reached") as refused:
+            DaskExecutor(address.replace("tls://", "tcp://"), 5, params=params)
+        assert "tls://" in refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({}, "needs a CA file and a certificate"),
+        ({"ca-file": "/nowhere/ca.pem"}, "needs a CA file and a certificate"),
+        ({"ca-file": "/nowhere/ca.pem", "client.cert": "/nowhere/node.pem"}, r"/nowhere/ca\.pem, /nowhere/node\.pem"),
+    ],
+)
+def test_a_tls_scheduler_without_certificates_is_refused_at_once(files: dict[str, str], message: str) -> None:
+    import dask
+
+    with (
+        dask.config.set({f"distributed.comm.tls.{name}": path for name, path in files.items()}),
+        pytest.raises(SettingsError, match=message) as refused,
+    ):
+        DaskExecutor("tls://127.0.0.1:9", 1)
+
+    assert refused.value.exit_code == 78
+    assert "DASK_DISTRIBUTED__COMM__TLS__CA_FILE" in refused.value.hint
+
+
 def test_a_cluster_without_workers_is_an_environment_failure() -> None:
     from distributed import LocalCluster
 
