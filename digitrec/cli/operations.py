@@ -9,7 +9,14 @@ import typer
 
 from digitrec import text
 from digitrec.cli import operations_output, terminal
-from digitrec.cli.options import complete_batches, complete_files, in_panel, takes_settings, warn_if_unread
+from digitrec.cli.options import (
+    complete_batches,
+    complete_files,
+    format_workspace_flags,
+    in_panel,
+    takes_settings,
+    warn_if_unread,
+)
 from digitrec.errors import UsageError
 from digitrec.settings import Settings
 from digitrec.text import format_utc, pluralize
@@ -254,8 +261,9 @@ def _release_dead_worker(settings: Settings, *, without_ledger: bool, as_json: b
     for path in deferred:
         typer.echo(path)
     typer.echo(f"back in the inbox: {pluralize(len(deferred), 'file')} of worker {settings.worker}")
+    flags = format_workspace_flags(settings)
     for batch_id in released.answered:
-        typer.echo(f"batch {batch_id} is answered; finish it: digitrec run --worker {settings.worker}")
+        typer.echo(f"batch {batch_id} is answered; finish it: digitrec run --worker {settings.worker}{flags}")
 
 
 def _print_status(settings: Settings, *, as_json: bool) -> None:

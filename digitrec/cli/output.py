@@ -124,15 +124,19 @@ def format_summary(
         lines += rejected
         for batch_id in summary.batches[-_MAX_BATCHES:]:
             table = settings.table_location(batch_id)
-            if isinstance(table, str) or table.exists():  # else all its files were deferred
+            # Without a table, all files of the batch were deferred.
+            if batch_id in summary.published if isinstance(table, str) else table.exists():
                 lines += [f"  CSV     {table}", f"  report  {settings.reports / batch_id / 'index.html'}"]
     if (before := len(summary.batches) - _MAX_BATCHES) > 0:
         lines.append(f"  and {_batches(before)} before; all: {settings.reports / 'index.html'}")
     if count.review and not settings.source:
         lines.append(f"  review  {review or f'digitrec review{format_workspace_flags(settings)}'}")
     if summary.waiting:
+        command = "why NAME" if settings.source else "status"
         reason = (
-            "stopped before they were read" if is_stopped else "still changing, empty, or deferred (`digitrec status`)"
+            "stopped before they were read"
+            if is_stopped
+            else f"still changing, empty, or deferred (`digitrec {command}`)"
         )
         lines.append(f"{_files(summary.waiting)} left in {settings.source or 'the inbox'}: {reason}")
     return "\n".join(map(escape_message, lines))

@@ -145,8 +145,9 @@ class ClaimEvent:
     size_bytes: int
     sha256: str
     original: str
-    """Location of the original, relative to the workspace; empty while it is claimed."""
+    """Location of the original, relative to the workspace, or its URL; empty while it is claimed."""
     has_original: bool
+    """True for a URL, without a request to its store."""
     reason_file: str
     removed: str
     """Time of its removal (prune or requeue), and where it was moved; empty if not removed."""
@@ -203,8 +204,6 @@ def trace_file(query: str, settings: Settings, ledgers: Mapping[str, Ledger], no
     Raises:
         OSError: the inbox cannot be listed.
     """
-    if not ledgers and not os.path.lexists(settings.inbox):  # before first use
-        return FileHistory((), ())
     history = _trace_exact(query, settings, ledgers, now_s)
     if history.events or history.entries:
         return history
@@ -231,7 +230,7 @@ def _find_candidates(query: str, settings: Settings, ledgers: Mapping[str, Ledge
     """Return the paths under the inbox of the files that match a query in part, sorted."""
     parts = {name.casefold().strip("/") for name in possible_names(query)} - {""}
     digest = query.lower() if _DIGEST_PART.fullmatch(query.lower()) else None
-    files = [(path, "") for path in _list_inbox(settings.inbox)]
+    files = [(path, "") for path in _list_inbox(settings, ledgers)]
     for ledger in ledgers.values():
         files += ((os.fsdecode(path), sha256) for path, sha256 in ledger.query(_PATHS_AND_DIGESTS))
     return sorted(
@@ -260,7 +259,7 @@ def _describe_claim(located: LocatedClaim, workspace: Path, ledgers: Mapping[str
         size_bytes=claim.size,
         sha256=claim.sha256,
         original=escape(claim.location),
-        has_original=bool(claim.location) and os.path.lexists(workspace / claim.location),
+        has_original=bool(claim.location) and ("://" in claim.location or os.path.lexists(workspace / claim.location)),
         reason_file="" if removal else escape(claim.reason_file),
         removed=_describe_removal(removal),
         answers=tuple(_describe_row(row, ledger, ledgers.values()) for row in rows),
@@ -303,7 +302,7 @@ def _waiting_entries(
     is_match: Callable[[str], bool], settings: Settings, ledgers: Mapping[str, Ledger], now_s: float
 ) -> Iterator[InboxEntry]:
     """Yield the matching files in the inbox, with the reason why each is not read yet."""
-    paths = {path for path in _list_inbox(settings.inbox) if is_match(path)}
+    paths = {path for path in _list_inbox(settings, ledgers) if is_match(path)}
     if not paths:
         return
     skipped: dict[str, str] = {}
@@ -322,8 +321,11 @@ def _waiting_entries(
         yield InboxEntry(escape(path), reason)
 
 
-def _list_inbox(inbox: Path) -> Iterator[str]:
-    for path, entry in folder_id.walk(inbox, enters=lambda path, _: path != CLAIMED, failed=lambda *_: None):
+def _list_inbox(settings: Settings, ledgers: Mapping[str, Ledger]) -> Iterator[str]:
+    """Yield the paths of all files in the inbox; none before first use, or if all ledgers are of object stores."""
+    if not os.path.lexists(settings.inbox) and all(ledger.get_meta("source_url") for ledger in ledgers.values()):
+        return
+    for path, entry in folder_id.walk(settings.inbox, enters=lambda path, _: path != CLAIMED, failed=lambda *_: None):
         if not folder_id.is_folder(entry):
             yield path
 

@@ -83,7 +83,11 @@ class Inbox:
                 hint="Finish them with that state_dir, or use another --worker NAME.",
             )
         if owner != own or not note.exists():
-            files.atomic_write(note, os.fsencode(own))
+            self.set_owner(ledger)
+
+    def set_owner(self, ledger: Path) -> None:
+        """Write the path of the ledger that owns the claims."""
+        files.atomic_write(self._claims_dir / OWNER, os.fsencode(str(resolve_links(ledger))))
 
     def batches(self) -> list[str]:
         """Return the ids of the batches that have a folder of claims, oldest first."""

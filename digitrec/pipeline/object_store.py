@@ -220,11 +220,16 @@ def _open_stores(settings: Settings) -> tuple[ObjectStore, ObjectStore]:
 
 
 def _claim_ledger(settings: Settings, ledger: Ledger, source: ObjectStore, outbox: ObjectStore) -> None:
+    """Store the URLs of source and outbox in the ledger; replace those of a ledger without batches.
+
+    Raises:
+        UsageError: the ledger has batches of other folders or stores.
+    """
     urls = {"source_url": source.url, "outbox_url": outbox.url}
     stored = {name: ledger.get_meta(name) for name in urls}
     if stored == urls:
         return
-    if any(stored.values()):
+    if any(stored.values()) and ledger.batches():
         stores = f"{stored['source_url']} into {stored['outbox_url']}"
         raise UsageError(f"worker {settings.worker} of this workspace reads {stores}", hint=_OTHER_WORKER_HINT)
     if ledger.batches():

@@ -278,4 +278,4 @@ def _defer_unreadable(error: OSError) -> FileResult:
     if error.errno == errno.ELOOP:
         return FileResult(defer_reason=CHANGED)
     number = error.errno or errno.EIO
-    return FileResult(defer_reason=f"it cannot be read: {os.strerror(number)}", error=number)
+    return FileResult(defer_reason=f"it cannot be read: {error.strerror or os.strerror(number)}", error=number)

@@ -61,7 +61,9 @@ def release_dead_worker(settings: Settings, *, is_ledger_lost: bool, now: str) -
                     f"the ledger of worker {settings.worker} is not here: {path}",
                     hint="Run this where it is. Only if it is lost for good, add --without-ledger.",
                 )
-            return _release_without_ledger(inbox, settings.outbox)
+            released = _release_without_ledger(inbox, settings.outbox)
+            inbox.set_owner(settings.ledger)  # `run --worker NAME` on this machine rebuilds it and finishes the rest
+            return released
         ledger = Ledger.open(path)
         try:
             return _release_with_ledger(inbox, ledger, settings, now)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from digitrec import files
-from digitrec.errors import EnvironmentFailure, UsageError, require_packages
+from digitrec.errors import EnvironmentFailure, UsageError, describe_error, require_packages
 from digitrec.storage.claims import FileIdentity, FileSnapshot
 
 _MAX_PARALLEL = 8
@@ -55,11 +55,14 @@ class ObjectStore:
         """Yield every object, in no particular order; call `skipped` with links.
 
         Raises:
-            OSError, EnvironmentFailure: it cannot be listed.
+            EnvironmentFailure: it cannot be listed.
         """
         with _convert_errors(self.url):
             self._fs.invalidate_cache()
-            objects: Mapping[str, Mapping[str, Any]] = self._fs.find(self._root, detail=True)
+            try:
+                objects: Mapping[str, Mapping[str, Any]] = self._fs.find(self._root, detail=True)
+            except OSError as why:  # its message does not name the bucket
+                raise EnvironmentFailure(f"{self.url} cannot be listed: {describe_error(why)}", hint=_RIGHTS) from why
         for name, info in objects.items():
             path = name.removeprefix(self._root).removeprefix("/")
             if not path or path.endswith("/") or info.get("type") == "directory":
@@ -116,8 +119,15 @@ class ObjectStore:
                 path = Path(self._root) / name
                 files.make_dir(path.parent)
                 (files.atomic_create if mode == "create" else files.atomic_write)(path, content)
-            else:
+                return
+            try:
                 self._fs.pipe_file(f"{self._root}/{name}", content, mode=mode)
+            except FileExistsError:
+                raise
+            except OSError as why:
+                raise EnvironmentFailure(
+                    f"{self.url}/{name} cannot be written: {describe_error(why)}", hint=_RIGHTS
+                ) from why
 
     def _fetch_object(self, request: FetchRequest) -> bytes | OSError | None:
         path = f"{self._root}/{request.ref.path}"

@@ -15,6 +15,7 @@ import pytest
 from digitrec.app.run import run_once
 from digitrec.app.service import RunSummary
 from digitrec.errors import BusyError, EnvironmentFailure, UsageError
+from digitrec.monitoring.history import trace_file
 from digitrec.monitoring.verify import verify
 from digitrec.pipeline import object_store
 from digitrec.pipeline.ledgers import open_ledgers
@@ -250,6 +251,9 @@ def test_an_unavailable_object_is_deferred_and_others_are_read(
         summary = here.run()
 
     assert (summary.count.deferred, summary.count.accepted) == (1, 1)
+    with open_ledgers(here.settings) as ledgers:
+        (event,) = trace_file("7.png", here.settings, ledgers, time.time()).events
+    assert event.why == ("it is not there any more" if isinstance(error, FileNotFoundError) else f"it cannot be read: {error}")
     assert here.answers() == {"8.png": "8"}
     time.sleep(1.1)  # it is tried again after a second
     here.run()
@@ -356,6 +360,43 @@ def test_a_ledger_belongs_to_a_single_source_and_outbox(here: Place) -> None:
     here.run(source=None, outbox_url=None, worker="folders")
     with pytest.raises(UsageError, match=r"reads .*/inbox"):
         here.run(worker="folders")
+
+
+def test_a_wrong_address_can_be_corrected_before_the_first_batch(here: Place) -> None:
+    here.put("7.png", draw(7))
+    here.run(source=f"{here.base}/typo")
+
+    here.run()
+
+    assert here.answers() == {"7.png": "7"}
+
+
+@pytest.mark.slow
+def test_a_missing_bucket_is_named_and_can_be_corrected(s3: str, tmp_path: Path) -> None:
+    place = Place(s3, tmp_path)
+    place.put("7.png", draw(7))
+
+    with pytest.raises(EnvironmentFailure, match=r"s3://no-such-bucket/in cannot be listed"):
+        place.run(source="s3://no-such-bucket/in")
+    with pytest.raises(EnvironmentFailure, match=r"s3://no-such-bucket/out/\.digitrec-folder cannot be written"):
+        place.run(outbox_url="s3://no-such-bucket/out")
+    place.run()
+
+    assert place.answers() == {"7.png": "7"}
+
+
+def test_why_explains_an_object(here: Place) -> None:
+    here.put("7.png", draw(7))
+    here.put("monday/8.png", draw(8))
+    here.run()
+
+    with open_ledgers(here.settings) as ledgers:
+        exact = trace_file("7.png", here.settings, ledgers, time.time())
+        by_part = trace_file("day/8", here.settings, ledgers, time.time())
+
+    (event,) = exact.events
+    assert (event.file, event.original, event.has_original) == ("7.png", f"{here.base}/in/7.png", True)
+    assert [event.file for event in by_part.events] == ["monday/8.png"]
 
 
 def test_an_outbox_of_another_ledger_is_refused(here: Place) -> None:

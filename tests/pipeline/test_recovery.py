@@ -97,6 +97,24 @@ def test_a_running_worker_is_not_released(two: ServiceHarness) -> None:
         give_up(two)
 
 
+def test_another_machine_finishes_answered_claims_of_a_lost_ledger(
+    two: ServiceHarness, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    two.drop("2.png", draw(2))
+    die(two, monkeypatch, FolderOutbox, "publish", after=True)
+    for leftover in two.settings.ledger.parent.glob("*"):
+        leftover.unlink()
+    two.set(state_dir=tmp_path / "other")
+
+    adopted = give_up(two, lost=True)
+
+    assert (adopted.deferred, len(adopted.answered)) == ((), 1)
+    two.run()
+    assert claimed(two) == []
+    assert sorted(row["file"] for row in two.rows()) == ["2.png", "first.png"]
+    assert two.account().discrepancies == ()
+
+
 def test_a_missing_ledger_must_be_confirmed_as_lost(two: ServiceHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     two.drop("2.png", draw(2))
     die(two, monkeypatch, Ledger, "update_claims", after=True)
