@@ -253,7 +253,9 @@ def test_an_unavailable_object_is_deferred_and_others_are_read(
     assert (summary.count.deferred, summary.count.accepted) == (1, 1)
     with open_ledgers(here.settings) as ledgers:
         (event,) = trace_file("7.png", here.settings, ledgers, time.time()).events
-    assert event.why == ("it is not there any more" if isinstance(error, FileNotFoundError) else f"it cannot be read: {error}")
+    assert event.why == (
+        "it is not there any more" if isinstance(error, FileNotFoundError) else f"it cannot be read: {error}"
+    )
     assert here.answers() == {"8.png": "8"}
     time.sleep(1.1)  # it is tried again after a second
     here.run()
