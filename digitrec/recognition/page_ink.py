@@ -14,7 +14,7 @@ from digitrec.recognition.components import ConnectedComponents, is_hollow, labe
 from digitrec.recognition.pale_lines import find_pale_lines
 from digitrec.recognition.preprocess import GrayPage, Mask, Plane, downscale, is_light_on_dark, normalize_page
 from digitrec.recognition.rules import Rules, find_rules, paint_rules
-from digitrec.recognition.sheet import find_margins, paint_margins
+from digitrec.recognition.sheet import find_margins, has_marks_around, paint_margins
 from digitrec.recognition.text_height import estimate_height, text_height
 
 
@@ -91,6 +91,8 @@ class PageInk:
     rules: Rules | None
     preview: Picture
     """Small gray picture of the whole page."""
+    has_marks_around: bool
+    """What is around the sheet may be written on."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -150,6 +152,7 @@ def find_page_ink(
         margins=contrast.margins,
         rules=rules,
         preview=page.preview,
+        has_marks_around=contrast.margins is not None and has_marks_around(page.gray, contrast.margins),
     )
 
 
@@ -167,8 +170,7 @@ def _measure_contrast(page: GrayPage, picture: Picture, known: Mask | None, heig
 
 
 def _resize(mask: Mask, shape: tuple[int, ...]) -> Mask:
-    resized = cv2.resize(mask.view(np.uint8), shape[::-1], interpolation=cv2.INTER_NEAREST)
-    return np.asarray(resized, np.uint8).view(np.bool_)
+    return np.asarray(cv2.resize(mask.view(np.uint8), shape[::-1], interpolation=cv2.INTER_NEAREST) > 0, np.bool_)
 
 
 def _contrast_of(page: GrayPage, guess: float | None, *, is_sheet: bool = False) -> _Contrast:

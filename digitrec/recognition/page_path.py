@@ -106,7 +106,7 @@ def _make_result(format_name: str, sheet: DecodedPage, trace: PageTrace) -> tupl
         boxes=tuple(rect_to_box(rect, scale, sheet) for number in numbers for rect in number.rects),
         ink=np.concatenate([_NO_INK, *(number.ink for number in numbers)]),
         preview=trace.ink.preview,
-        reason=None if numbers else Reason.BLANK,
+        reason=(Reason.OTHER_MARKS if trace.ink.has_marks_around else None) if numbers else Reason.BLANK,
         scores=np.concatenate([_NO_SCORES, *(number.scores for number in numbers)]),
         numbers=tuple(_spans(trace.layout, numbers, trace.ink)),
         sign_boxes=tuple(rect_to_box(rect, scale, sheet) for number in numbers for rect in number.sign_rects),

@@ -31,7 +31,7 @@ from digitrec.recognition.preprocess import Mask
 from digitrec.recognition.trace import PreprocessedPage, RecognitionTrace
 from digitrec.recognition.unread import find_unread
 from digitrec.recognition.zoom import zoom
-from digitrec.types import Limits
+from digitrec.types import Limits, Reason
 
 if TYPE_CHECKING:
     from digitrec.recognition.second_opinion import SecondOpinion
@@ -203,7 +203,11 @@ class PageReader:
             return trace
         level = skew.straighten(sheet, trace.initial, trace.page_path.ink, angle)
         other = self._read_page(format_name, level.sheet, level.picture, level.margins)
-        return replace(other, straightened=level) if skew.is_better(other.initial, trace.initial) else trace
+        if not skew.is_better(other.initial, trace.initial):
+            return trace
+        if other.initial.boxes and trace.page_path.ink.has_marks_around:
+            other = replace(other, initial=replace(other.initial, reason=Reason.OTHER_MARKS))
+        return replace(other, straightened=level)
 
     def _read_page(
         self, format_name: str, sheet: DecodedPage, picture: Picture, margins: Mask | None = None

@@ -37,6 +37,14 @@ class SheetParams(NamedTuple):
     """Share of the smallest rectangle around a sheet that it covers, from which it need not be bare."""
     least_margin: float = 0.02
     """Least area around the sheet, as a share of the picture's."""
+    mark: float = 0.3
+    """Contrast of a stroke on what is around a sheet, 0..1: it may be written, and the sheet a part of a form."""
+    marks: float = 0.002
+    """Share of it from which such strokes count."""
+    texture: float = 0.04
+    """The same from which they are the texture of a desk."""
+    areas: float = 0.01
+    """Share of it from which areas as light as paper count."""
     solidity: float = 0.85
     """Least area of the sheet, as a share of its convex hull's."""
     side_covered: float = 0.95
@@ -173,6 +181,32 @@ def _has_room(sheet: Picture, bare: Mask) -> bool:
     room = np.asarray(bare & (sheet > 0), np.uint8)
     inner = cv2.erode(room, np.ones((side, side), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0)
     return cv2.countNonZero(inner) > 0
+
+
+def has_marks_around(gray: Plane, margins: Mask) -> bool:
+    """Return True if what is around a sheet, (h, w), may belong to a form: there are dark strokes, or areas like paper.
+
+    Surroundings that are much darker than the sheet, and the texture of a desk, are none.
+
+    Args:
+        gray: the picture, (h, w), 0..255.
+        margins: what is around the sheet, (h, w).
+    """
+    p = PARAMS
+    small = np.asarray(cv2.convertScaleAbs(downscale(gray, p.side_px)), np.uint8)
+    shape = small.shape[::-1]
+    around = cv2.resize(margins.view(np.uint8), shape, interpolation=cv2.INTER_NEAREST)
+    outside = cv2.erode(around, np.ones((7, 7), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=1) > 0
+    count = int(np.count_nonzero(outside))
+    if not count or (around > 0).all():
+        return False
+    closed = _close_strokes(small, np.ones((max(3, round(p.stroke * max(small.shape)) | 1),) * 2, np.uint8))
+    paper = float(np.quantile(closed[around == 0], 0.5))
+    if float(np.median(closed[outside])) < p.darkest * paper:
+        return False
+    strokes = int(np.count_nonzero(outside & (small < (1 - p.mark) * closed.astype(np.float32)))) / count
+    areas = int(np.count_nonzero(outside & (closed > p.palest * paper))) / count
+    return p.marks < strokes < p.texture or p.areas < areas
 
 
 def _is_rectangle(sheet: Picture) -> bool:

@@ -6,7 +6,7 @@ import pytest
 
 from digitrec.arrays import Picture
 from digitrec.recognition.preprocess import GrayPage, Mask, quantiles
-from digitrec.recognition.sheet import find_margins, paint_margins
+from digitrec.recognition.sheet import find_margins, has_marks_around, paint_margins
 from tests.recognition.drawn import PAPER, fill, gray, paper, write
 
 DARK = 60
@@ -173,3 +173,17 @@ def test_a_page_that_is_all_margin_is_left_alone() -> None:
     page = gray(written())
 
     np.testing.assert_array_equal(paint_margins(page, np.ones(page.shape, np.bool_)), page)
+
+
+def test_writing_or_cells_around_a_sheet_are_noticed_but_no_plain_desk() -> None:
+    form = np.full((300, 400), 150, np.uint8)
+    margins = np.ones(form.shape, np.bool_)
+    margins[100:200, 80:320] = False
+    desk = np.where(margins, form, PAPER).astype(np.uint8)
+    written_on = write(desk.copy(), "19", 160, 80, high=50)
+    two_cells = fill(desk.copy(), 100, 235, 300, 285, level=PAPER)
+
+    assert not has_marks_around(gray(desk), margins)
+    assert has_marks_around(gray(written_on), margins)
+    assert has_marks_around(gray(two_cells), margins)
+    assert not has_marks_around(gray(np.where(margins, DARK // 2, desk).astype(np.uint8)), margins)
