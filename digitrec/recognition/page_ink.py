@@ -152,7 +152,7 @@ def find_page_ink(
         margins=contrast.margins,
         rules=rules,
         preview=page.preview,
-        has_marks_around=contrast.margins is not None and has_marks_around(page.gray, contrast.margins),
+        has_marks_around=margins is None and _has_marks_around(page, contrast),
     )
 
 
@@ -211,6 +211,10 @@ def _contrast_of(page: GrayPage, guess: float | None, *, is_sheet: bool = False)
         return _local_contrast(gray, height, sigma)
     blurred = _blur(values, min(sigma, p.blur * height))
     return _Contrast(gray, paper, blurred, find_thresholds(blurred), height)
+
+
+def _has_marks_around(page: GrayPage, contrast: _Contrast) -> bool:
+    return contrast.margins is not None and has_marks_around(page.gray, contrast.margins)
 
 
 def _has_shadow(pieces: ConnectedComponents) -> bool:
@@ -314,13 +318,7 @@ def _to_ink(contrast: _Contrast) -> Plane:
 
 
 def _pale_rule_channel(levels: Picture, inked: Mask, rules: Mask) -> Plane | None:
-    """Return the weights of the channel in which rules are pale against the writing; None if there is none.
-
-    Args:
-        levels: the page, (h, w, 3).
-        inked: its ink, (h, w).
-        rules: its rules, (h, w).
-    """
+    """Return the weights of the channel in which rules, (h, w), are pale against the other ink; None if there is none."""
     written, printed, bare = inked & ~rules, inked & rules, ~(inked | rules)
     if not (written.any() and printed.any() and bare.any()):
         return None
