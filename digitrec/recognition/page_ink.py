@@ -318,7 +318,7 @@ def _to_ink(contrast: _Contrast) -> Plane:
 
 
 def _pale_rule_channel(levels: Picture, inked: Mask, rules: Mask) -> Plane | None:
-    """Return the weights of the channel in which rules, (h, w), are pale against the other ink; None if there is none."""
+    """Return the weights of the channel in which rules, (h, w), are pale against other ink; None if there is none."""
     written, printed, bare = inked & ~rules, inked & rules, ~(inked | rules)
     if not (written.any() and printed.any() and bare.any()):
         return None
