@@ -31,6 +31,8 @@ from digitrec.storage.claims import backoff_s
 
 _BEAT_INTERVAL_S = 10.0
 """Time between two signs of life for systemd during a pause, seconds."""
+_TRIM_FILES = 500
+"""Number of files from which unused memory is returned although more files wait."""
 
 
 def run_once(
@@ -217,24 +219,26 @@ def watch(
 
 
 def _release_memory(scans: Iterator[bool], summary: RunSummary) -> Iterator[bool]:
-    """Pass on what a service yields; free the garbage of each batch, and return unused memory at the first quiet scan.
+    """Pass on what a service yields; free the garbage of each batch, and return unused memory at times.
 
     A report leaves thousands of objects in cycles of templates and JSON encoders, which Python would collect only
     after many batches: that takes 1 ms. glibc keeps the memory of freed pictures: to return it takes 5 ms, and the
-    next batch takes up to 5 % longer, so it waits until no batch follows at once.
+    next batch takes up to 5 % longer, so it is done at the first quiet scan, and under load after some hundred files.
     """
     import ctypes
 
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # only glibc has it
-    is_trimmed = True
+    is_trimmed, trimmed_at = True, 0
     for is_well in scans:
-        if summary.batches:
+        has_read = bool(summary.batches)
+        if has_read:
             summary.batches.clear()  # nobody asks a service for all of them
             gc.collect(1)  # the oldest generation holds what was there before the batch
             is_trimmed = False
-        elif trim is not None and not is_trimmed:
+        is_due = not has_read or summary.count.claimed - trimmed_at >= _TRIM_FILES
+        if trim is not None and is_due and not is_trimmed:
             trim(0)
-            is_trimmed = True
+            is_trimmed, trimmed_at = True, summary.count.claimed
         yield is_well
 
 

@@ -1,5 +1,6 @@
 """Watches while the environment fails and recovers."""
 
+import ctypes
 import gc
 import shutil
 import threading
@@ -8,11 +9,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from digitrec.app import composition, service
+from digitrec.app import composition, run, service
 from digitrec.app.run import run_once, watch
 from digitrec.pipeline import read_files, scanner
 from digitrec.pipeline.archive import FolderOutbox
@@ -21,6 +23,7 @@ from digitrec.pipeline.read_files import FileResult, ReadJob
 from digitrec.pipeline.watcher import NoChangeSource
 from digitrec.reports.batch import RowFacts
 from digitrec.settings import Settings
+from digitrec.storage.claims import OutcomeCounts
 from digitrec.storage.ledger import Ledger
 from tests.app.run_helpers import failing, rows, verify_workspace
 from tests.conftest import InlineChild, draw, reader
@@ -162,3 +165,29 @@ def test_watch_frees_the_garbage_of_a_batch(settings: Settings) -> None:
                 time.sleep(0.1)
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize(
+    ("files", "trims"),
+    [
+        pytest.param([5, 0, 0], [False, True, False], id="at the first quiet scan"),
+        pytest.param([500, 5, 0, 0], [True, False, True, False], id="after 500 files"),
+        pytest.param([300, 300, 5], [False, True, False], id="after 500 files of several batches"),
+    ],
+)
+def test_watch_returns_unused_memory(files: list[int], trims: list[bool], monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: SimpleNamespace(malloc_trim=calls.append))
+    summary = service.RunSummary()
+
+    def scans() -> Iterator[bool]:
+        for count in files:
+            summary.count += OutcomeCounts(accepted=count)
+            summary.batches += ["batch"] * bool(count)
+            yield True
+
+    seen = []
+    for _ in run._release_memory(scans(), summary):
+        seen.append(bool(calls))
+        calls.clear()
+    assert seen == trims
