@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,12 +38,13 @@ class ModelPackage:
     """Content of `model.json`: training, accuracy, calibration."""
 
     @classmethod
-    def open(cls, folder: Path) -> Self:
+    def open(cls, folder: str | os.PathLike[str]) -> Self:
         """Read the card, compare every digest, and check the preprocessing version.
 
         Raises:
             ModelError: a file is missing, altered, unreadable or a pickle, or the preprocessing version is a later one.
         """
+        folder = Path(folder)
         card = _read_card(folder)
         if TFLITE not in card.files:
             raise ModelError(f"the model {folder} has no {TFLITE}")
