@@ -49,6 +49,8 @@ class PageTrace:
     predictions: tuple[Prediction, ...] = ()
     """Predictions for the only character of a page; empty if there are several."""
     zoomed: ZoomResult | None = None
+    is_sample: bool = False
+    """Only some of the page's numbers were read."""
 
 
 def read_page(
@@ -58,8 +60,9 @@ def read_page(
     classifier: DigitClassifier,
     models: RecognitionModels | None,
     margins: Mask | None = None,
+    most: int | None = None,
 ) -> tuple[PageResult, PageTrace]:
-    """Read all numbers of a page.
+    """Read all numbers of a page, or a sample of them.
 
     Args:
         format_name: of the file.
@@ -68,10 +71,12 @@ def read_page(
         classifier: of single digits.
         models: segmenter and sequence recognizer; None: every character is read by the classifier alone.
         margins: what is around the sheet, of the same shape as the picture; None: it is searched.
+        most: largest number of numbers that are read; None: all.
     """
     page = find_page_ink(picture, sheet.decode_larger, margins)
     classed = class_components(page.ink, page.margins)
-    layout = find_numbers(classed, page.rules)
+    found = find_numbers(classed, page.rules)
+    layout = found if most is None else found[:: -(-len(found) // most) or 1]
     single = None if models is None else read_only(layout, page, classed, classifier, models)
     if single is not None:
         return _make_result(format_name, sheet, _trace_single(single, page, classed))
@@ -82,7 +87,11 @@ def read_page(
         return _make_result(format_name, sheet, _trace_single(single, page, classed))
     chosen = [index for index, number in enumerate(numbers) if not is_mark(number)] or range(len(numbers))
     trace = PageTrace(
-        page, classed, tuple(layout[index] for index in chosen), tuple(numbers[index] for index in chosen)
+        page,
+        classed,
+        tuple(layout[index] for index in chosen),
+        tuple(numbers[index] for index in chosen),
+        is_sample=len(layout) < len(found),
     )
     return _make_result(format_name, sheet, trace)
 

@@ -188,12 +188,22 @@ class PageReader:
         trace = self._read_straightened(format_name, sheet, trace)
         if not turned.is_poor(trace.initial):
             return trace
-        traces = [
-            replace(self._read_page(format_name, *turned.turn(sheet, picture, quarters)), turns=quarters)
-            for quarters in (1, 2, 3)
-        ]
+        traces = list(self._read_turned(format_name, sheet, picture, trace.initial))
         best = turned.find_best(trace.initial, [other.initial for other in traces])
         return trace if best is None else traces[best]
+
+    def _read_turned(
+        self, format_name: str, sheet: DecodedPage, picture: Picture, page: PageResult
+    ) -> Iterator[RecognitionTrace]:
+        """Yield the traces of a page in three other turns; of a full one only where a sample reads better."""
+        for quarters in (1, 2, 3):
+            turned_sheet, turned_picture = turned.turn(sheet, picture, quarters)
+            trace = self._read_page(format_name, turned_sheet, turned_picture, most=turned.PARAMS.sampled)
+            if trace.page_path is not None and trace.page_path.is_sample:
+                if not turned.is_more_confident(trace.initial, page):
+                    continue
+                trace = self._read_page(format_name, turned_sheet, turned_picture)
+            yield replace(trace, turns=quarters)
 
     def _read_straightened(self, format_name: str, sheet: DecodedPage, trace: RecognitionTrace) -> RecognitionTrace:
         """Return the trace of a page as it reads when it is straightened, or the given one if that is better."""
@@ -210,12 +220,20 @@ class PageReader:
         return replace(other, straightened=level)
 
     def _read_page(
-        self, format_name: str, sheet: DecodedPage, picture: Picture, margins: Mask | None = None
+        self,
+        format_name: str,
+        sheet: DecodedPage,
+        picture: Picture,
+        margins: Mask | None = None,
+        most: int | None = None,
     ) -> RecognitionTrace:
-        """Read one page by the page path in one turn; RejectedImage if it cannot be decoded in a larger size."""
+        """Read one page, or at most so many of its numbers, by the page path in one turn.
+
+        RejectedImage if it cannot be decoded in a larger size.
+        """
         from digitrec.recognition.page_path import read_page  # takes 15 ms, and most files do not need it
 
-        page, trace = read_page(format_name, sheet, picture, self.classifier, self.models, margins)
+        page, trace = read_page(format_name, sheet, picture, self.classifier, self.models, margins, most)
         decoded = PreprocessedPage(picture, trace.ink.unpainted, trace.ink.ink)
         return _add_unread(RecognitionTrace(page, decoded, page_path=trace))
 

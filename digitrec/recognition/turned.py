@@ -27,6 +27,8 @@ class TurnParams(NamedTuple):
     """Least difference of the mean confidences by which a turned reading is better."""
     fewer: float = 0.6
     """Least number of digits of a turned reading, as a share of the other's."""
+    sampled: int = 40
+    """Number of numbers that are read of a turned page at first; all of them only if these read better."""
 
 
 PARAMS = TurnParams()
@@ -37,14 +39,15 @@ def is_poor(page: PageResult) -> bool:
     return PARAMS.fewest <= len(page.boxes) <= PARAMS.most and mean_confidence(page) < PARAMS.poor
 
 
+def is_more_confident(turned: PageResult, page: PageResult) -> bool:
+    """Return True if a page, or a sample of its numbers, reads by far more confidently turned."""
+    confidence = mean_confidence(turned)
+    return confidence >= PARAMS.well and confidence >= mean_confidence(page) + PARAMS.better
+
+
 def is_better(turned: PageResult, page: PageResult) -> bool:
-    """Return True if a page reads by far better turned."""
-    p, confidence = PARAMS, mean_confidence(turned)
-    return (
-        len(turned.boxes) >= p.fewer * len(page.boxes)
-        and confidence >= p.well
-        and confidence >= mean_confidence(page) + p.better
-    )
+    """Return True if a page reads by far better turned: more confidently, and not much less of it."""
+    return len(turned.boxes) >= PARAMS.fewer * len(page.boxes) and is_more_confident(turned, page)
 
 
 def find_best(page: PageResult, readings: Sequence[PageResult]) -> int | None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from digitrec.arrays import Ink, PageResult, Picture, Scores
 from digitrec.images.decode import DecodedPage
+from digitrec.recognition import turned
 from digitrec.recognition.classifier import CLASSES
 from digitrec.recognition.decision import decide
 from digitrec.recognition.reader import PageReader
@@ -144,6 +145,35 @@ def test_a_turned_page_is_read_upright_and_reviewed(quarters: int) -> None:
     assert reading.text.replace(" ", "") == "1" * 9
     for box in page.boxes:
         assert (picture[box.y : box.y + box.height, box.x : box.x + box.width] < 128).mean() > 0.2
+
+
+@pytest.mark.parametrize("sampled", [1, 4, 40])
+def test_a_sample_of_the_numbers_finds_the_same_turn(sampled: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turned, "PARAMS", turned.PARAMS._replace(sampled=sampled))
+    picture = np.ascontiguousarray(np.rot90(six(paper(360, 400)), 1))
+
+    trace = PageReader(Upright()).trace("png", sheet(picture))
+
+    assert trace.turns == 3
+    assert len(trace.page.boxes) == 9
+
+
+def test_a_page_that_reads_poorly_in_all_turns_is_read_whole_only_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Doubtful:
+        fingerprint = "doubts everything"
+        characters = 0
+
+        def score(self, ink: Ink) -> Scores:
+            self.characters += len(ink)
+            return np.full((len(ink), CLASSES), 1 / CLASSES, np.float32)
+
+    monkeypatch.setattr(turned, "PARAMS", turned.PARAMS._replace(sampled=1))
+    classifier = Doubtful()
+
+    page = PageReader(classifier).trace("png", sheet(six(paper(360, 400)))).page
+
+    assert len(page.boxes) == 9
+    assert classifier.characters < 2 * 9
 
 
 def test_an_upright_page_is_never_turned() -> None:
