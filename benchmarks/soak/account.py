@@ -93,8 +93,8 @@ def account(dropped: Iterable[Dropped], outbox: Path, inbox: Path | None = None)
     pictures = [dropped_file for dropped_file in expected if dropped_file.manner != LABELS]
     tables = {dropped_file.sha256 for dropped_file in expected if dropped_file.manner == LABELS}
     if inbox is not None:
-        waiting = Counter((sha, _NUMBERED.sub(b"", name)) for name, sha in digests(os.fsencode(inbox)))
-        result.waiting = sum((Counter(map(_bytes_and_name, expected)) & waiting).values())
+        waiting = Counter(_bytes_and_name(sha, name) for name, sha in digests(os.fsencode(inbox)))
+        result.waiting = sum((Counter(_bytes_and_name(file.sha256, file.path) for file in expected) & waiting).values())
         expected, pictures = (_without(files, waiting) for files in (expected, pictures))
     _compare(
         result,
@@ -153,17 +153,18 @@ def digests(top: bytes) -> Iterator[tuple[bytes, str]]:
             yield name, hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _bytes_and_name(dropped: Dropped) -> tuple[str, bytes]:
-    """Return the sha256 of a file and its path, without the number that a deferred file may get."""
-    return dropped.sha256, _NUMBERED.sub(b"", dropped.path)
+def _bytes_and_name(sha256: str, path: bytes) -> tuple[str, bytes]:
+    """Return the sha256 of a file and its name, without the number that a deferred file may get."""
+    return sha256, _NUMBERED.sub(b"", os.path.basename(path))  # noqa: PTH119 - bytes
 
 
 def _without(files: Iterable[Dropped], waiting: Mapping[tuple[str, bytes], int]) -> list[Dropped]:
     """Return the files but those that wait; of equal ones the last."""
     left, results = Counter(waiting), list[Dropped]()
     for dropped in sorted(files, key=lambda dropped: dropped.at_s, reverse=True):
-        if left[_bytes_and_name(dropped)]:
-            left[_bytes_and_name(dropped)] -= 1
+        key = _bytes_and_name(dropped.sha256, dropped.path)
+        if left[key]:
+            left[key] -= 1
         else:
             results.append(dropped)
     return results

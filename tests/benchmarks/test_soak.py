@@ -143,6 +143,18 @@ def test_a_file_that_still_waits_is_not_lost(harness: ServiceHarness) -> None:
     assert len(account.account(dropped, harness.outbox, harness.inbox).lost) == 2, "no row and no original"
 
 
+def test_of_equal_files_the_one_that_waits_is_found_by_its_name(harness: ServiceHarness) -> None:
+    harness.drop("late.png")
+    harness.run()
+    harness.drop("early.png")
+    sha256 = hashlib.sha256(draw(7)).hexdigest()
+    dropped = [Dropped(b"early.png", sha256, 1, "", 1.0), Dropped(b"late.png", sha256, 1, "", 2.0)]
+
+    result = account.account(dropped, harness.outbox, harness.inbox)
+
+    assert (result.waiting, result.lost, result.doubled, result.wrong) == (1, [], [], [])
+
+
 def test_a_name_that_was_taken_may_be_numbered(harness: ServiceHarness) -> None:
     harness.drop("7~2.png")
     harness.run()
