@@ -159,7 +159,7 @@ def _bytes_and_name(sha256: str, path: bytes) -> tuple[str, bytes]:
 
 
 def _without(files: Iterable[Dropped], waiting: Mapping[tuple[str, bytes], int]) -> list[Dropped]:
-    """Return the files but those that wait; of equal ones the last."""
+    """Return the files but those that wait; of files equal in bytes and name the last."""
     left, results = Counter(waiting), list[Dropped]()
     for dropped in sorted(files, key=lambda dropped: dropped.at_s, reverse=True):
         key = _bytes_and_name(dropped.sha256, dropped.path)

@@ -71,18 +71,19 @@ def read_page(
         classifier: of single digits.
         models: segmenter and sequence recognizer; None: every character is read by the classifier alone.
         margins: what is around the sheet, of the same shape as the picture; None: it is searched.
-        most: largest number of numbers that are read; None: all.
+        most: largest number of numbers that are read, evenly chosen; None: all.
     """
     page = find_page_ink(picture, sheet.decode_larger, margins)
     classed = class_components(page.ink, page.margins)
     found = find_numbers(classed, page.rules)
-    layout = found if most is None else found[:: -(-len(found) // most) or 1]
-    single = None if models is None else read_only(layout, page, classed, classifier, models)
+    layout = found if most is None or len(found) <= most else _sample(found, most)
+    is_sample = len(layout) < len(found)
+    single = None if models is None else read_only(found, page, classed, classifier, models)
     if single is not None:
         return _make_result(format_name, sheet, _trace_single(single, page, classed))
     recognizer = None if models is None else models.recognizer
     numbers = [read_number(number, page, classed, classifier, recognizer) for number in layout]
-    single = None if models is None else read_crop(numbers, page, classifier, models)
+    single = None if models is None or is_sample else read_crop(numbers, page, classifier, models)
     if single is not None:
         return _make_result(format_name, sheet, _trace_single(single, page, classed))
     chosen = [index for index, number in enumerate(numbers) if not is_mark(number)] or range(len(numbers))
@@ -91,9 +92,14 @@ def read_page(
         classed,
         tuple(layout[index] for index in chosen),
         tuple(numbers[index] for index in chosen),
-        is_sample=len(layout) < len(found),
+        is_sample=is_sample,
     )
     return _make_result(format_name, sheet, trace)
+
+
+def _sample(numbers: Sequence[TextNumber], count: int) -> list[TextNumber]:
+    """Return so many of the numbers, evenly chosen in reading order."""
+    return [numbers[index] for index in np.linspace(0, len(numbers) - 1, count).round().astype(int).tolist()]
 
 
 def _trace_single(single: SingleReading, page: PageInk, classed: ClassedComponents) -> PageTrace:

@@ -195,12 +195,15 @@ class PageReader:
     def _read_turned(
         self, format_name: str, sheet: DecodedPage, picture: Picture, page: PageResult
     ) -> Iterator[RecognitionTrace]:
-        """Yield the traces of a page in three other turns; of a full one only where a sample reads better."""
+        """Yield the traces of a page in the other three orientations.
+
+        Of more than `turned.PARAMS.sampled` numbers, all are read only if a sample reads more confidently.
+        """
         for quarters in (1, 2, 3):
             turned_sheet, turned_picture = turned.turn(sheet, picture, quarters)
             trace = self._read_page(format_name, turned_sheet, turned_picture, most=turned.PARAMS.sampled)
             if trace.page_path is not None and trace.page_path.is_sample:
-                if not turned.is_more_confident(trace.initial, page):
+                if not turned.is_promising(trace.initial, page):
                     continue
                 trace = self._read_page(format_name, turned_sheet, turned_picture)
             yield replace(trace, turns=quarters)
@@ -227,7 +230,7 @@ class PageReader:
         margins: Mask | None = None,
         most: int | None = None,
     ) -> RecognitionTrace:
-        """Read one page, or at most so many of its numbers, by the page path in one turn.
+        """Read one page, or at most `most` of its numbers, by the page path in one orientation.
 
         RejectedImage if it cannot be decoded in a larger size.
         """
@@ -235,7 +238,8 @@ class PageReader:
 
         page, trace = read_page(format_name, sheet, picture, self.classifier, self.models, margins, most)
         decoded = PreprocessedPage(picture, trace.ink.unpainted, trace.ink.ink)
-        return _add_unread(RecognitionTrace(page, decoded, page_path=trace))
+        result = RecognitionTrace(page, decoded, page_path=trace)
+        return result if trace.is_sample else _add_unread(result)
 
     def _exit_early(
         self, page: PageResult, result: FastPathResult, sheet: DecodedPage, models: RecognitionModels

@@ -28,7 +28,9 @@ class TurnParams(NamedTuple):
     fewer: float = 0.6
     """Least number of digits of a turned reading, as a share of the other's."""
     sampled: int = 40
-    """Number of numbers that are read of a turned page at first; all of them only if these read better."""
+    """Number of numbers that are read of a turned page at first."""
+    slack: float = 0.1
+    """Amount by which such a sample may miss `well` and `better`; of 38 numbers, its mean was 0.03 off."""
 
 
 PARAMS = TurnParams()
@@ -39,15 +41,19 @@ def is_poor(page: PageResult) -> bool:
     return PARAMS.fewest <= len(page.boxes) <= PARAMS.most and mean_confidence(page) < PARAMS.poor
 
 
-def is_more_confident(turned: PageResult, page: PageResult) -> bool:
-    """Return True if a page, or a sample of its numbers, reads by far more confidently turned."""
-    confidence = mean_confidence(turned)
-    return confidence >= PARAMS.well and confidence >= mean_confidence(page) + PARAMS.better
+def is_promising(sample: PageResult, page: PageResult) -> bool:
+    """Return True if all numbers of a turned page should be read, as a sample of them reads more confidently."""
+    return _is_more_confident(sample, page, PARAMS.slack)
 
 
 def is_better(turned: PageResult, page: PageResult) -> bool:
     """Return True if a page reads by far better turned: more confidently, and not much less of it."""
-    return len(turned.boxes) >= PARAMS.fewer * len(page.boxes) and is_more_confident(turned, page)
+    return len(turned.boxes) >= PARAMS.fewer * len(page.boxes) and _is_more_confident(turned, page)
+
+
+def _is_more_confident(turned: PageResult, page: PageResult, slack: float = 0.0) -> bool:
+    least = max(PARAMS.well, mean_confidence(page) + PARAMS.better) - slack
+    return mean_confidence(turned) >= least
 
 
 def find_best(page: PageResult, readings: Sequence[PageResult]) -> int | None:

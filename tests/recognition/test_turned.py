@@ -13,7 +13,7 @@ from digitrec.recognition import turned
 from digitrec.recognition.classifier import CLASSES
 from digitrec.recognition.decision import decide
 from digitrec.recognition.reader import PageReader
-from digitrec.recognition.turned import find_best, is_better, is_poor, turn, turn_back
+from digitrec.recognition.turned import find_best, is_better, is_poor, is_promising, turn, turn_back
 from digitrec.types import Box, PageStatus, Reason, Thresholds
 from tests.recognition.drawn import fill, paper, stroke, write
 
@@ -97,6 +97,15 @@ def test_a_turned_reading_is_taken_only_if_it_is_by_far_better() -> None:
     assert not is_better(result([0.98] * 2), poor)
     assert not is_better(result([0.98] * 6), result([0.97] * 6))
     assert not is_better(poor, poor)
+
+
+def test_a_sample_may_be_a_little_less_confident_than_a_whole_reading() -> None:
+    page, sample = result([0.66] * 6), result([0.78] * 2)
+
+    assert is_promising(sample, page)
+    assert not is_better(result([0.78] * 6), page)
+    assert not is_promising(result([0.69] * 2), page)
+    assert not is_promising(sample, result([0.75] * 6))
 
 
 def test_the_best_turned_reading_is_one_of_those_that_are_better() -> None:
