@@ -23,6 +23,8 @@ from digitrec.storage.judgements import normalize_reviewer
 
 _MAX_LINKS = 50
 """Upper limit of unused invitations; a new one replaces the oldest."""
+_MAX_SESSIONS = 10_000
+"""Upper limit of open sessions, 3 MB; a new one replaces the oldest."""
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{32,100}")
 
 
@@ -86,6 +88,8 @@ class Sessions:
         if who is None:
             return None
         cookie = secrets.token_urlsafe(32)
+        while len(self._open) >= _MAX_SESSIONS:
+            del self._open[next(iter(self._open))]
         self._open[_digest(cookie)] = Session(who)
         return cookie
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from digitrec.review import auth
 from digitrec.settings import Settings
 from tests.review.conftest import BASE, BATCH, ORIGIN, PORT, Answer, Opens, Pages
 
@@ -274,3 +275,12 @@ def test_settings_say_how_large_an_upload_may_be(opened: Opens, tmp_path: Path) 
     pages = opened([Answer()], settings=Settings(workspace=tmp_path, engine="serial", max_bytes=1000))
 
     assert pages.person().client.post("/api/try", content=bytes(1001), headers=ORIGIN).status_code == 413
+
+
+def test_the_oldest_session_ends_when_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auth, "_MAX_SESSIONS", 3)
+    sessions = auth.Sessions(owner="Anna")
+
+    cookies = [sessions.enter(sessions.token) for _ in range(4)]
+
+    assert [sessions.find(cookie) is not None for cookie in cookies if cookie] == [False, True, True, True]
