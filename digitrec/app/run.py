@@ -32,7 +32,7 @@ from digitrec.storage.claims import backoff_s
 _BEAT_INTERVAL_S = 10.0
 """Time between two signs of life for systemd during a pause, seconds."""
 _TRIM_FILES = 500
-"""Number of files from which unused memory is returned although more files wait: about a batch, so it costs no time."""
+"""Number of files from which unused memory is returned although more files wait: about one batch, so it is cheap."""
 
 
 def run_once(
@@ -219,7 +219,7 @@ def watch(
 
 
 def _release_memory(scans: Iterator[bool], summary: RunSummary) -> Iterator[bool]:
-    """Pass on what a service yields; free the garbage of each batch, and return unused memory at times.
+    """Pass on what a service yields; free the garbage of each batch, and return unused memory to the system.
 
     A report leaves thousands of objects in cycles of templates and JSON encoders, which Python would collect only
     after many batches: that takes 1 ms. glibc keeps the memory of freed pictures: to return it takes 5 ms, and the

@@ -30,7 +30,7 @@ class TurnParams(NamedTuple):
     sampled: int = 40
     """Number of numbers that are read of a turned page at first."""
     slack: float = 0.1
-    """Amount by which such a sample may miss `well` and `better`; of 38 numbers, its mean was 0.03 off."""
+    """Amount by which a sample may miss `well` and `better`; a mean of 38 numbers differed by 0.03 from that of all."""
 
 
 PARAMS = TurnParams()
