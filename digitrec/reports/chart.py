@@ -109,7 +109,11 @@ class Chart:
 
     def _describe_values(self, series: Series) -> Iterator[str]:
         for x, value, _, _ in series.points:
-            yield f"{self.labels[int(x)] if self.labels else f'{100 * x:.4g} %'} {format_value(value, self.unit)}"
+            yield f"{self.label_at(x) if self.labels else f'{100 * x:.4g} %'} {format_value(value, self.unit)}"
+
+    def label_at(self, x: float) -> str:
+        """Return the label nearest to a position: the marks of two series stand on both sides of it."""
+        return self.labels[round(x)]
 
     @property
     def y_bounds(self) -> tuple[float, float]:

@@ -176,7 +176,7 @@ class _Drawing:
                 low, high = map(self._y, interval)
                 self._add("line", class_=f"range {series.kind}", x1=at_x, x2=at_x, y1=low, y2=high)
             radius = dot if size is None else 1.5 + (_LARGEST_DOT - 1.5) * sqrt(size / max(largest, 1))
-            where = self.chart.labels[int(x)] if self.chart.labels else format_value(x, "share")
+            where = self.chart.label_at(x) if self.chart.labels else format_value(x, "share")
             count = "" if size is None else f", n = {size}"
             title = f"{where}: {format_value(value, self.chart.unit)} {series.label}{count}"
             self._add("circle", title=title, class_=series.kind, cx=at_x, cy=at_y, r=radius)

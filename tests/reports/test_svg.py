@@ -85,6 +85,16 @@ def test_labels_do_not_overlap(name: str) -> None:
         assert all(left[1] <= right[0] + 0.5 for left, right in pairwise(ordered))
 
 
+def test_each_dot_of_two_series_is_named_by_its_label() -> None:
+    scores = [ClassScore(digit, 20, 0.9, 0.95, 0.92) for digit in range(10)]
+
+    names = [dot[0].text.partition(":")[0] for dot in shapes(chart_class_scores(scores), "circle")]
+    described = chart_class_scores(scores).description
+
+    assert names == [*DIGITS, *DIGITS]
+    assert described.startswith("precision: 0 90 %, 1 90 %, 2 90 %")
+
+
 def test_the_area_of_a_reliability_dot_is_its_count() -> None:
     confidence = np.array([0.5] * 1 + [0.9] * 400)
 
