@@ -20,6 +20,8 @@ _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1
 _NO_FOLDER_FSYNC = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EIO}
 """Errors of filesystems, mostly of file servers, that cannot fsync a folder."""
+_LONGEST_PORTABLE, _LONGEST_SUFFIX = 120, 32
+"""Longest portable name and its suffix, bytes; what follows the last point of a longer one is no suffix."""
 _warned_of: set[int] = set()
 """Error numbers that this process has logged a warning for."""
 _NOT_SUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EPERM}
@@ -230,13 +232,15 @@ def numbered_name(name: str, number: int) -> str:
 def portable_name(name: str) -> str:
     """Return a name that every filesystem accepts: short, without characters that some refuse.
 
-    >>> portable_name('a:b?.png'), portable_name("ü" * 200 + ".png")[-6:]
-    ('a_b_.png', 'üü.png')
+    >>> portable_name("a:b?.png"), portable_name("ü" * 200 + ".png")[-6:], portable_name("scan 1.5 10:30")
+    ('a_b_.png', 'üü.png', 'scan 1.5 10_30')
     """
-    stem, suffix = PurePath(name).stem, PurePath(name).suffix
-    clean = "".join("_" if char in '<>:"|?*\\' or not char.isprintable() else char for char in stem)
-    short = os.fsencode(clean)[: 120 - len(os.fsencode(suffix))].decode("utf-8", errors="ignore")
-    return short.rstrip(" .") + suffix
+    clean = "".join("_" if char in '<>:"|?*\\' or not char.isprintable() else char for char in name).rstrip(" .")
+    stem, suffix = PurePath(clean).stem, PurePath(clean).suffix
+    if len(os.fsencode(suffix)) > _LONGEST_SUFFIX:
+        stem, suffix = clean, ""
+    short = os.fsencode(stem)[: _LONGEST_PORTABLE - len(os.fsencode(suffix))].decode("utf-8", errors="ignore")
+    return (short.rstrip(" .") or "_") + suffix
 
 
 @contextmanager

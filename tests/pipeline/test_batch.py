@@ -625,8 +625,13 @@ def test_a_path_too_long_to_claim_waits_and_the_others_are_read(
     assert (harness.inbox / "a" / "7.png").exists()
 
 
-def test_a_name_that_the_outbox_refuses_is_made_plain(harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    harness.drop("a:b.png")
+@pytest.mark.parametrize(
+    ("name", "plain"), [("a:b.png", "a_b~2.png"), ("scan 1.5 10:30", "scan 1~2.5 10_30")]
+)
+def test_a_name_that_the_outbox_refuses_is_made_plain(
+    harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch, name: str, plain: str
+) -> None:
+    harness.drop(name)
     real = files.rename_exclusive
 
     def refuses_colons(source: Path | str, target: Path | str) -> None:
@@ -637,7 +642,7 @@ def test_a_name_that_the_outbox_refuses_is_made_plain(harness: ServiceHarness, m
     monkeypatch.setattr(files, "rename_exclusive", refuses_colons)
     harness.run()
 
-    assert harness.originals() == {"a_b~2.png": draw(7)}
+    assert harness.originals() == {plain: draw(7)}
     assert harness.account().discrepancies == ()
 
 
