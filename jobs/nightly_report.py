@@ -4,10 +4,9 @@ import sys
 from pathlib import Path
 
 from digitrec import logs
-from digitrec.app import reports
+from digitrec.app import operations, reports
 from digitrec.cli.options import convert_errors, start_logging
 from digitrec.errors import DigitrecError
-from digitrec.monitoring import verify
 from digitrec.pipeline.ledgers import open_ledgers
 from digitrec.settings import Settings
 
@@ -20,7 +19,7 @@ def main() -> int:
             start_logging(settings)
             with open_ledgers(settings) as ledgers:
                 page, count = reports.write_all_reports(settings, ledgers)
-                report = verify.verify(settings.workspace, ledgers)
+            report = operations.verify(settings)
     except DigitrecError as why:
         logs.warning(str(why), hint=why.hint)
         return why.exit_code

@@ -23,6 +23,7 @@ from digitrec.cli.main import cli
 from digitrec.monitoring.metrics import METRICS
 from digitrec.settings import Settings
 from jobs import drain_inbox, nightly_report
+from tests.conftest import draw
 
 ROOT = Path(__file__).parents[1]
 JOBS = ROOT / "jobs"
@@ -226,6 +227,21 @@ def test_the_drain_job_ends_with_the_code_of_a_stop(
     monkeypatch.setattr(drain_inbox, "run_once", run_once)
 
     assert drain_inbox.main() == code
+
+
+@pytest.mark.slow
+def test_the_nightly_report_ends_with_74_if_the_outbox_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = Settings(workspace=tmp_path)
+    settings.inbox.mkdir()
+    (settings.inbox / "blank.png").write_bytes(draw(7))
+    drain_inbox.run_once(settings)
+    settings.outbox.rename(tmp_path / "away")
+    monkeypatch.chdir(tmp_path)
+
+    assert nightly_report.main() == 74
+    assert "outbox" in capsys.readouterr().err
 
 
 def test_an_unexpected_exception_in_a_job_is_logged_and_ends_with_74(
