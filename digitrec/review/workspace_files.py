@@ -7,6 +7,7 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
+from digitrec.errors import UsageError
 from digitrec.exchange import export
 from digitrec.exchange.formats import TableFormat
 from digitrec.pipeline.ledgers import open_ledgers
@@ -86,7 +87,10 @@ class WorkspaceFiles:
         """
         with self._exporting, tempfile.TemporaryDirectory() as folder, open_ledgers(self.settings) as ledgers:
             target = Path(folder) / "tables.xlsx"
-            export.export_tables(self.settings, ledgers, TableFormat.XLSX, target, export.Selection(batch_ids))
+            selection = export.Selection(batch_ids)
+            result = export.export_tables(self.settings, ledgers, TableFormat.XLSX, target, selection)
+            if not result.pages:
+                raise UsageError("no page with numbers")
             return target.read_bytes()
 
 

@@ -173,6 +173,15 @@ def test_all_answers_can_be_downloaded_with_corrections(pages: Pages, name: str,
     assert pages.person().get("/export/tables.csv").status_code == 404
 
 
+def test_an_export_of_tables_without_numbers_is_refused_in_words(opened: Opens) -> None:
+    pages = opened([Answer("", None, "blank.png", Reason.BLANK, draw(7))])
+
+    answer = pages.person().get("/export/tables.xlsx")
+
+    assert answer.status_code == 400
+    assert "no page with numbers" in answer.text
+
+
 def test_an_export_leaves_no_workbook_in_memory(pages: Pages) -> None:
     from openpyxl import Workbook
 
