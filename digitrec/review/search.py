@@ -86,8 +86,12 @@ def _find_rows(ledger: Ledger, query: str, batch_id: str) -> list[RowId]:
     rows: list[RowId] = []
     if _SHA256_PREFIX.fullmatch(query.lower()):
         # The index holds the digests: a range instead of a scan.
-        sql = f"SELECT batch_id, row FROM readings WHERE sha256 >= ? AND sha256 < ? AND {_CLOSED} LIMIT ?"
-        rows = ledger.query(sql, (query.lower(), query.lower() + "g", MAX_RESULTS + 1)).fetchall()
+        sql = (
+            "SELECT batch_id, row FROM readings WHERE sha256 >= ? AND sha256 < ? "
+            f"AND batch_id GLOB ? AND {_CLOSED} LIMIT ?"
+        )
+        values_of_hash = (query.lower(), query.lower() + "g", batch_id or "*", MAX_RESULTS + 1)
+        rows = ledger.query(sql, values_of_hash).fetchall()
     sql = f"SELECT batch_id, row FROM readings WHERE {' AND '.join(conditions)} ORDER BY {order} LIMIT ?"
     rows += ledger.query(sql, (*values, MAX_RESULTS + 1)).fetchall()
     return list(dict.fromkeys(rows))

@@ -68,6 +68,13 @@ def test_the_originals_of_a_batch_are_listed_in_order(pages: Pages) -> None:
     assert find(pages, f"batch={BATCH}") == ["Monday/Meter 12.png", "page.png", "alert(1)", "odd%0A%25.png"]
 
 
+def test_a_search_by_sha256_within_a_batch_finds_nothing_of_another(pages: Pages) -> None:
+    digest = hashlib.sha256(draw(5)).hexdigest()
+
+    assert find(pages, f"q={digest}&batch={OTHER}") == ["later.png"]
+    assert find(pages, f"q={digest}&batch={BATCH}") == []
+
+
 def test_an_unfinished_batch_is_no_search_result(pages: Pages) -> None:
     unfinished = "20260104T030405Z-0a1b2c3d"
     fill(pages.settings, unfinished, [replace(Answer("8", 0.97), name="early.png")], stage=BatchStage.PUBLISHED)
