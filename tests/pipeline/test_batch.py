@@ -625,9 +625,7 @@ def test_a_path_too_long_to_claim_waits_and_the_others_are_read(
     assert (harness.inbox / "a" / "7.png").exists()
 
 
-@pytest.mark.parametrize(
-    ("name", "plain"), [("a:b.png", "a_b~2.png"), ("scan 1.5 10:30", "scan 1~2.5 10_30")]
-)
+@pytest.mark.parametrize(("name", "plain"), [("a:b.png", "a_b~2.png"), ("scan 1.5 10:30", "scan 1~2.5 10_30")])
 def test_a_name_that_the_outbox_refuses_is_made_plain(
     harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch, name: str, plain: str
 ) -> None:
