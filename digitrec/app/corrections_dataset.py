@@ -8,8 +8,7 @@ from digitrec import files
 from digitrec.errors import DataError
 from digitrec.pipeline.ledgers import open_ledgers
 from digitrec.settings import Settings
-from digitrec.storage.corrections import Verdict
-from digitrec.storage.reviewed_rows import ReviewedRow, read_reviewed_rows
+from digitrec.storage.corrections import ReviewedRow, Verdict, read_reviewed_rows
 from digitrec.training.correction_examples import LabelledPage
 
 HOLDOUT_EVERY = 5
@@ -63,7 +62,7 @@ def load_corrections(settings: Settings) -> CorrectionsDataset:
         sqlite3.Error: a ledger cannot be read now.
     """
     with open_ledgers(settings) as ledgers:
-        rows = [row for worker, ledger in ledgers.items() for row in read_reviewed_rows(ledger, worker)]
+        rows = [row for ledger in ledgers.values() for row in read_reviewed_rows(ledger)]
     return build_dataset(rows, settings.workspace)
 
 

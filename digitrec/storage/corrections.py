@@ -5,7 +5,8 @@ row ends with an entry of its page: its id identifies the state of the row. A pa
 numbers.
 """
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -19,6 +20,13 @@ ILLEGIBLE = "illegible"
 
 _PAGE_FIELDS = "id, batch_id, row, at, who, verdict, old, new, how"
 _FIELDS = f"{_PAGE_FIELDS}, number"
+
+_SELECT_REVIEWED = """
+    SELECT batch_id, row, page, readings.sha256, place, new, verdict, at
+    FROM corrections JOIN readings USING (batch_id, row) JOIN claims USING (batch_id, path)
+    WHERE id IN (SELECT MAX(id) FROM corrections GROUP BY batch_id, row) AND verdict IN ('confirmed', 'corrected')
+    ORDER BY batch_id, row
+"""
 
 
 class Verdict(StrEnum):
@@ -72,6 +80,23 @@ class Correction:
     """Number of the page, from 1; 0 for the whole page."""
 
 
+@dataclass(frozen=True, slots=True)
+class ReviewedRow:
+    """Page that a reviewer confirmed or corrected, with the location of its original."""
+
+    batch_id: str
+    row: int
+    page: int
+    sha256: str
+    location: str
+    """Location of the archived original under the workspace (as `Claim.location`); it may have been pruned since."""
+    text: str
+    """The true text: digits, or 'none'."""
+    verdict: Verdict
+    """Confirmed or corrected."""
+    reviewed_at: str
+
+
 def read_latest(ledger: Ledger, batch_id: str | None = None) -> dict[tuple[str, int], Correction]:
     """Return the valid entries of pages by batch and row; rows without one, or with a withdrawn one, are missing.
 
@@ -102,6 +127,14 @@ def read_number_corrections(ledger: Ledger, batch_id: str, row: int | None = Non
     ids = f"SELECT MAX(id) FROM corrections WHERE {where} AND number > 0 GROUP BY row, number"
     sql = f"SELECT {_FIELDS} FROM corrections WHERE id IN ({ids}) AND verdict <> 'withdrawn' ORDER BY row, number"
     return {(entry.row, entry.number): entry for entry in map(_decode_correction, ledger.query(sql, values))}
+
+
+def read_reviewed_rows(ledger: Ledger) -> Iterator[ReviewedRow]:
+    """Yield every confirmed or corrected row, by batch and row; a ledger of an older version has none."""
+    if not ledger.has_table("corrections"):
+        return
+    for batch_id, row, page, sha256, location, new, verdict, at in ledger.query(_SELECT_REVIEWED):
+        yield ReviewedRow(batch_id, row, page, sha256, os.fsdecode(location), new, Verdict(verdict), at)
 
 
 def read_history(ledger: Ledger, batch_id: str, row: int) -> list[Correction]:

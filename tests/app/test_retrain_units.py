@@ -16,12 +16,11 @@ from digitrec.errors import DataError
 from digitrec.files import hash_file
 from digitrec.reports.index import read_index
 from digitrec.settings import Settings
-from digitrec.storage.corrections import ReviewMethod, Verdict
+from digitrec.storage.corrections import ReviewedRow, Verdict
 from digitrec.storage.ledger import Ledger
-from digitrec.storage.reviewed_rows import ReviewedRow
 from digitrec.training.correction_examples import LabelledPage
 from digitrec.training.datasets import mnist
-from digitrec.types import PageStatus, Thresholds
+from digitrec.types import Thresholds
 from tests.conftest import draw
 from tests.correction_helpers import add_batch, row, say
 
@@ -34,19 +33,13 @@ def make_reviewed_row(root: Path, name: str, text: str, content: bytes = b"", **
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content or name.encode())
     reviewed = ReviewedRow(
-        worker="main",
         batch_id="b",
         row=1,
-        path=name,
         page=1,
         sha256=hash_file(path),
         location=f"outbox/done/b/{name}",
         text=text,
-        read_text="7",
-        status=PageStatus.REVIEW,
-        confidence=0.6,
         verdict=Verdict.CONFIRMED if text == "7" else Verdict.CORRECTED,
-        method=ReviewMethod.ONE,
         reviewed_at=AT,
     )
     return replace(reviewed, **change)
@@ -67,9 +60,9 @@ def test_a_file_in_five_is_held_out_and_always_the_same(tmp_path: Path) -> None:
     assert not any(is_held_out(page.sha256) for page in dataset.train)
 
 
-def test_for_equal_bytes_the_newest_verdict_of_any_worker_holds(tmp_path: Path) -> None:
+def test_for_equal_bytes_the_newest_verdict_holds(tmp_path: Path) -> None:
     first = make_reviewed_row(tmp_path, "one.png", "7", b"same")
-    later = make_reviewed_row(tmp_path, "two.png", "1", b"same", worker="night", reviewed_at="2026-01-04T10:00:00.000Z")
+    later = make_reviewed_row(tmp_path, "two.png", "1", b"same", reviewed_at="2026-01-04T10:00:00.000Z")
 
     dataset = build_dataset([later, first], tmp_path)
 

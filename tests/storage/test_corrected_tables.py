@@ -20,10 +20,10 @@ from digitrec.storage.corrections import (
     is_review_finished,
     read_history,
     read_latest,
+    read_reviewed_rows,
 )
 from digitrec.storage.judgements import Judgement, record_judgements, undo_correction
 from digitrec.storage.ledger import Ledger
-from digitrec.storage.reviewed_rows import read_reviewed_rows
 from digitrec.types import PageStatus, Reason
 from tests.conftest import ServiceHarness, draw, read_csv
 from tests.correction_helpers import AT, BATCH_ID, open_test_ledger, row, say
@@ -349,4 +349,4 @@ def test_pruning_and_requeuing_keep_the_corrections(read: ServiceHarness) -> Non
     assert read.account().discrepancies == ()
     with noting(read) as ledger:
         assert read_latest(ledger) == before
-        assert [replace(reviewed, location="") for reviewed in read_reviewed_rows(ledger, "main")]
+        assert [replace(reviewed, location="") for reviewed in read_reviewed_rows(ledger)]

@@ -20,10 +20,10 @@ from digitrec.storage.corrections import (
     is_review_finished,
     read_history,
     read_latest,
+    read_reviewed_rows,
 )
 from digitrec.storage.judgements import Conflict, Judgement, record_judgements, undo_correction
 from digitrec.storage.ledger import Ledger
-from digitrec.storage.reviewed_rows import read_reviewed_rows
 from digitrec.types import PageStatus, Reason
 from tests.correction_helpers import AT, BATCH_ID, add_batch, open_test_ledger, row, say, texts
 from tests.older_ledgers import make_older
@@ -201,16 +201,16 @@ def test_reviewed_rows_are_the_settled_rows(ledger: Ledger) -> None:
     add_batch(ledger, [row(1, path="b\udcff.png")], other)
     say(ledger, 1, "7", batch_id=other)
 
-    reviewed = list(read_reviewed_rows(ledger, "main"))
+    reviewed = list(read_reviewed_rows(ledger))
 
-    assert [(page.batch_id, page.row, page.text, page.read_text, page.verdict) for page in reviewed] == [
-        (BATCH_ID, 1, "1", "7", Verdict.CORRECTED),
-        (BATCH_ID, 4, NONE, "", Verdict.CORRECTED),
-        (other, 1, "7", "7", Verdict.CONFIRMED),
+    assert [(page.batch_id, page.row, page.text, page.verdict) for page in reviewed] == [
+        (BATCH_ID, 1, "1", Verdict.CORRECTED),
+        (BATCH_ID, 4, NONE, Verdict.CORRECTED),
+        (other, 1, "7", Verdict.CONFIRMED),
     ]
     assert reviewed[0].location == f"outbox/done/{BATCH_ID}/desk/1.png"
-    assert reviewed[2].path == "b\udcff.png"
-    assert (reviewed[0].worker, reviewed[0].sha256, reviewed[0].status) == ("main", ROWS[0].sha256, PageStatus.REVIEW)
+    assert reviewed[2].location == f"outbox/done/{other}/b\udcff.png"
+    assert reviewed[0].sha256 == ROWS[0].sha256
 
 
 def test_a_ledger_of_an_older_version_has_no_corrections_and_takes_none(tmp_path: Path, ledger: Ledger) -> None:
@@ -222,7 +222,7 @@ def test_a_ledger_of_an_older_version_has_no_corrections_and_takes_none(tmp_path
     assert read_latest(older) == {}
     assert read_latest(older, BATCH_ID) == {}
     assert read_history(older, BATCH_ID, 1) == []
-    assert list(read_reviewed_rows(older, "main")) == []
+    assert list(read_reviewed_rows(older)) == []
     assert count_open_rows(older, BATCH_ID) == 3
     assert not is_review_finished(older, BATCH_ID)
     assert apply_corrections(older, BATCH_ID) == ROWS
