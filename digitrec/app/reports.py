@@ -14,7 +14,7 @@ from digitrec import text
 from digitrec.app import composition
 from digitrec.errors import RejectedImage, UsageError
 from digitrec.reports import batch_report
-from digitrec.reports.batch import BatchFacts, DeferredFacts, NumberAnswer, ReviewVerdict, RowFacts
+from digitrec.reports.batch import BatchFacts, DeferredFacts, NumberAnswer, RowFacts
 from digitrec.review import queries
 from digitrec.settings import Settings
 from digitrec.storage.claims import Claim, FileOutcome
@@ -106,7 +106,7 @@ def load_batch_facts(settings: Settings, ledger: Ledger, batch_id: str) -> Batch
     count = ledger.count(batch_id)
     claims = ledger.claims(batch_id) if count.deferred else []
     previews = ledger.previews(batch_id)
-    reviews = _read_reviews(ledger, batch_id)
+    corrections, audited = read_latest(ledger, batch_id), find_audited_rows(ledger, batch_id)
     output_format, table = batch.output_format, settings.table_location(batch_id)
     corrected = Path(settings.outbox.name, CORRECTED_FOLDER, f"{batch_id}.csv")
     has_corrected = (settings.outbox.parent / corrected).exists()
@@ -125,7 +125,9 @@ def load_batch_facts(settings: Settings, ledger: Ledger, batch_id: str) -> Batch
         max_error=output_format.max_error,
         csv=table if isinstance(table, str) else f"../../{settings.outbox.name}/{table.name}",
         rows=[
-            _to_row_facts(row, previews.get(row.row), reviews.get(row.row))
+            _to_row_facts(
+                row, previews.get(row.row), corrections.get((batch_id, row.row)), is_audited=row.row in audited
+            )
             for row in ledger.rows(batch_id, with_numbers=False)
         ],
         deferred=[
@@ -192,17 +194,7 @@ def _load_preview(settings: Settings, ledger: Ledger, batch_id: str, row: RowFac
         return None
 
 
-def _read_reviews(ledger: Ledger, batch_id: str) -> dict[int, ReviewVerdict]:
-    """Return the newest verdicts on a batch, by row."""
-    corrections = read_latest(ledger, batch_id)
-    audited = find_audited_rows(ledger, batch_id) if corrections else set()
-    return {
-        row: ReviewVerdict(item.verdict, item.new, item.reviewer, item.reviewed_at, row in audited)
-        for (_, row), item in corrections.items()
-    }
-
-
-def _to_row_facts(row: TableRow, preview: bytes | None, review: ReviewVerdict | None) -> RowFacts:
+def _to_row_facts(row: TableRow, preview: bytes | None, review: Correction | None, *, is_audited: bool) -> RowFacts:
     return RowFacts.of(
         row.reading,
         row=row.row,
@@ -211,4 +203,5 @@ def _to_row_facts(row: TableRow, preview: bytes | None, review: ReviewVerdict | 
         preview_png=preview,
         duplicate_of=row.duplicate_of,
         review=review,
+        is_audited=is_audited,
     )

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from digitrec.reports.statistics import Proportion, clopper_pearson, wilson
 from digitrec.storage.claims import OutcomeCounts
-from digitrec.storage.corrections import Verdict
+from digitrec.storage.corrections import Correction, Verdict
 from digitrec.storage.csv_tables import get_group
 from digitrec.text import is_comparable_label, matches_label
 from digitrec.types import NumberCounts, PageReading, PageStatus, Reason, Thresholds
@@ -24,30 +24,6 @@ NO_DIGIT = "none"
 
 CONFIDENCE_EDGES = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 1.0)
 """Bin edges, finer towards 1, where nearly all confidences and all thresholds lie."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReviewVerdict:
-    """Current judgement of a reviewer about a page."""
-
-    verdict: Verdict
-    """Confirmed, corrected, unsure or illegible."""
-    text: str
-    """The true text; `none` if there is no digit; empty if unsure or illegible."""
-    reviewer: str
-    reviewed_at: str
-    """ISO 8601 UTC."""
-    is_audit: bool = False
-    """Whether the page was drawn at random for an audit of accepted answers."""
-
-    @property
-    def is_wrong(self) -> bool:
-        """Return whether the reviewer corrected the answer."""
-        return self.verdict is Verdict.CORRECTED
-
-
-ReviewedPage = tuple[PageStatus, ReviewVerdict]
-"""Status of a page, and the judgement of a reviewer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +43,10 @@ class RowFacts(PageReading):
     """Longest side at most 96 px; needed for the rows of `batch_report.select_pictured_rows` only."""
     duplicate_of: str = ""
     """`<batch_id>/<row>` of the earliest page with the same bytes; empty if this is the first."""
-    review: ReviewVerdict | None = None
-    """Judgement of a reviewer; None without one."""
+    review: Correction | None = None
+    """Valid judgement of a reviewer; None without one."""
+    is_audited: bool = False
+    """Whether the page was drawn at random for an audit of accepted answers, and judged in it."""
     original: str = ""
     """Path of the archived original, relative to the report; empty for a rejected one, which may be anything."""
 
@@ -83,6 +61,16 @@ class RowFacts(PageReading):
         """Return whether the page needs review and is not resolved yet."""
         is_resolved = self.review is not None and self.review.verdict.is_settled
         return self.status is PageStatus.REVIEW and not is_resolved
+
+    @property
+    def is_corrected(self) -> bool:
+        """Return whether a reviewer corrected the answer."""
+        return self.review is not None and self.review.verdict is Verdict.CORRECTED
+
+    @property
+    def has_true_text(self) -> bool:
+        """Return whether the true text is known from a reviewer."""
+        return self.review is not None and self.review.verdict.has_text
 
 
 class NumberAnswer(NamedTuple):
@@ -205,7 +193,7 @@ def summarize_batch(facts: BatchFacts) -> Json:
         "groups": _groups(facts.rows),
         "labels_left_out": count_left_out(facts.rows),
         "automation": wilson(pages[PageStatus.ACCEPTED], len(facts.rows)).to_json(),
-        "reviewed": summarize_review([(row.status, row.review) for row in facts.rows], facts.corrected_csv),
+        "reviewed": summarize_review(facts.rows, facts.corrected_csv),
     }
 
 
@@ -281,49 +269,40 @@ def measure_exact(rows: Sequence[RowFacts]) -> Proportion:
     return wilson(sum(map(is_exact, rows)), len(rows))
 
 
-def summarize_review(
-    rows: Sequence[tuple[PageStatus, ReviewVerdict | None]], corrected_csv: str
-) -> dict[str, Any] | None:
+def summarize_review(rows: Sequence[RowFacts], corrected_csv: str) -> dict[str, Any] | None:
     """Return the numbers of a review from all pages of a batch; None if no page was judged.
 
     `held_back` is the error rate of pages in review, `audit` the one of accepted pages drawn at random: only the latter
     estimates the error rate of accepted answers.
     """
-    judged = [(status, review) for status, review in rows if review is not None]
-    if not judged:
+    verdicts = Counter(row.review.verdict for row in rows if row.review is not None)
+    if not verdicts:
         return None
-    verdicts = Counter(review.verdict for _, review in judged)
-    in_review = sum(status is PageStatus.REVIEW for status, _ in rows)
-    review_errors, audit_errors = review_error_rate(judged), audit_error_rate(judged)
+    review_errors, audit_errors = review_error_rate(rows), audit_error_rate(rows)
     return {
-        "pages": len(judged),
+        "pages": verdicts.total(),
         "confirmed": verdicts[Verdict.CONFIRMED],
         "corrected": verdicts[Verdict.CORRECTED],
         "unsure": verdicts[Verdict.UNSURE],
         "illegible": verdicts[Verdict.ILLEGIBLE],
-        "open": in_review - sum(status is PageStatus.REVIEW and review.verdict.is_settled for status, review in judged),
+        "open": sum(row.is_open for row in rows),
         "held_back": review_errors.to_json(),
-        "accepted_corrected": sum(status is PageStatus.ACCEPTED and review.is_wrong for status, review in judged),
+        "accepted_corrected": sum(row.status is PageStatus.ACCEPTED and row.is_corrected for row in rows),
         "audit": audit_errors.to_json() if audit_errors.total else None,
         "csv": corrected_csv or None,
     }
 
 
-def review_error_rate(judged: Sequence[ReviewedPage]) -> Proportion:
+def review_error_rate(rows: Iterable[RowFacts]) -> Proportion:
     """Return the share of wrong answers among the pages in review whose text is known, with Wilson's 95 % interval."""
-    resolved = [review for status, review in judged if status is PageStatus.REVIEW and review.verdict.has_text]
-    return wilson(sum(review.is_wrong for review in resolved), len(resolved))
+    resolved = [row for row in rows if row.status is PageStatus.REVIEW and row.has_true_text]
+    return wilson(sum(row.is_corrected for row in resolved), len(resolved))
 
 
-def audit_error_rate(judged: Sequence[ReviewedPage]) -> Proportion:
+def audit_error_rate(rows: Iterable[RowFacts]) -> Proportion:
     """Return the share of wrong answers among the audited pages whose text is known, with the exact 95 % interval.
 
     Pages corrected outside an audit are left out: they were selected because they looked wrong.
     """
-    drawn = [
-        review
-        for status, review in judged
-        if status is PageStatus.ACCEPTED and review.is_audit and review.verdict.has_text
-    ]
-    wrong = sum(review.is_wrong for review in drawn)
-    return clopper_pearson(wrong, len(drawn))
+    drawn = [row for row in rows if row.status is PageStatus.ACCEPTED and row.is_audited and row.has_true_text]
+    return clopper_pearson(sum(row.is_corrected for row in drawn), len(drawn))

@@ -100,8 +100,7 @@ def compute_batch_stats(facts: BatchFacts, previous_at: str = "") -> BatchStats:
 def count_pages(rows: Sequence[RowFacts]) -> PageCounts:
     """Return the page counts of a batch."""
     status = Counter(row.status for row in rows)
-    judged = [(row.status, row.review) for row in rows if row.review is not None]
-    held_back, drawn = review_error_rate(judged), audit_error_rate(judged)
+    held_back, drawn = review_error_rate(rows), audit_error_rate(rows)
     labelled = [row for row in select_labelled(rows) if row.status is PageStatus.ACCEPTED]
     return PageCounts(
         pages=len(rows),

@@ -8,10 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from digitrec.reports import index
-from digitrec.reports.batch import ReviewVerdict
 from digitrec.reports.batch_report import write_batch_report, write_index
 from digitrec.reports.index import read_index
-from digitrec.storage.corrections import Verdict
+from digitrec.storage.corrections import Correction, ReviewMethod, Verdict
 from digitrec.types import PageStatus, Reason
 from tests.reports.filled import make_row
 
@@ -216,7 +215,7 @@ def test_the_list_of_no_reports_says_how_to_begin(tmp_path, read_page):
 
 
 def test_the_list_has_totals_days_and_what_is_reviewed(tmp_path, make_facts, read_page):
-    verdict = ReviewVerdict(Verdict.CONFIRMED, "7", "ann", "2026-01-22T16:00:00Z")
+    verdict = Correction(1, "b", 2, "2026-01-22T16:00:00Z", "ann", Verdict.CONFIRMED, "7", "7", ReviewMethod.ONE)
     doubtful = {"confidence": 0.5, "reason": Reason.LOW_CONFIDENCE}
     rows = [
         make_row(1, "a.png", 1, PageStatus.ACCEPTED, "7", 0.999),

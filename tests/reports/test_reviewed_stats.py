@@ -5,7 +5,6 @@ import json
 import pytest
 
 from digitrec.reports.batch import (
-    ReviewVerdict,
     audit_error_rate,
     review_error_rate,
     select_corrected,
@@ -13,7 +12,7 @@ from digitrec.reports.batch import (
 )
 from digitrec.reports.batch_report import write_batch_report
 from digitrec.reports.html import value_at
-from digitrec.storage.corrections import Verdict
+from digitrec.storage.corrections import Correction, ReviewMethod, Verdict
 from digitrec.types import PageStatus, Reason
 from tests.reports.filled import make_row
 
@@ -21,12 +20,11 @@ A, V, X = PageStatus.ACCEPTED, PageStatus.REVIEW, PageStatus.REJECTED
 AT = "2026-01-23T08:00:00.000Z"
 
 
-def judged(verdict, text="3", is_audit=False, reviewer="ann"):
-    return ReviewVerdict(verdict, text, reviewer, AT, is_audit)
+def judged(verdict, text="3", reviewer="ann"):
+    return Correction(1, "b", 1, AT, reviewer, verdict, "7", text, ReviewMethod.ONE)
 
 
 RIGHT, WRONG, UNSURE = judged(Verdict.CONFIRMED, "7"), judged(Verdict.CORRECTED), judged(Verdict.UNSURE, "")
-AUDITED, AUDITED_WRONG = judged(Verdict.CONFIRMED, "7", True), judged(Verdict.CORRECTED, "1", True)
 
 
 def page(number, status, review=None, **more):
@@ -40,8 +38,8 @@ REVIEWED = [
     page(2, V, WRONG),
     page(3, V, UNSURE),
     page(4, V),
-    page(5, A, AUDITED),
-    page(6, A, AUDITED_WRONG),
+    page(5, A, RIGHT, is_audited=True),
+    page(6, A, WRONG, is_audited=True),
     page(7, A, WRONG),
     page(8, A),
     page(9, X, judged(Verdict.CORRECTED, "9")),
@@ -49,7 +47,7 @@ REVIEWED = [
 
 
 def numbers(rows, csv=""):
-    return summarize_review([(row.status, row.review) for row in rows], csv)
+    return summarize_review(rows, csv)
 
 
 @pytest.mark.slow
@@ -76,7 +74,8 @@ def test_a_batch_nobody_looked_at_says_nothing_about_people():
 
 @pytest.mark.slow
 def test_only_randomly_sampled_answers_estimate_the_accepted_error():
-    result = [(A, AUDITED)] * 49 + [(A, AUDITED_WRONG), *[(A, WRONG)] * 10, (A, judged(Verdict.UNSURE, "", True))]
+    right, *others = (page(1, A, review, is_audited=True) for review in (RIGHT, WRONG, UNSURE))
+    result = [right] * 49 + [*others, *[page(2, A, WRONG)] * 10]
 
     drawn = audit_error_rate(result)
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from digitrec.reports.batch import CONFIDENCE_EDGES, ReviewVerdict
+from digitrec.reports.batch import CONFIDENCE_EDGES
 from digitrec.reports.drift import Reference
 from digitrec.reports.html import value_at
 from digitrec.reports.trend import (
@@ -19,7 +19,7 @@ from digitrec.reports.trend import (
     summarize_trend,
 )
 from digitrec.reports.trend_report import write_trend
-from digitrec.storage.corrections import Verdict
+from digitrec.storage.corrections import Correction, ReviewMethod, Verdict
 from digitrec.types import PageStatus, Reason
 from tests.reports.filled import make_row
 
@@ -31,8 +31,8 @@ BINS = len(CONFIDENCE_EDGES)
 TRAINED = Reference("m-1", (10.0,) * (BINS - 1) + (900.0,), "drawn pages", (500,) * 10)
 
 
-def judged(verdict, is_audit=False):
-    return ReviewVerdict(verdict, "1", "ann", NOW, is_audit)
+def judged(verdict):
+    return Correction(1, "b", 1, NOW, "ann", verdict, "7", "1", ReviewMethod.ONE)
 
 
 def entry(number, day="2026-02-20", model_id="m-1", files=100, seconds=50.0, **tally):
@@ -49,7 +49,7 @@ def numbers(entries, references=None):
 def test_a_batch_is_counted_as_by_hand(make_facts):
     rows = [
         make_row(1, "a", 1, A, "70", 0.9995, label="70"),
-        make_row(2, "b", 1, A, "1", 0.985, label="7", review=judged(Verdict.CORRECTED, True)),
+        make_row(2, "b", 1, A, "1", 0.985, label="7", review=judged(Verdict.CORRECTED), is_audited=True),
         make_row(3, "c", 1, V, "3", 0.6, reason=Reason.LOW_CONFIDENCE, review=judged(Verdict.CONFIRMED)),
         make_row(4, "d", 1, V, "8", 0.2, reason=Reason.NOT_A_DIGIT),
         make_row(5, "e", 1, X, reason=Reason.BLANK),
