@@ -19,12 +19,12 @@ from typing import IO
 from anyio import fail_after
 from anyio.to_thread import run_sync
 
-from digitrec import files, logs, text
+from digitrec import files, text
 from digitrec.errors import DigitrecError, EnvironmentFailure, RejectedImage, wrap_os_error
 from digitrec.images.decode import require_format
 from digitrec.pipeline.ledgers import open_ledgers
 from digitrec.settings import Settings
-from digitrec.storage import folder_id
+from digitrec.storage import folder_id, temp_files
 from digitrec.types import Limits
 
 _TEMP_NAME = re.compile(r"\.upload-[0-9a-f]{16}\.part")
@@ -186,7 +186,7 @@ class InboxUploads:
         self._check_space(size)
         if time.monotonic() >= self._next_cleanup_s:
             self._next_cleanup_s = time.monotonic() + self.params.cleanup_interval_s
-            self.remove_dead()
+            temp_files.remove_old_temp_files(self.inbox, older_than_s=self.params.dead_after_s, pattern=_TEMP_NAME)
 
     def _check_space(self, size: int) -> None:
         if self.free_bytes(self.inbox) - size < self.params.min_free_bytes:
@@ -223,23 +223,6 @@ class InboxUploads:
             middle = (taken + free) // 2
             taken, free = (middle, free) if is_taken(middle) else (taken, middle)
         return files.numbered_name(name, free)
-
-    def remove_dead(self, now_s: Callable[[], float] = time.time) -> int:
-        """Remove temporary files of uploads that ended long ago, as at a crash; return their number."""
-        count = 0
-        with os.scandir(self.inbox) as entries:
-            is_temp = [entry for entry in entries if _TEMP_NAME.fullmatch(entry.name)]
-            paths = [Path(entry.path) for entry in is_temp if entry.is_file(follow_symlinks=False)]
-        for path in paths:
-            try:
-                if now_s() - path.lstat().st_ctime >= self.params.dead_after_s:
-                    path.unlink()
-                    count += 1
-            except FileNotFoundError:  # published or removed meanwhile
-                continue
-            except PermissionError as why:
-                logs.warning("a temporary file cannot be removed", file=path, why=why.strerror)
-        return count
 
 
 def _link(temp_path: Path, path: Path) -> None:

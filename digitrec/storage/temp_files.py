@@ -21,17 +21,18 @@ def is_temp_name(name: str) -> bool:
     return _TEMP_NAME.fullmatch(name) is not None
 
 
-def remove_old_temp_files(folder: Path, *, older_than_s: float) -> None:
+def remove_old_temp_files(folder: Path, *, older_than_s: float, pattern: re.Pattern[str] = _TEMP_NAME) -> None:
     """Remove the temporary files in a folder, except those that may still be written.
 
     Args:
         folder: may be missing.
         older_than_s: seconds since the last change, by ctime: a copy has the mtime of its original.
+        pattern: matches the names of the temporary files.
     """
     if not folder.is_dir():
         return
     with os.scandir(folder) as entries:
-        temp_files = [entry for entry in entries if is_temp_name(entry.name) and entry.is_file(follow_symlinks=False)]
+        temp_files = [item for item in entries if pattern.fullmatch(item.name) and item.is_file(follow_symlinks=False)]
     for entry in temp_files:
         with suppress(FileNotFoundError):  # completed or removed by another worker
             if time.time() - entry.stat(follow_symlinks=False).st_ctime >= older_than_s:

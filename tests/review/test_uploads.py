@@ -241,18 +241,15 @@ def test_only_its_own_old_temporary_files_are_removed(inbox: Path) -> None:
     ]
     for name in (own.name, *others):
         (inbox / name).write_bytes(b"x")
-    (inbox / ".upload-0123456789abcdee.part").symlink_to(own)
-    uploads = into(inbox)
+    link = inbox / ".upload-0123456789abcdee.part"
+    link.symlink_to(own)
 
-    assert uploads.remove_dead() == 0
-    assert uploads.remove_dead(lambda: time.time() + 86_300) == 0
-    later = time.time() + 86_500
-    assert uploads.remove_dead(lambda: later) == 1
-
-    assert not own.exists()
+    store(into(inbox, params=replace(PARAMS, dead_after_s=0.0)), "1.png", SEVEN)
     young.write_bytes(b"x")
-    assert uploads.remove_dead(lambda: time.time() + 100) == 0
-    assert names(inbox) == sorted([*others, young.name, ".upload-0123456789abcdee.part"])
+    store(into(inbox), "2.png", SEVEN)
+
+    assert PARAMS.dead_after_s == 86_400
+    assert names(inbox) == sorted([*others, young.name, link.name, "1.png", "2.png"])
 
 
 def test_the_scanner_claims_no_upload_that_is_not_complete(inbox: Path) -> None:
