@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from digitrec import logs
 from digitrec.errors import DigitrecError
@@ -16,7 +16,7 @@ from digitrec.pipeline import read_files
 from digitrec.pipeline.chunk_queue import ChunkTimeout, LostChunk
 from digitrec.pipeline.executor import Executor
 from digitrec.pipeline.read_files import FileResult, ReadJob
-from digitrec.pipeline.worker_process import WorkerCrashed
+from digitrec.pipeline.worker_process import WorkerCrashed, WorkerProcess
 from digitrec.recognition.reader import PageReader
 from digitrec.storage.claims import Claim, FileOutcome, FileSnapshot
 from digitrec.storage.ledger import Ledger
@@ -64,18 +64,6 @@ class ChunkError:
     """The memory did not suffice: in a limited worker the file is the cause."""
 
 
-class LimitedWorker(Protocol):
-    """A worker process with CPU and memory limits; see `worker_process.WorkerProcess`."""
-
-    def call(
-        self, function: "GuardedReader", argument: Sequence[ReadJob], is_stopped: Callable[[], bool]
-    ) -> list[FileResult] | ChunkError | None:
-        """Call the function in the process; return its result, or None after a stop."""
-
-    def stop(self) -> None:
-        """End the process."""
-
-
 @dataclass(frozen=True)
 class GuardedReader:
     """Reads a chunk in any process; returns an exception as a result, since one file may be its cause."""
@@ -119,7 +107,8 @@ class BatchReader:
     """Reads claimed files with an executor, or one by one in a limited worker process."""
 
     executor: Executor
-    limited_worker: LimitedWorker
+    limited_worker: WorkerProcess
+    """With CPU and memory limits."""
     read: GuardedReader
     """The same object for every call, so that the models are sent to a worker process once."""
     locate: Callable[[str, str], Path | ObjectRef]
