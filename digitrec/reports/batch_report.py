@@ -5,7 +5,6 @@
 `run` writes it after every batch, so this module imports no library heavier than Jinja.
 """
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import groupby
@@ -16,6 +15,7 @@ from digitrec.reports import html
 from digitrec.reports.batch import BatchFacts, Json, RowFacts, select_corrected, select_errors, summarize_batch
 from digitrec.reports.chart import Chart, build_bar_chart
 from digitrec.reports.index import read_index
+from digitrec.reports.report_files import write_report
 from digitrec.types import PageStatus, Reason
 
 MAX_ROWS = 100
@@ -41,30 +41,15 @@ FIXES = {
 def write_batch_report(folder: Path, facts: BatchFacts) -> Path:
     """Write or replace `index.html` and `report.json` in `reports/<batch>/`; return the path of the page."""
     numbers = summarize_batch(facts)
-    files.make_dir(folder)
-    files.atomic_write(folder / "report.json", json.dumps(numbers, indent=1, allow_nan=False) + "\n")
-    page = folder / "index.html"
-    files.atomic_write(page, render_batch_page(facts, numbers))
-    return page
-
-
-def write_index(reports: Path) -> Path:
-    """Write `reports/index.html`, the index of all reports; return its path."""
-    page = reports / "index.html"
-    files.make_dir(reports)
-    files.atomic_write(page, html.render_template("index.html.j2", index=read_index(reports)))
-    return page
-
-
-def render_batch_page(facts: BatchFacts, numbers: Json) -> str:
-    """Render the page from the facts and the numbers computed from them."""
     open_rows = [row for row in facts.rows if row.is_open]
     mistakes, corrected = select_errors(facts.rows), select_corrected(facts.rows)
     duplicates = [row for row in facts.rows if row.duplicate_of]
-    return html.render_template(
+    return write_report(
+        folder,
         "batch.html.j2",
-        report=numbers,
-        charts=_charts(numbers),
+        numbers,
+        _charts(numbers),
+        has_png=False,
         open_rows=open_rows[:MAX_ROWS],
         open_total=len(open_rows),
         accepted=select_accepted(facts.rows),
@@ -76,6 +61,14 @@ def render_batch_page(facts: BatchFacts, numbers: Json) -> str:
         deferred_total=len(facts.deferred),
         duplicates=duplicates[:MAX_ROWS],
     )
+
+
+def write_index(reports: Path) -> Path:
+    """Write `reports/index.html`, the index of all reports; return its path."""
+    page = reports / "index.html"
+    files.make_dir(reports)
+    files.atomic_write(page, html.render_template("index.html.j2", index=read_index(reports)))
+    return page
 
 
 def select_pictured_rows(rows: Sequence[RowFacts]) -> set[int]:
