@@ -125,7 +125,7 @@ class ObjectStoreWorkspace:
 
     def stability_tracker(self) -> StabilityTracker:
         """Return a tracker for which an object is complete `settle_s` after its last change."""
-        return AgeStability(self.settings.settle_s, 0)
+        return AgeStability(self.settings.settle_s)
 
     def scan(self, skipped: Callable[[str, str], None], passed: SkippedCounts | None = None) -> Iterator[FileSnapshot]:
         """Yield every unanswered object; a store has neither mounts nor overlong paths, which `passed` would count."""

@@ -250,15 +250,13 @@ class StabilityTracker:
             old, too.
         """
         before, self._pending = self._pending, {}
-        due_s = now_s + self._settle_s
         complete = []
         for file in snapshots:
             pending = before.get(file.path)
             if pending is None and not newcomers:
                 continue
             if pending is None or pending.snapshot != file:
-                file_due_s = due_s if file.size else max(due_s, now_s + self._remaining_wait_s(file, wall_ns))
-                pending = _PendingFile(file, file_due_s)
+                pending = _PendingFile(file, self._find_due_s(file, now_s, wall_ns))
             self._pending[pending.snapshot.path] = pending
             if now_s >= pending.due_s or (trust_old and self._trusts_age and self._is_old(file, wall_ns)):
                 complete.append(pending.snapshot)  # not `file`: of 100,000 waiting files one snapshot each is kept
@@ -272,6 +270,11 @@ class StabilityTracker:
         """Stop tracking files that were claimed or deferred."""
         for path in paths:
             self._pending.pop(path, None)
+
+    def _find_due_s(self, file: FileSnapshot, now_s: float, wall_ns: int) -> float:
+        """Return when a file that is found now is complete if it stays unchanged, monotonic seconds."""
+        due_s = now_s + self._settle_s
+        return due_s if file.size else max(due_s, now_s + self._remaining_wait_s(file, wall_ns))
 
     def _remaining_wait_s(self, file: FileSnapshot, wall_ns: int) -> float:
         """Return how long an empty file may still be filled; a time in the future counts as now."""
@@ -288,27 +291,9 @@ class AgeStability(StabilityTracker):
     The age is by the store's clock; where that is ahead, two equal scans `settle_s` apart suffice.
     """
 
-    def update(
-        self,
-        snapshots: Iterable[FileSnapshot],
-        now_s: float,
-        wall_ns: int,
-        *,
-        trust_old: bool = False,
-        newcomers: bool = True,
-    ) -> list[FileSnapshot]:
-        """Take the result of a scan; see `StabilityTracker.update`."""
-        del trust_old  # the age alone decides
-        before, self._pending = self._pending, {}
-        complete = []
-        for file in snapshots:
-            if file.path not in before and not newcomers:
-                continue
-            wait_s = min(self._settle_s, self._settle_s - (wall_ns - file.changed_ns) / 1e9)
-            pending = before.get(file.path)
-            due_s = pending.due_s if pending is not None and pending.snapshot == file else now_s + wait_s
-            if wait_s <= 0 or now_s >= due_s:
-                complete.append(file)
-            else:
-                self._pending[file.path] = _PendingFile(file, due_s)
-        return complete
+    def __init__(self, settle_s: float) -> None:
+        """Create a tracker; `settle_s` is the age at which an object is complete, seconds."""
+        super().__init__(settle_s, 0.0, trusts_age=False)
+
+    def _find_due_s(self, file: FileSnapshot, now_s: float, wall_ns: int) -> float:
+        return now_s + min(self._settle_s, self._settle_s - (wall_ns - file.changed_ns) / 1e9)

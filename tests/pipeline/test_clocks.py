@@ -109,7 +109,7 @@ def test_a_clock_that_jumps_delays_settling_by_no_more_than_the_wait(jump_s: flo
 
 @given(ahead_s=st.floats(-50 * YEAR_S, 50 * YEAR_S))
 def test_an_object_of_a_store_whose_clock_is_wrong_settles(ahead_s: float) -> None:
-    settling = AgeStability(2.0, 0)
+    settling = AgeStability(2.0)
     wall_ns = 1_767_323_045 * S
     file = FileSnapshot("7.png", 5, wall_ns + int(ahead_s * S), 0, 1)
 

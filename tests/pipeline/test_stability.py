@@ -2,7 +2,7 @@
 
 import pytest
 
-from digitrec.pipeline.scanner import StabilityTracker
+from digitrec.pipeline.scanner import AgeStability, StabilityTracker
 from digitrec.storage.claims import FileSnapshot
 
 S = 10**9
@@ -70,3 +70,19 @@ def test_it_says_when_the_next_file_may_be_complete() -> None:
     assert settling.next_at_s() == 3.0
     settling.forget(["a"])
     assert settling.next_at_s() == 4.0
+
+
+def test_an_object_is_complete_at_the_first_scan_once_it_is_old() -> None:
+    settling = AgeStability(2.0)
+    old, young, ahead = (
+        snapshot("a", mtime_ns=NOW - 2 * S),
+        snapshot("b", mtime_ns=NOW - S),
+        snapshot("c", mtime_ns=2 * NOW),
+    )
+
+    assert settling.update([old, young, ahead], 10.0, NOW) == [old]
+    settling.forget(["a"])
+    assert settling.next_at_s() == 11.0
+    assert settling.update([young, ahead], 11.0, NOW + S) == [young]
+    settling.forget(["b"])
+    assert settling.update([ahead], 12.0, NOW + 2 * S) == [ahead]
