@@ -67,9 +67,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     card = replace(package.card, recipe=PREPROCESSING_VERSION, calibrations=result.tables, second_opinion=None)
     print_tables(card, options.max_error)
-    for name in () if options.no_second_opinion else composition.find_installed_readers():
+    name = "" if options.no_second_opinion else composition.find_installed_reader()
+    if name:
         limits = agreement.find_ask_limits(result.tables)
-        asking = agreement.make_asking(name, composition.make_text_reader(name, is_patient=True), limits)
+        asking = agreement.make_asking(name, composition.make_text_reader(is_patient=True), limits)
         asked_below = {set_name: limits[kind] for set_name, kind in agreement.SETS.items() if kind in limits}
         asked = evaluate_synthetic(
             replace(reader, second_opinion=asking),

@@ -72,12 +72,6 @@ def _make_dask(settings: Settings, **_: object) -> "Executor":
     )
 
 
-def _make_rapidocr(*, is_patient: bool) -> "TextReader":
-    from digitrec.recognition.rapidocr_process import PARAMS, PATIENT, RapidOcr
-
-    return RapidOcr(params=PATIENT if is_patient else PARAMS)
-
-
 CLASSIFIERS: "dict[str, Callable[[ModelPackage], DigitClassifier]]" = {"litert": _load_litert}
 EXECUTORS: "dict[str, Callable[..., Executor]]" = {
     "serial": _make_serial,
@@ -86,10 +80,10 @@ EXECUTORS: "dict[str, Callable[..., Executor]]" = {
     "dask": _make_dask,
 }
 
-TEXT_READERS: "dict[str, Callable[..., TextReader]]" = {"rapidocr": _make_rapidocr}
-"""Other readers by the name of their package."""
-_RUNTIMES = {"rapidocr": ("rapidocr", "onnxruntime")}
-"""Import names of what each of them needs."""
+_OTHER_READER = "rapidocr"
+"""The other reader, by the name of its package."""
+_OTHER_READER_PACKAGES = (_OTHER_READER, "onnxruntime")
+"""Import names of what it needs."""
 
 
 def open_model(settings: Settings) -> ModelPackage:
@@ -137,33 +131,33 @@ def find_other_reader(settings: Settings, package: ModelPackage) -> str:
     if choice == "off":
         return ""
     if choice != "auto":
-        require_packages(f"second_opinion = {choice}", *_RUNTIMES[choice])
-    if calibration is None or calibration.reader not in find_installed_readers():
+        require_packages(f"second_opinion = {choice}", *_OTHER_READER_PACKAGES)
+    if calibration is None or calibration.reader != find_installed_reader():
         return ""
-    is_calibrated = choice in {"auto", calibration.reader.rpartition("-")[0]}
-    return calibration.reader if is_calibrated and package.agreement_points(settings.max_error) else ""
+    return calibration.reader if package.agreement_points(settings.max_error) else ""
 
 
-def find_installed_readers() -> list[str]:
-    """Return the other readers that are installed, with the first two parts of their version: `rapidocr-3.10`."""
-    names = [name for name in TEXT_READERS if all(util.find_spec(module) for module in _RUNTIMES[name])]
-    if not names:
-        return []
+def find_installed_reader() -> str:
+    """Return the other reader with the first two parts of its version, `rapidocr-3.10`; "" if it is not installed."""
+    if not all(map(util.find_spec, _OTHER_READER_PACKAGES)):
+        return ""
     from importlib import metadata  # takes a tenth of the start of a run
 
-    return [f"{name}-{'.'.join(metadata.version(name).split('.')[:2])}" for name in names]
+    return f"{_OTHER_READER}-{'.'.join(metadata.version(_OTHER_READER).split('.')[:2])}"
 
 
-def make_text_reader(name: str, *, is_patient: bool = False) -> "TextReader":
-    """Return another reader by a name such as `rapidocr-3.10`; `is_patient` waits for its answers (calibration)."""
-    return TEXT_READERS[name.rpartition("-")[0]](is_patient=is_patient)
+def make_text_reader(*, is_patient: bool = False) -> "TextReader":
+    """Return the other reader; `is_patient` waits for its answers (calibration)."""
+    from digitrec.recognition.rapidocr_process import PARAMS, PATIENT, RapidOcr
+
+    return RapidOcr(params=PATIENT if is_patient else PARAMS)
 
 
 def _make_second_opinion(settings: Settings, package: ModelPackage) -> "SecondOpinion | None":
     """Return the other reader with the operating points of its agreement; log a warning if it is named in vain."""
     name, calibration = find_other_reader(settings, package), package.card.second_opinion
     if not name or calibration is None:
-        if settings.second_opinion in TEXT_READERS:
+        if settings.second_opinion == _OTHER_READER:
             logs.warning("no second opinion is asked", why=f"{package.card.id} is not calibrated with it")
         return None
     from digitrec.recognition.second_opinion import AskRule, SecondOpinion
@@ -175,7 +169,7 @@ def _make_second_opinion(settings: Settings, package: ModelPackage) -> "SecondOp
         for kind, point in package.agreement_points(settings.max_error).items()
         if (model := calibration.model(kind)) is not None
     }
-    return SecondOpinion(name, make_text_reader(name), rules)
+    return SecondOpinion(name, make_text_reader(), rules)
 
 
 def choose_thresholds(settings: Settings, package: ModelPackage) -> Thresholds:

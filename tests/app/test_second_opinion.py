@@ -81,14 +81,14 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def installed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stand for an installation of the extra."""
-    monkeypatch.setattr(composition, "find_installed_readers", lambda: [OTHER])
+    monkeypatch.setattr(composition, "find_installed_reader", lambda: OTHER)
     monkeypatch.setattr(composition, "require_packages", lambda *_: None)
-    monkeypatch.setitem(composition.TEXT_READERS, "rapidocr", lambda **_: Knows())
+    monkeypatch.setattr(composition, "make_text_reader", Knows)
 
 
 @pytest.fixture
 def absent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(composition, "find_installed_readers", list)
+    monkeypatch.setattr(composition, "find_installed_reader", str)
 
 
 @pytest.fixture(autouse=True)
@@ -218,7 +218,7 @@ def test_a_kind_of_answers_that_is_not_calibrated_is_not_asked_about(folder: Pat
 
 
 def test_a_reader_that_is_named_must_be_installed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(composition._RUNTIMES, "rapidocr", ("no_such_package",))
+    monkeypatch.setattr(composition, "_OTHER_READER_PACKAGES", ("no_such_package",))
     settings = settings_of(folder, second_opinion="rapidocr")
 
     with pytest.raises(MissingPackage, match="second_opinion = rapidocr needs no_such_package"):
