@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePath
-from typing import IO, Protocol
+from typing import IO
 
 from digitrec import logs, text
 
@@ -25,12 +25,6 @@ _LONGEST_PORTABLE, _LONGEST_SUFFIX = 120, 32
 _warned_of: set[int] = set()
 """Error numbers that this process has logged a warning for."""
 _NOT_SUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EPERM}
-
-
-class _Hash(Protocol):
-    def update(self, data: bytes, /) -> None: ...
-
-    def hexdigest(self) -> str: ...
 
 
 def atomic_write(path: Path, content: str | bytes) -> None:
@@ -269,7 +263,7 @@ def _require_same(path: Path, content: bytes) -> None:
 
 
 def _copy(source: Path, target: Path) -> str:
-    digest: _Hash = hashlib.sha256()
+    digest = hashlib.sha256()
     with source.open("rb") as reading, target.open("xb") as writing:
         while block := reading.read(1 << 20):
             digest.update(block)
