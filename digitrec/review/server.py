@@ -234,7 +234,7 @@ class Site:
         content = {
             "done": [json_api.row_state_to_json(item.batch_id, item.row, item) for item in result.saved],
             "conflicts": [
-                json_api.row_state_to_json(item.batch_id, item.row, item.newest) for item in result.conflicts
+                json_api.row_state_to_json(item.batch_id, item.row, item.correction) for item in result.conflicts
             ],
             "finished": {batch_id: escape(str(path.relative_to(root))) for batch_id, path in result.finished.items()},
             "late": escape(result.table_error),

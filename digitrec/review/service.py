@@ -46,21 +46,12 @@ class NumberPage:
 
 
 @dataclass(frozen=True, slots=True)
-class ConflictInfo:
-    """A row that another reviewer judged after it was loaded, with that judgement."""
-
-    batch_id: str
-    row: int
-    newest: Correction | None
-
-
-@dataclass(frozen=True, slots=True)
 class SaveResult:
     """Result of saving judgements."""
 
     saved: tuple[Correction, ...] = ()
     """Entries of pages; those of numbers are left out."""
-    conflicts: tuple[ConflictInfo, ...] = ()
+    conflicts: tuple[Conflict, ...] = ()
     """Rows that another reviewer judged meanwhile; no judgement of this request is saved for the same worker."""
     finished: Mapping[str, Path] = field(default_factory=dict)
     """Corrected tables, by batch, of the batches whose last open row this request resolved."""
@@ -213,7 +204,7 @@ class ReviewService:
     ) -> SaveResult:
         """Save the judgements of each ledger in one transaction, then write the corrected tables of its batches."""
         saved: list[Correction] = []
-        conflicts: list[ConflictInfo] = []
+        conflicts: list[Conflict] = []
         finished: dict[str, Path] = {}
         table_error = ""
         for ledger, own in _group_by_ledger(ledgers, judgements):
@@ -225,8 +216,7 @@ class ReviewService:
             try:
                 saved += [correction for correction in save(ledger, own) if correction.number == 0]
             except Conflict as why:  # judged by another reviewer, perhaps since the check above
-                theirs = ConflictInfo(why.batch_id, why.row, why.correction)
-                conflicts += _find_conflicts(ledger, own) or [theirs]
+                conflicts += _find_conflicts(ledger, own) or [why.with_traceback(None)]
                 continue
             for batch_id in batch_ids:
                 try:
@@ -290,11 +280,11 @@ def _group_by_ledger(
             yield ledger, own
 
 
-def _find_conflicts(ledger: Ledger, judgements: Sequence[Judgement]) -> list[ConflictInfo]:
+def _find_conflicts(ledger: Ledger, judgements: Sequence[Judgement]) -> list[Conflict]:
     """Return the rows that were judged after the reviewer loaded them."""
     conflicts = []
     for batch_id, row, seen_id in dict.fromkeys((item.batch_id, item.row, item.seen_id) for item in judgements):
         entries = read_history(ledger, batch_id, row)
         if (entries[-1].id if entries else 0) != seen_id:
-            conflicts.append(ConflictInfo(batch_id, row, entries[-1] if entries else None))
+            conflicts.append(Conflict(batch_id, row, entries[-1] if entries else None))
     return conflicts
