@@ -90,7 +90,7 @@ class _Reconciliation:
         outbox_url, source = ledger.get_meta("outbox_url"), ledger.get_meta("source_url")
         if source:
             notes.append(f"reads {source}; its tables are compared, its originals are not")
-        read = ObjectStore(outbox_url).read if outbox_url else partial(_read_table, self._outbox)
+        read = ObjectStore(outbox_url).read if outbox_url else partial(csv_tables.read_if_exists, self._outbox)
         removed: Counter[RemovalKind] = Counter()
         duplicates = pending = 0
         for batch in ledger.batches():
@@ -165,13 +165,6 @@ def _has_files(path: Path) -> bool:
     if not path.is_dir():
         return os.path.lexists(path)
     return any(not is_temp_name(entry.name) for _, entry in folder_id.walk(path) if not folder_id.is_folder(entry))
-
-
-def _read_table(folder: Path, name: str) -> bytes | None:
-    try:
-        return (folder / name).read_bytes()
-    except FileNotFoundError:
-        return None
 
 
 def _compare_tables(

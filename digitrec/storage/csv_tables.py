@@ -216,7 +216,7 @@ def write_latest(outbox: Path, batch_ids: Iterable[str]) -> None:
     Raises:
         OSError: the outbox cannot be read or written.
     """
-    if tables := read_tables(batch_ids, lambda name: _read_if_exists(outbox / name)):
+    if tables := read_tables(batch_ids, partial(read_if_exists, outbox)):
         files.atomic_write(outbox / LATEST_NAME, merge_tables(tables))
 
 
@@ -253,9 +253,10 @@ def merge_tables(tables: Sequence[bytes]) -> bytes:
     return _format_text(columns, filled, has_bom=tables[-1].startswith(codecs.BOM_UTF8)).encode()
 
 
-def _read_if_exists(path: Path) -> bytes | None:
+def read_if_exists(outbox: Path, name: str) -> bytes | None:
+    """Return the content of a file in the outbox; None if it is missing."""
     try:
-        return path.read_bytes()
+        return (outbox / name).read_bytes()
     except FileNotFoundError:
         return None
 
