@@ -1,7 +1,7 @@
 """Write the report of a data set: `reports/explore/<data>/` with index.html, report.json and the figures."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -89,11 +89,7 @@ def write_dataset_report(folder: Path, facts: DatasetFacts, splits: Sequence[Dat
     ]
     report: Json = {
         "kind": "explore",
-        "data": facts.data,
-        "source": facts.source,
-        "digest": facts.digest,
-        "app_version": facts.app_version,
-        "made_at": facts.made_at,
+        **asdict(facts),
         "splits": [describe_split(split) for split in splits],
         "ink_levels": levels,
     }
