@@ -194,11 +194,7 @@ class BatchPipeline:
             if is_planned and not claims:
                 return OutcomeCounts()
             return self._complete(self._start_reading(batch, claims))
-        count = self._publish_tables(batch)
-        self._archive_originals(batch)
-        self._report(batch)
-        self._close(batch, count)
-        return count
+        return self._finish(batch)
 
     def _complete(self, opened: OpenBatch) -> OutcomeCounts:
         """Bring a claimed batch to its end: each step is durable before the next begins.
@@ -211,12 +207,20 @@ class BatchPipeline:
         with self.time_stage("record"):
             outcomes, crashes = self._decide(opened.claims, results)
             self._record(batch, outcomes, crashes, results)
-        count = self._publish_tables(batch, outcomes.rows)
+        count = self._finish(batch, outcomes.rows)
+        if crashes:  # `process_groups` claims these files again, so they are not counted twice
+            count += OutcomeCounts(deferred=-self._claim_crashed_next(batch, crashes))
+        return count
+
+    def _finish(self, batch: Batch, rows: Sequence[TableRow] | None = None) -> OutcomeCounts:
+        """Bring a recorded batch to its end, from the stage in which it was claimed or resumed.
+
+        `rows` are its rows, if it was read just now; None reads them from the ledger.
+        """
+        count = self._publish_tables(batch, rows)
         self._archive_originals(batch)
         self._report(batch)
         self._close(batch, count)
-        if crashes:  # `process_groups` claims these files again, so they are not counted twice
-            count += OutcomeCounts(deferred=-self._claim_crashed_next(batch, crashes))
         return count
 
     def _read(self, opened: OpenBatch) -> BatchResults:
@@ -252,13 +256,8 @@ class BatchPipeline:
         output_format = self.make_output_format()
         self.ledger.record(batch.id, outcomes.rows, outcomes.claims, output_format, outcomes.deferred, facts)
 
-    def _publish_tables(self, batch: Batch, rows: Sequence[TableRow] | None = None) -> OutcomeCounts:
-        """Write the tables of a recorded batch, unless it is published; return its counts, none if it is closed.
-
-        Args:
-            batch: the batch as it was when it was claimed or resumed.
-            rows: its rows, if it was read just now; None reads them from the ledger.
-        """
+    def _publish_tables(self, batch: Batch, rows: Sequence[TableRow] | None) -> OutcomeCounts:
+        """Write the tables of a recorded batch, unless it is published; return its counts, none if it is closed."""
         self.check_folders()
         if batch.stage not in {BatchStage.PUBLISHED, BatchStage.CLOSED}:
             with self.time_stage("publish"):
