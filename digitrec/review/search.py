@@ -95,8 +95,3 @@ def _find_rows(ledger: Ledger, query: str, batch_id: str) -> list[RowId]:
     sql = f"SELECT batch_id, row FROM readings WHERE {' AND '.join(conditions)} ORDER BY {order} LIMIT ?"
     rows += ledger.query(sql, (*values, MAX_RESULTS + 1)).fetchall()
     return list(dict.fromkeys(rows))
-
-
-def is_batch_id(text: str) -> bool:
-    """Return whether a text is the id of a batch."""
-    return BATCH_ID.fullmatch(text) is not None

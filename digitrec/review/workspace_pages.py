@@ -31,7 +31,7 @@ from digitrec.review.workspace_files import EXPORT_TYPES, WorkspaceFiles
 from digitrec.settings import Settings
 from digitrec.storage.corrections import Verdict
 from digitrec.storage.ledger import Ledger
-from digitrec.text import escape
+from digitrec.text import BATCH_ID, escape
 from digitrec.types import PageStatus
 
 _MAX_BODIES, _MAX_READERS = 4, 2
@@ -131,7 +131,7 @@ class WorkspacePages:
     async def find(self, request: Request) -> Response:
         """Show the answers that match a query, or those of a batch."""
         query, batch_id = request.query_params.get("q", "").strip(), request.query_params.get("batch", "").strip()
-        if len(query) > search.MAX_QUERY_LENGTH or (batch_id and not search.is_batch_id(batch_id)):
+        if len(query) > search.MAX_QUERY_LENGTH or (batch_id and not BATCH_ID.fullmatch(batch_id)):
             raise UsageError("this search cannot be used", hint="Search for a file name, a number or a sha256.")
         result = search.SearchResult((), has_more=False)
         if query or batch_id:
@@ -166,7 +166,7 @@ class WorkspacePages:
     async def find_original(self, request: Request) -> Response:
         """Lead from the place of an original, as reports link it, to the page of its answer."""
         kind, batch_id = request.path_params["kind"], request.path_params["batch"]
-        if kind not in {"done", "rejected"} or not search.is_batch_id(batch_id):
+        if kind not in {"done", "rejected"} or not BATCH_ID.fullmatch(batch_id):
             return self._missing(request, "There is no such file")
         location = _raw_path(request).removeprefix("/")
         row_id = await run_sync(self._find_original, batch_id, location)
@@ -227,7 +227,7 @@ class WorkspacePages:
         headers = {"Content-Security-Policy": pages.REPORT_POLICY}
         if media_type == "text/html":
             batch_id = path.partition("/")[0]
-            is_batch = search.is_batch_id(batch_id)
+            is_batch = BATCH_ID.fullmatch(batch_id) is not None
             corrected = await run_sync(lambda: self.files.has_corrected_table(batch_id)) if is_batch else False
             links = {"batch_id": batch_id if is_batch else "", "has_corrected": corrected}
             data = pages.add_bar(request, data.decode("utf-8", errors="replace"), **links).encode()
