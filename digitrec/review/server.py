@@ -16,7 +16,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from digitrec.errors import DigitrecError, EnvironmentFailure, UsageError, wrap_os_error
+from digitrec.errors import DigitrecError, UsageError, wrap_os_error
 from digitrec.review import json_api, pages
 from digitrec.review.auth import AuthMiddleware, BodyTooLarge, Session, Sessions, read_body
 from digitrec.review.page_images import ImageUnavailable, OriginalMissing, View, read_original
@@ -72,7 +72,6 @@ class Site:
         handlers: dict[Any, Any] = {
             BodyTooLarge: _fixed_problem("the request is too large", 413),
             UsageError: _problem_of_error(400),
-            EnvironmentFailure: _problem_of_error(503),
             DigitrecError: _problem_of_error(503),
             sqlite3.Error: _fixed_problem("the ledger cannot be used now; nothing that was saved is lost", 503),
             OSError: lambda request, why: _problem_of_error(503)(request, wrap_os_error(why)),
