@@ -56,7 +56,6 @@ def _environment(package: str) -> "Environment":
         "percent": format_percent,
         "count": format_count,
         "data_uri": to_data_uri,
-        "plain": replace_unprintable,
         "short": shorten,
         "short_text": shorten_text,
         "when": format_time,
