@@ -35,7 +35,6 @@ from digitrec.pipeline.labels import LabelLookup
 from digitrec.pipeline.ledgers import open_ledgers
 from digitrec.pipeline.outcomes import OutcomeBuilder
 from digitrec.pipeline.scanner import scan
-from digitrec.recognition.classifier_litert import NearestMeanClassifier
 from digitrec.recognition.reader import PageReader
 from digitrec.settings import Settings
 from digitrec.storage import csv_tables
@@ -43,6 +42,7 @@ from digitrec.storage.claims import FileSnapshot
 from digitrec.text import format_utc
 from digitrec.training.characters import crop_characters
 from digitrec.types import OutputFormat, Thresholds
+from tests.nearest_mean import NearestMeanClassifier
 
 # No deadline: the test machines are shared, so the time of one example varies.
 hypothesis_settings.register_profile("digitrec", deadline=None)

@@ -16,9 +16,10 @@ from digitrec.errors import ModelError
 from digitrec.models.package import ModelPackage
 from digitrec.recognition.classifier import NO_DIGIT, DigitClassifier
 from digitrec.recognition.classifier_keras import KerasDigitClassifier, start_keras
-from digitrec.recognition.classifier_litert import LiteRTDigitClassifier, NearestMeanClassifier
+from digitrec.recognition.classifier_litert import LiteRTDigitClassifier
 from digitrec.training import export
 from digitrec.training.datasets import mnist
+from tests.nearest_mean import NearestMeanClassifier
 
 pytestmark = pytest.mark.slow
 

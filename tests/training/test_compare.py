@@ -8,13 +8,13 @@ import pytest
 
 from digitrec.arrays import PageResult
 from digitrec.errors import DataError, RejectedImage
-from digitrec.recognition.classifier_litert import NearestMeanClassifier
 from digitrec.recognition.reader import PageReader
 from digitrec.reports.statistics import mcnemar
 from digitrec.training import compare
 from digitrec.training.compare import compare_accepted_pages, compare_classifiers, compare_page_readers
 from digitrec.training.datasets import mnist
 from digitrec.types import Reason, Thresholds
+from tests.nearest_mean import NearestMeanClassifier
 
 pytestmark = pytest.mark.slow
 

@@ -15,7 +15,7 @@ import numpy as np
 from digitrec.errors import DataError, require_packages
 from digitrec.images.formats import detect_format
 from digitrec.recognition import normalize
-from digitrec.recognition.classifier_litert import NearestMeanClassifier
+from digitrec.recognition.classifier import DIGITS
 from digitrec.training.datasets import mnist
 from digitrec.training.datasets.dataset import Dataset, Split, exclude_pictures, make_split
 from digitrec.training.datasets.idx import has_idx_files, read_idx_folder, read_npz
@@ -140,13 +140,14 @@ def _list_choices() -> str:
 
 
 def _is_transposed(split: Split) -> bool:
-    """Return True if rows and columns are swapped, as in EMNIST: a classifier of MNIST decides."""
+    """Return True if rows and columns are swapped, as in EMNIST: the nearest mean digit of MNIST decides."""
     reference = mnist.load_mnist_200().train
-    classifier = NearestMeanClassifier.learn(reference.ink, reference.digits)
+    means = np.stack([reference.ink[reference.digits == digit].mean(axis=0) for digit in range(DIGITS)])
     sample = split.take(np.random.default_rng(0).permutation(len(split))[:_ORIENTATION_SAMPLE])
-    accuracies = [
-        (classifier.score(turned.ink).argmax(axis=1) == sample.digits).mean() for turned in (sample, _transpose(sample))
-    ]
+    accuracies = []
+    for turned in sample, _transpose(sample):
+        distances = np.square(turned.ink[:, None] - means).sum(axis=(2, 3))  # (n, 10)
+        accuracies.append((distances.argmin(axis=1) == sample.digits).mean())
     return bool(accuracies[1] > accuracies[0] + _MIN_ACCURACY_GAIN)
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from digitrec.errors import DataError
-from digitrec.recognition.classifier_litert import NearestMeanClassifier
 from digitrec.training.datasets import mnist, registry
 from digitrec.training.datasets.dataset import Dataset, Split
+from tests.nearest_mean import NearestMeanClassifier
 
 pytestmark = pytest.mark.slow
 
