@@ -6,6 +6,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from digitrec.reports.alignment import count_digit_errors
+
 _BREAK = " "
 _BREAK_COST = 0.1
 """Cost of an additional or missing break between two numbers, in digits."""
@@ -90,7 +92,7 @@ def count_numbers(
         missing = sum(not any(place in is_matched for place in range(*span)) for span in spans)
         accepted, wrong = accepted + missing, wrong + missing
     digits = digits_of(true_text)
-    errors = edit_distance(digits, digits_of(read_text))
+    errors = count_digit_errors(read_text, true_text)
     if not has_limits:
         right = int(bool(written) and errors == 0)
     return NumberCounts(len(written), right, accepted, wrong, joined, len(digits), errors)
@@ -103,15 +105,6 @@ def digits_of(text: str) -> str:
     '125'
     """
     return "".join(character for character in text if character.isdigit())
-
-
-def edit_distance(first: str, second: str) -> int:
-    """Return the least number of characters to add, remove or replace (Levenshtein distance).
-
-    >>> edit_distance("12345", "1345"), edit_distance("7", "1")
-    (1, 1)
-    """
-    return round(float(_costs(first, second)[-1, -1]))
 
 
 def _costs(first: str, second: str) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Compare the characters of an answer with those of the true text."""
+"""Align an answer with the true text by the fewest edits (Levenshtein distance)."""
 
 from collections.abc import Sequence
 
@@ -11,23 +11,31 @@ def find_differences(text: str, truth: str) -> tuple[frozenset[int], frozenset[i
     >>> [sorted(places) for places in find_differences("1428", "14928")]
     [[], [2]]
     """
-    costs = _edit_costs(text, truth)
-    wrong, missed = set(), set()
-    i, j = len(text), len(truth)
+    pairs = align(text, truth)
+    edits = [(i, j) for i, j in pairs if i is None or j is None or text[i] != truth[j]]
+    return frozenset(i for i, _ in edits if i is not None), frozenset(j for _, j in edits if j is not None)
+
+
+def align(first: Sequence[str], second: Sequence[str]) -> list[tuple[int | None, int | None]]:
+    """Align two sequences with the fewest items to add, remove or replace; None where one has nothing to align.
+
+    >>> align(["9", "3", "8"], ["9", "8", "8"])
+    [(0, 0), (1, 1), (2, 2)]
+    """
+    costs = _edit_costs(first, second)
+    pairs: list[tuple[int | None, int | None]] = []
+    i, j = len(first), len(second)
     while i or j:
-        if i and j and text[i - 1] == truth[j - 1] and costs[i][j] == costs[i - 1][j - 1]:
+        if i and j and costs[i][j] == costs[i - 1][j - 1] + (first[i - 1] != second[j - 1]):
             i, j = i - 1, j - 1
-        elif i and j and costs[i][j] == costs[i - 1][j - 1] + 1:
-            i, j = i - 1, j - 1
-            wrong.add(i)
-            missed.add(j)
+            pairs.append((i, j))
         elif i and costs[i][j] == costs[i - 1][j] + 1:
             i -= 1
-            wrong.add(i)
+            pairs.append((i, None))
         else:
             j -= 1
-            missed.add(j)
-    return frozenset(wrong), frozenset(missed)
+            pairs.append((None, j))
+    return pairs[::-1]
 
 
 def count_digit_errors(text: str, truth: str) -> int:
@@ -40,12 +48,12 @@ def count_digit_errors(text: str, truth: str) -> int:
     return _edit_costs(digits, true_digits)[-1][-1]
 
 
-def _edit_costs(text: Sequence[str], truth: Sequence[str]) -> list[list[int]]:
-    """Return the edit distance of each pair of beginnings, (len(text) + 1, len(truth) + 1)."""
-    costs = [list(range(len(truth) + 1))]
-    for i, character in enumerate(text, start=1):
+def _edit_costs(first: Sequence[str], second: Sequence[str]) -> list[list[int]]:
+    """Return the edit distance of each pair of beginnings, (len(first) + 1, len(second) + 1)."""
+    costs = [list(range(len(second) + 1))]
+    for i, item in enumerate(first, start=1):
         row = [i]
-        for j, true_character in enumerate(truth, start=1):
-            row.append(min(costs[-1][j] + 1, row[-1] + 1, costs[-1][j - 1] + (character != true_character)))
+        for j, other in enumerate(second, start=1):
+            row.append(min(costs[-1][j] + 1, row[-1] + 1, costs[-1][j - 1] + (item != other)))
         costs.append(row)
     return costs

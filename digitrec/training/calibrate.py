@@ -15,6 +15,7 @@ from digitrec.models.card import Metric
 from digitrec.pipeline.read_files import FileResult
 from digitrec.recognition import decision
 from digitrec.recognition.classifier import apply_temperature
+from digitrec.reports.alignment import align
 from digitrec.reports.statistics import betaincinv, wilson
 from digitrec.text import is_comparable_label, matches_label
 from digitrec.training.datasets.dataset import Digits
@@ -208,35 +209,8 @@ def judge_numbers(page: PageResult, written: Sequence[str]) -> list[JudgedNumber
         JudgedNumber(NEVER if page_confidence is None else page_confidence, False, place)
         if index is None
         else JudgedNumber(confidences[index], place is not None and written[place] == read[index], place, index)
-        for place, index in _align(written, read)
+        for place, index in align(written, read)
     ]
-
-
-def _align(written: Sequence[str], read: Sequence[str]) -> list[tuple[int | None, int | None]]:
-    """Align two lists with the fewest numbers to add, remove or replace; None where one has nothing to align.
-
-    >>> _align(["9", "3", "8"], ["9", "8", "8"])
-    [(0, 0), (1, 1), (2, 2)]
-    """
-    costs = np.add.outer(np.arange(len(written) + 1), np.arange(len(read) + 1))  # least costs of both beginnings
-    for row, text in enumerate(written, start=1):
-        for column, other in enumerate(read, start=1):
-            replaced = costs[row - 1, column - 1] + (text != other)
-            costs[row, column] = min(replaced, costs[row - 1, column] + 1, costs[row, column - 1] + 1)
-    pairs: list[tuple[int | None, int | None]] = []
-    row, column = len(written), len(read)
-    while row or column:
-        is_other = bool(row and column) and written[row - 1] != read[column - 1]
-        if row and column and costs[row, column] == costs[row - 1, column - 1] + is_other:
-            row, column = row - 1, column - 1
-            pairs.append((row, column))
-        elif row and costs[row, column] == costs[row - 1, column] + 1:
-            row -= 1
-            pairs.append((row, None))
-        else:
-            column -= 1
-            pairs.append((None, column))
-    return pairs[::-1]
 
 
 def compute_metric(data: str, is_right: NDArray[np.bool_]) -> Metric:
