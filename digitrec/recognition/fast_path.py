@@ -13,7 +13,7 @@ import numpy as np
 from digitrec.arrays import PageResult, Picture
 from digitrec.errors import RejectedImage
 from digitrec.images.decode import MEDIUM_PX, DecodedPage
-from digitrec.recognition import layout
+from digitrec.recognition import layout, normalize
 from digitrec.recognition.classifier import DIGITS
 from digitrec.recognition.ctc import FrameProbs
 from digitrec.recognition.ensemble import (
@@ -24,9 +24,15 @@ from digitrec.recognition.ensemble import (
     p_single_digit,
     p_single_symbol,
 )
-from digitrec.recognition.geometry import Rect, crop_rect, from_page_coords, line_rect_around, to_page_coords
+from digitrec.recognition.geometry import (
+    Rect,
+    crop_rect,
+    from_page_coords,
+    line_rect_around,
+    rect_to_box,
+    to_page_coords,
+)
 from digitrec.recognition.layout import DigitRegion
-from digitrec.recognition.page import single_digit_page
 from digitrec.recognition.preprocess import Plane, Thumbnail, downscale
 from digitrec.recognition.segmenter import CROP_PX, SegmentedCrop, Segmenter, whole_page_window
 from digitrec.recognition.sequence_recognizer import SequenceRecognizer
@@ -68,7 +74,17 @@ class FastPathResult:
 
     def page(self, format_name: str, sheet: DecodedPage) -> PageResult:
         """Return the page with this character, not scored yet."""
-        return single_digit_page(format_name, sheet, self.thumbnail.preview, self.plane, self.digit)
+        box, (rows, columns) = self.digit.box, self.plane.shape
+        rect = Rect(box.x, box.y, box.x + box.width, box.y + box.height)
+        return PageResult(
+            number=sheet.number,
+            format=format_name,
+            width=sheet.width,
+            height=sheet.height,
+            boxes=(rect_to_box(rect, (sheet.width / columns, sheet.height / rows), sheet),),
+            ink=normalize.normalize_mnist(self.digit.ink)[None],
+            preview=self.thumbnail.preview,
+        )
 
 
 def run_fast_path(pictures: Sequence[Picture | RejectedImage], segmenter: Segmenter) -> list[FastPathResult | None]:

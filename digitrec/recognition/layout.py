@@ -1,6 +1,6 @@
 """Group the components of a page into digits in reading order.
 
-Boxes are in pixels of the ink; `page` converts them to pixels of the page.
+Boxes are in pixels of the ink; `fast_path` converts them to pixels of the page.
 """
 
 from dataclasses import dataclass

@@ -11,7 +11,7 @@ from digitrec.arrays import PageResult, Picture
 from digitrec.errors import RejectedImage
 from digitrec.images import decode
 from digitrec.images.decode import MEDIUM_PX, DecodedPage
-from digitrec.recognition import turned
+from digitrec.recognition import normalize, turned
 from digitrec.recognition.blank import find_writing
 from digitrec.recognition.classifier import NO_DIGIT, DigitClassifier
 from digitrec.recognition.enlarge import enlarge
@@ -26,7 +26,6 @@ from digitrec.recognition.fast_path import (
 )
 from digitrec.recognition.geometry import from_page_coords, to_page_coords
 from digitrec.recognition.models import RecognitionModels
-from digitrec.recognition.page import undecoded_page
 from digitrec.recognition.preprocess import Mask
 from digitrec.recognition.trace import PreprocessedPage, RecognitionTrace
 from digitrec.recognition.unread import find_unread
@@ -281,6 +280,21 @@ class PageReader:
         scores = self.classifier.score(np.concatenate([page.ink for page in pages]))
         ends = list(accumulate(len(page.ink) for page in pages))
         return [replace(page, scores=scores[end - len(page.ink) : end]) for page, end in zip(pages, ends, strict=True)]
+
+
+def undecoded_page(format_name: str, sheet: DecodedPage, why: RejectedImage) -> PageResult:
+    """Return the result of a page that could not be decoded."""
+    return PageResult(
+        number=sheet.number,
+        format=format_name,
+        width=sheet.width,
+        height=sheet.height,
+        boxes=(),
+        ink=np.zeros((0, normalize.SIDE, normalize.SIDE), np.float32),
+        preview=np.zeros((1, 1), np.uint8),
+        reason=why.reason,
+        detail=why.detail,
+    )
 
 
 def _add_unread(trace: RecognitionTrace) -> RecognitionTrace:

@@ -15,9 +15,8 @@ from digitrec.images.decode import DecodedPage
 from digitrec.models.package import ModelPackage
 from digitrec.recognition.fast_path import FastPathResult, run_fast_path
 from digitrec.recognition.models import RecognitionModels
-from digitrec.recognition.page import undecoded_page
 from digitrec.recognition.preprocess import SMALL_PX, Thumbnail, downscale
-from digitrec.recognition.reader import PageReader
+from digitrec.recognition.reader import PageReader, undecoded_page
 from digitrec.recognition.segmenter import CROP_PX, Segmenter
 from digitrec.recognition.trace import RecognitionTrace
 from digitrec.types import Box, Limits, Reason
