@@ -91,7 +91,9 @@ def decode_ctc(frames: FrameProbs, *others: FrameProbs, without: Sequence[int] =
     symbols = frames.shape[1] - 1
     is_allowed = np.ones(symbols, np.bool_)
     is_allowed[list(without)] = False
-    candidates = list(dict.fromkeys(tuple(symbol for symbol in _greedy(view) if is_allowed[symbol]) for view in views))
+    candidates = list(
+        dict.fromkeys(tuple(symbol for symbol in decode_greedily(view) if is_allowed[symbol]) for view in views)
+    )
     text = candidates[0]
     if len(candidates) > 1:
         text = candidates[int(np.argmax(np.mean([sequence_probabilities(view, candidates) for view in views], axis=0)))]
@@ -202,7 +204,12 @@ def _align_viterbi(frames: FrameProbs, text: Text) -> NDArray[np.float64]:
     return np.array([float(np.mean(span)) if span else np.nan for span in spans])
 
 
-def _greedy(frames: FrameProbs) -> Text:
+def decode_greedily(frames: FrameProbs) -> Text:
+    """Return the text of the most probable symbol of each step.
+
+    >>> decode_greedily(np.eye(18, dtype=np.float32)[[17, 3, 3, 17, 3, 7]])
+    (3, 3, 7)
+    """
     best = frames.argmax(axis=1)
     turns = np.concatenate(([True], best[1:] != best[:-1]))
     return tuple(int(symbol) for symbol in best[turns] if symbol != frames.shape[1] - 1)

@@ -10,6 +10,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from digitrec.recognition.classifier_keras import quiet_start
+from digitrec.recognition.ctc import decode_greedily
 from digitrec.recognition.sequence_recognizer import FRAME_PX, LINE_HEIGHT_PX
 from digitrec.training import fit_loop
 from digitrec.training.classifier import TrainingState
@@ -103,28 +104,15 @@ def find_correct_lines(model: Model, lines: LineExamples) -> NDArray[np.bool_]:
     return _compare_texts(_make_predict_function(model), lines)
 
 
-def decode_greedily(frames: Floats) -> list[tuple[int, ...]]:
-    """Return the text of each line by greedy CTC decoding of frame probabilities, (b, T, 18).
-
-    >>> frames = np.eye(18, dtype=np.float32)[[17, 3, 3, 17, 3, 7]]
-    >>> decode_greedily(frames[None])
-    [(3, 3, 7)]
-    """
-    best = frames.argmax(axis=2)  # (b, T)
-    is_change = np.concatenate([np.ones((len(best), 1), np.bool_), best[:, 1:] != best[:, :-1]], axis=1)
-    return [
-        tuple(int(symbol) for symbol in row[change & (row != BLANK)])
-        for row, change in zip(best, is_change, strict=True)
-    ]
-
-
 def _compare_texts(predict: Callable[[Floats], Floats], lines: LineExamples) -> NDArray[np.bool_]:
     is_right = np.zeros(len(lines), np.bool_)
     for width, indices in _group_by_width(lines).items():
         for start in range(0, len(indices), PARAMS.batch):
             chunk = indices[start : start + PARAMS.batch]
-            texts = decode_greedily(predict(_make_batch(lines, width, chunk, None)[0]))
-            is_right[chunk] = [text == lines.texts[index] for text, index in zip(texts, chunk, strict=True)]
+            frames = predict(_make_batch(lines, width, chunk, None)[0])  # (b, T, 18)
+            is_right[chunk] = [
+                decode_greedily(line) == lines.texts[index] for line, index in zip(frames, chunk, strict=True)
+            ]
     return is_right
 
 

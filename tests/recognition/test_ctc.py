@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digitrec.recognition.ctc import FrameProbs, Text, decode_ctc, sequence_probabilities
+from digitrec.recognition.ctc import FrameProbs, Text, decode_ctc, decode_greedily, sequence_probabilities
 
 SIGNS = 2
 BLANK = SIGNS
@@ -224,3 +224,11 @@ def test_a_long_line_is_read_without_running_out_of_small_numbers() -> None:
     assert line.text == text
     assert 0 < line.probability < 1
     np.testing.assert_allclose(line.steps, 3 * np.arange(60) + 1, atol=1)
+
+
+@pytest.mark.parametrize(
+    ("best", "text"),
+    [([17, 17, 17], ()), ([3, 3, 3], (3,)), ([3, 17, 3], (3, 3)), ([10, 0, 0, 17], (10, 0))],
+)
+def test_greedy_decoding_merges_repeats_and_drops_blanks(best: list[int], text: tuple[int, ...]) -> None:
+    assert decode_greedily(np.eye(18, dtype=np.float32)[best]) == text

@@ -11,7 +11,7 @@ from digitrec.training.classifier import TrainingState, no_progress
 from digitrec.training.datasets import mnist
 from digitrec.training.fit_loop import StageSpec
 from digitrec.training.segmenter import fit_segmenter
-from digitrec.training.sequence_recognizer import decode_greedily, fit_sequence_recognizer
+from digitrec.training.sequence_recognizer import fit_sequence_recognizer
 from digitrec.training.synthetic import generate, glyphs
 from digitrec.training.synthetic.generate import LineExamples, SegmentationExamples
 from digitrec.training.synthetic.symbols import GlyphSources
@@ -62,14 +62,6 @@ def test_the_sequence_recognizer_trains_and_prints_nothing(
     assert (trained.epochs, trained.interrupted) == (2, False)
     printed = capfd.readouterr()
     assert (printed.out, printed.err) == ("", "")
-
-
-@pytest.mark.parametrize(
-    ("best", "text"),
-    [([17, 17, 17], ()), ([3, 3, 3], (3,)), ([3, 17, 3], (3, 3)), ([10, 0, 0, 17], (10, 0))],
-)
-def test_greedy_decoding_merges_repeats_and_drops_blanks(best: list[int], text: tuple[int, ...]) -> None:
-    assert decode_greedily(np.eye(18, dtype=np.float32)[best][None]) == [text]
 
 
 class CountingModel:
