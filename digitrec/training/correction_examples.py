@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from digitrec.arrays import Picture
@@ -21,7 +20,7 @@ from digitrec.recognition.number_reader import PARAMS, ReadNumber, crop_characte
 from digitrec.recognition.page_path import PageTrace
 from digitrec.recognition.preprocess import Plane, local_normalize
 from digitrec.recognition.reader import PageReader
-from digitrec.recognition.sequence_recognizer import FRAME_PX, LINE_HEIGHT_PX
+from digitrec.recognition.sequence_recognizer import FRAME_PX, scale_strip
 from digitrec.recognition.signs import SMALL_SIGNS
 from digitrec.recognition.text_lines import TextNumber
 from digitrec.recognition.zoom import zoom
@@ -249,11 +248,6 @@ def _join_crops(
 
 def _resize_line(gray: Plane, count: int) -> Picture | None:
     """Return a line crop as the sequence recognizer sees it; None if it is too wide, or too narrow for its symbols."""
-    height, width = gray.shape
-    scale = LINE_HEIGHT_PX / height
-    width_px = max(4, round(width * scale))
-    if width_px > _MAX_LINE_WIDTH_PX or width_px < 2 * count * FRAME_PX:
-        return None
-    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    resized = np.asarray(cv2.resize(gray, (width_px, LINE_HEIGHT_PX), interpolation=interpolation), np.float32)
-    return quantize(local_normalize(resized))
+    line = scale_strip(gray)
+    is_readable = 2 * count * FRAME_PX <= line.shape[1] <= _MAX_LINE_WIDTH_PX
+    return quantize(local_normalize(line)) if is_readable else None
