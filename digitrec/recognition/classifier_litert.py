@@ -1,7 +1,5 @@
 """Digit classifier without Keras: LiteRT, used by the service (docs/dev/decisions/002-litert.md)."""
 
-from collections.abc import Callable
-from functools import lru_cache
 from typing import Self
 
 import numpy as np
@@ -22,7 +20,6 @@ class LiteRTDigitClassifier:
             ModelError: LiteRT cannot run it, or it does not turn (1, 28, 28) into (1, 10) or (1, 11).
         """
         self.fingerprint = fingerprint
-        self._network = network
         self._temperature = temperature
         exits = frozenset({(1, DIGITS), (1, CLASSES)})
         self._run = InterpreterPool(network, f"the model {fingerprint}", (1, DIGIT_PX, DIGIT_PX), exits)
@@ -31,9 +28,6 @@ class LiteRTDigitClassifier:
     def load(cls, bundle: ModelPackage) -> Self:
         """Load the network of a model folder."""
         return cls(bundle.read_file(TFLITE), bundle.card.fingerprint, bundle.card.temperature)
-
-    def __reduce__(self) -> tuple[Callable[..., "LiteRTDigitClassifier"], tuple[bytes, str, float]]:
-        return _cached_classifier, (self._network, self.fingerprint, self._temperature)
 
     def score(self, ink: Ink) -> Scores:
         """Score each picture: (n, 28, 28) in, (n, 11) out.
@@ -46,9 +40,3 @@ class LiteRTDigitClassifier:
             result = self._run(pictures[index : index + 1])[0]
             scores[index, : len(result)] = result
         return apply_temperature(scores, self._temperature)
-
-
-@lru_cache(maxsize=4)
-def _cached_classifier(network: bytes, fingerprint: str, temperature: float) -> LiteRTDigitClassifier:
-    # A worker process may receive the same model again, with another task.
-    return LiteRTDigitClassifier(network, fingerprint, temperature)
