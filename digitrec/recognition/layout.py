@@ -81,7 +81,14 @@ def group_digits(ink: Plane) -> LayoutResult:
     highest = max((component.height for component in left_over), default=0)
     is_all = len(groups) <= _MOST_DIGITS and highest < _LEFT_OVER * main.height
     is_clear = is_all and all(group.width < _WIDE * group.height for group in groups)
-    digits = tuple(_crop_digit(ink, pieces, group) for group in _in_reading_order(groups)[:_MOST_DIGITS])
+    digits = tuple(
+        DigitRegion(
+            Box(group.left, group.top, group.width, group.height),
+            crop_component(ink, pieces, group),
+            len(group.labels),
+        )
+        for group in _in_reading_order(groups)[:_MOST_DIGITS]
+    )
     return LayoutResult(digits, is_clear)
 
 
@@ -168,8 +175,14 @@ def _in_reading_order(groups: list[Component]) -> list[Component]:
     return ordered
 
 
-def _crop_digit(ink: Plane, pieces: ConnectedComponents, group: Component) -> DigitRegion:
-    """Crop one digit with its faint parts and without other components, evened out along the stroke."""
+def crop_component(ink: Plane, pieces: ConnectedComponents, group: Component) -> Plane:
+    """Crop one digit with its faint parts and without other components, evened out along the stroke.
+
+    Args:
+        ink: of the page, (h, w).
+        pieces: components of that ink.
+        group: the merged components of the digit.
+    """
     window = np.s_[group.top : group.bottom, group.left : group.right]
     part, near = ink[window], pieces.labels[window]
     is_digit = part > _FAINT
@@ -183,11 +196,10 @@ def _crop_digit(ink: Plane, pieces: ConnectedComponents, group: Component) -> Di
         is_touched[parts[own]] = True
         is_digit &= is_touched[parts]
         is_digit &= own | (near == 0)
-    digit = part * is_digit
-    return DigitRegion(Box(group.left, group.top, group.width, group.height), even_out_ink(digit), len(group.labels))
+    return _even_out_ink(part * is_digit)
 
 
-def even_out_ink(digit: Plane) -> Plane:
+def _even_out_ink(digit: Plane) -> Plane:
     """Strengthen faint stretches of the stroke, at most to twice their ink."""
     reach = max(3, round(0.2 * max(digit.shape)) | 1)
     margin = reach // 2

@@ -15,7 +15,7 @@ from digitrec.recognition.classifier import CLASSES, DIGITS, NO_DIGIT, DigitClas
 from digitrec.recognition.components import Component
 from digitrec.recognition.ctc import DecodedLine, Text, decode_ctc
 from digitrec.recognition.geometry import Rect, clip_rect, crop_rect
-from digitrec.recognition.layout import even_out_ink
+from digitrec.recognition.layout import crop_component
 from digitrec.recognition.page_ink import PageInk
 from digitrec.recognition.preprocess import Plane
 from digitrec.recognition.sequence_recognizer import SIGNS, SequenceRecognizer, add_margin, shear
@@ -55,8 +55,6 @@ class NumberParams(NamedTuple):
     """Probability that a strip is empty from which what stands there is no number."""
     disputed: float = 0.7
     """Factor for the confidence of a number whose characters the models count differently."""
-    faint: float = 0.07
-    """Least ink of a pixel that belongs to the character it touches."""
     tiny: float = 1e-12
     """Least probability, so that none is divided by zero."""
 
@@ -324,16 +322,4 @@ def symbol_rects(reading: LineReading) -> list[Rect]:
 
 def crop_character(character: Component, page: PageInk, classed: ClassedComponents) -> Plane:
     """Crop the ink of one character without other components, evened out along the stroke, (28, 28)."""
-    window = np.s_[character.top : character.bottom, character.left : character.right]
-    part, near = page.ink[window], classed.pieces.labels[window]
-    is_inked = part > PARAMS.faint
-    count, parts = cv2.connectedComponents(is_inked.view(np.uint8), connectivity=8)
-    if count > 2 or len(classed.pieces.boxes) > 2:  # else all of it belongs to the character
-        own = near == character.labels[0]
-        for label in character.labels[1:]:
-            own |= near == label
-        is_touched = np.zeros(count, np.bool_)
-        is_touched[parts[own]] = True
-        is_inked &= is_touched[parts]
-        is_inked &= own | (near == 0)
-    return normalize.normalize_mnist(even_out_ink(part * is_inked))
+    return normalize.normalize_mnist(crop_component(page.ink, classed.pieces, character))
