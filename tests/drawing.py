@@ -45,9 +45,17 @@ def saved(picture: Picture | Image.Image, format_name: str = "PNG", **options: A
     return buffer.getvalue()
 
 
+def read_file(reader: PageReader, data: bytes, limits: Limits = LIMITS) -> list[PageResult]:
+    """All pages of a file; RejectedImage if it has none."""
+    (pages,) = reader.read_files([data], limits)
+    if isinstance(pages, RejectedImage):
+        raise pages
+    return pages
+
+
 def read_pages(data: bytes, limits: Limits = LIMITS) -> list[PageResult]:
     """All pages of a file; each digit is read as 7."""
-    return _READER.read(data, limits)
+    return read_file(_READER, data, limits)
 
 
 def read_page(content: bytes | Picture, limits: Limits = LIMITS) -> PageResult:

@@ -75,17 +75,6 @@ class PageReader:
     second_opinion: "SecondOpinion | None" = None
     """None: no other reader is asked."""
 
-    def read(self, data: bytes, limits: Limits) -> list[PageResult]:
-        """Read all pages of a file, decoding one at a time.
-
-        Raises:
-            RejectedImage: the file has no pages: empty, no picture, cut off, unsupported, or over a limit.
-        """
-        (pages,) = self.read_files([data], limits)
-        if isinstance(pages, RejectedImage):
-            raise pages
-        return pages
-
     def read_files(
         self, files: Iterable[bytes], limits: Limits, begin_page: Callable[[int], object] = lambda _: None
     ) -> list[list[PageResult] | RejectedImage]:

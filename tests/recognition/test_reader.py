@@ -29,7 +29,7 @@ from digitrec.recognition.models import RecognitionModels
 from digitrec.recognition.reader import PageReader
 from digitrec.types import Limits, PageStatus, Reason, Thresholds
 from tests.conftest import draw, reader
-from tests.drawing import saved
+from tests.drawing import read_file, saved
 from tests.recognition.drawn import fill, frame, paper, stroke, write
 from tests.recognition.stand_ins import Says, Sorter, Spells, dark, ink_by, line_by, nothing
 
@@ -46,7 +46,7 @@ def assert_same(page: PageResult, other: PageResult) -> None:
 
 
 def test_every_digit_of_a_page_has_a_row_of_scores() -> None:
-    (page,) = reader().read(draw(7), Limits())
+    (page,) = read_file(reader(), draw(7))
 
     assert page.scores.shape == (len(page.boxes), CLASSES) == (1, 11)
     assert page.scores.argmax() == 7
@@ -81,7 +81,7 @@ def test_a_page_that_cannot_be_decoded_larger_costs_only_its_own_row() -> None:
 
 def test_what_is_no_picture_is_rejected() -> None:
     with pytest.raises(RejectedImage):
-        reader().read(b"no picture", Limits())
+        read_file(reader(), b"no picture")
 
 
 class Files(list[bytes]):
@@ -124,14 +124,14 @@ def test_pages_are_decoded_lazily(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(decode, "decode_pages", sheets)
 
-    assert [page.number for page in PageReader(Scorer()).read(b"", Limits())] == [1, 2]
+    assert [page.number for page in read_file(PageReader(Scorer()), b"")] == [1, 2]
     assert events == ["decoded", "scored"] * 2
 
 
 def test_a_reader_that_was_sent_gives_the_same_pages() -> None:
     sent = pickle.loads(pickle.dumps(reader()))
 
-    (page,), (other,) = (page_reader.read(draw(3), Limits()) for page_reader in (reader(), sent))
+    (page,), (other,) = (read_file(page_reader, draw(3)) for page_reader in (reader(), sent))
 
     assert_same(page, other)
 
@@ -234,7 +234,7 @@ def test_the_result_of_a_page_does_not_depend_on_the_others(monkeypatch: pytest.
     for data, pages, others in zip(files, together, backwards, strict=True):
         assert not isinstance(pages, RejectedImage)
         assert not isinstance(others, RejectedImage)
-        (alone,) = page_reader.read(data, Limits())
+        (alone,) = read_file(page_reader, data)
         assert_same(alone, pages[0])
         assert_same(alone, others[0])
 
@@ -245,7 +245,7 @@ def test_the_boxes_of_a_page_are_inside_it(name: str, has_models: bool, monkeypa
     picture = PICTURES[name]
     page_reader = trusting(monkeypatch) if has_models else PageReader(Spells((4, 7)))
 
-    (page,) = page_reader.read(saved(picture), Limits())
+    (page,) = read_file(page_reader, saved(picture))
 
     assert (page.height, page.width) == picture.shape
     assert all(0 <= box.x < box.x + box.width <= page.width for box in page.boxes)
@@ -254,7 +254,7 @@ def test_the_boxes_of_a_page_are_inside_it(name: str, has_models: bool, monkeypa
 
 
 def test_the_numbers_of_a_page_are_read_without_page_models() -> None:
-    (page,) = PageReader(Spells((4, 7))).read(saved(rows_of_numbers()), Limits())
+    (page,) = read_file(PageReader(Spells((4, 7))), saved(rows_of_numbers()))
 
     assert [(span.line, span.column, span.stop - span.start) for span in page.numbers] == [
         (1, 1, 2),
@@ -301,7 +301,7 @@ def test_a_small_crop_is_read_enlarged_and_its_box_is_in_its_own_pixels(monkeypa
 def test_ink_that_no_model_sees_is_reviewed_not_called_blank(monkeypatch: pytest.MonkeyPatch) -> None:
     models = RecognitionModels(ink_by(monkeypatch, nothing), line_by(monkeypatch, Says((), 0.9999)))
 
-    (page,) = PageReader(Sorter(NO_DIGIT, 0.999), models).read(saved(write(paper(120, 90), "7", 30, 80)), Limits())
+    (page,) = read_file(PageReader(Sorter(NO_DIGIT, 0.999), models), saved(write(paper(120, 90), "7", 30, 80)))
 
     assert page.reason is not Reason.BLANK
     assert decide(page, Thresholds(0.5, 0.5)).status is PageStatus.REVIEW

@@ -19,6 +19,7 @@ from digitrec.training.synthetic.generate import LineExamples
 from digitrec.training.synthetic.symbols import NON_DIGIT
 from digitrec.types import Limits
 from tests.conftest import draw, reader
+from tests.drawing import read_file
 
 
 def page(folder: Path, content: bytes, text: str, number: int = 1) -> LabelledPage:
@@ -51,7 +52,7 @@ def test_a_single_digit_gives_an_example_with_its_label(tmp_path: Path) -> None:
     assert crops.fits
     assert examples.classes.tolist() == [1]
     assert examples.pictures.shape == (1, 28, 28)
-    assert np.abs(examples.pictures[0] / 255 - reader().read(draw(7), Limits())[0].ink[0]).max() < 0.003
+    assert np.abs(examples.pictures[0] / 255 - read_file(reader(), draw(7))[0].ink[0]).max() < 0.003
 
 
 def test_a_corrected_number_gives_an_example_per_segmented_digit(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from digitrec.training.datasets.dataset import Dataset
 from digitrec.training.finetune import FinetuneConfig
 from digitrec.types import Limits
 from tests.conftest import draw
+from tests.drawing import read_file
 
 pytestmark = [
     pytest.mark.slow,
@@ -91,7 +92,7 @@ def test_finetuning_gives_a_new_model_with_the_same_segmenter(model: ModelPackag
     assert model.card.weights == base_model.card.weights
     assert model.read_file(INK_TFLITE) == base_model.read_file(INK_TFLITE)
     assert model.read_file(TFLITE) != base_model.read_file(TFLITE)
-    (page,) = composition.load_page_reader(model).read(draw(7), Limits())
+    (page,) = read_file(composition.load_page_reader(model), draw(7))
     assert page.scores.shape == (1, 11)
 
 

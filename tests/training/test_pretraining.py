@@ -23,8 +23,8 @@ from digitrec.training.pretraining import (
     pretrain_paper_models,
 )
 from digitrec.training.synthetic_evaluation import EvaluationPages
-from digitrec.types import Limits
 from tests.conftest import draw
+from tests.drawing import read_file
 
 pytestmark = [
     pytest.mark.slow,
@@ -91,7 +91,7 @@ def test_the_folder_holds_three_networks_that_can_be_run(trained: Path) -> None:
 
 
 def test_a_page_is_read_with_it(trained: Path) -> None:
-    (page,) = composition.load_page_reader(ModelPackage.open(trained)).read(draw(7), Limits())
+    (page,) = read_file(composition.load_page_reader(ModelPackage.open(trained)), draw(7))
 
     assert page.scores.shape[1] == 11
 
