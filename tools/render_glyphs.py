@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from digitrec.files import atomic_write
-from digitrec.training.synthetic.glyphs import DIGIT_HEIGHT, SIDE, Glyphs
+from digitrec.training.synthetic.glyphs import DIGIT_HEIGHT, FILE, SIDE, Glyphs
 
 SYMBOLS = string.digits + string.ascii_uppercase + string.ascii_lowercase + ".,;:=-+#$%&?!()/*@<>~|\"'"
 FINE = 4
@@ -57,11 +57,10 @@ def save(glyphs: Glyphs, path: Path) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Render every font of the table; stop at one that is missing or lacks a digit."""
-    here = Path(__file__).parent
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--fonts", type=Path, action="append", help="folder to look in (default: /usr/share/fonts)")
-    parser.add_argument("--table", type=Path, default=here / "fonts.csv")
-    parser.add_argument("--out", type=Path, default=here.parent / "digitrec" / "training" / "glyphs.npz")
+    parser.add_argument("--table", type=Path, default=Path(__file__).with_name("fonts.csv"))
+    parser.add_argument("--out", type=Path, default=FILE)
     parser.add_argument("--sheet", type=Path, help="also draw all glyphs, one font a line, as this PNG")
     given = parser.parse_args(arguments)
     with given.table.open(encoding="utf-8", newline="") as lines:
