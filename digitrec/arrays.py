@@ -63,8 +63,6 @@ class PageResult:
     """The reason in words, where it says more than `reason.description`."""
     scores: Scores = field(default_factory=lambda: np.zeros((0, 11), np.float32))
     """(len(boxes), 11) after classification; empty before."""
-    layout_confidence: float = 1.0
-    """Probability that these are all digits of the page, 0..1."""
     numbers: tuple[NumberSpan, ...] = ()
     """In reading order; together they hold every digit. Default: all digits form one number."""
     sign_boxes: tuple[Box, ...] = ()

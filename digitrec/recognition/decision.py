@@ -49,12 +49,11 @@ def _decide_number(page: PageResult, span: NumberSpan, text: str, threshold: flo
     own = slice(span.start, span.stop)
     boxes, scores = page.boxes[own], page.scores[own]
     digits = tuple(Digit(box, tuple(row)) for box, row in zip(boxes, scores[:, :DIGITS].tolist(), strict=True))
-    layout_confidence = page.layout_confidence * span.layout_confidence
     reason = page.reason if page.reason in _OF_ALL_NUMBERS else None
     reason = reason or span.reason
-    confidence, opinion = layout_confidence * math.prod(digit.confidence for digit in digits), span.opinion
+    confidence, opinion = span.layout_confidence * math.prod(digit.confidence for digit in digits), span.opinion
     if opinion is None:
-        reason = reason or _review_reason(scores, layout_confidence, threshold)
+        reason = reason or _review_reason(scores, span.layout_confidence, threshold)
     else:
         confidence = opinion.confidence
         reason = reason or (None if confidence >= opinion.threshold else Reason.LOW_CONFIDENCE)
@@ -93,9 +92,7 @@ def acceptance_thresholds(page: PageResult) -> list[float | None]:
     if page.reason is not None and page.reason in _OF_ALL_NUMBERS:
         return [None] * len(page.numbers)
     return [
-        None
-        if span.reason
-        else number_confidence(page.scores[span.start : span.stop], page.layout_confidence * span.layout_confidence)
+        None if span.reason else number_confidence(page.scores[span.start : span.stop], span.layout_confidence)
         for span in page.numbers
     ]
 

@@ -308,4 +308,4 @@ def _confidence(page: PageResult) -> float:
     """Return the probability that all digits are right, 0..1; 0.0 without digits or with an ambiguous layout."""
     if page.reason is not None:
         return 0.0
-    return page.layout_confidence * float(page.scores[:, :NO_DIGIT].max(axis=1).prod())
+    return float(page.scores[:, :NO_DIGIT].max(axis=1).prod())
