@@ -1,6 +1,6 @@
 """What is written on a synthetic page or a labelled picture."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -49,11 +49,9 @@ def number_lines(lines: Sequence[Sequence[str]]) -> tuple[WrittenNumber, ...]:
     >>> number_lines([["12", "", "7"], ["5"]])[1:]
     (WrittenNumber(text='7', line=1, column=3), WrittenNumber(text='5', line=2, column=1))
     """
-    return tuple(_number_lines(lines))
-
-
-def _number_lines(lines: Sequence[Sequence[str]]) -> Iterator[WrittenNumber]:
-    for line, texts in enumerate(lines, 1):
-        for column, text in enumerate(texts, 1):
-            if text:
-                yield WrittenNumber(text, line, column)
+    return tuple(
+        WrittenNumber(text, line, column)
+        for line, texts in enumerate(lines, 1)
+        for column, text in enumerate(texts, 1)
+        if text
+    )
