@@ -22,7 +22,7 @@ from pathlib import Path
 
 from benchmarks import process
 from benchmarks.kinds import DIGITS
-from benchmarks.measuring import say
+from benchmarks.measuring import in_turn, say
 from benchmarks.process import CommandFailed, Cost, python
 from benchmarks.sets import PictureSet, Store
 
@@ -91,21 +91,15 @@ def main() -> None:
         local = Measured(pictures.count)
         with cluster(1) as cluster_1, cluster(2) as cluster_2:
             engines = {THREADS: [], DASK_1: _dask(cluster_1), DASK_2: _dask(cluster_2)}
-            _in_turn([*engines], given.rounds, lambda who: _local(store, pictures, local, who, engines[who]))
+            in_turn([*engines], given.rounds, lambda who: _local(store, pictures, local, who, engines[who]))
             after_s = min(local.wall_s[DASK_2]) / 2
             with _killing(cluster_2, after_s):
                 _local(store, pictures, local, f"{DASK_2}, one killed after {after_s:.0f} s", engines[DASK_2])
         far = Measured(min(given.objects, pictures.count))
         with s3(pictures.first(far.files)) as bucket, cluster(2) as cluster_2:
             engines = {THREADS: [], DASK_2: _dask(cluster_2)}
-            _in_turn([*engines], given.rounds, lambda who: _far(store, bucket, far, who, engines[who]))
+            in_turn([*engines], given.rounds, lambda who: _far(store, bucket, far, who, engines[who]))
     print("\n".join([*local.lines(), "", "From and to S3:", "", *far.lines()]))
-
-
-def _in_turn(programs: Sequence[str], rounds: int, measure: Callable[[str], None]) -> None:
-    for number in range(rounds):
-        for who in programs if number % 2 == 0 else reversed(programs):
-            measure(who)
 
 
 def _dask(scheduler: str) -> list[str]:

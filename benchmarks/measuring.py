@@ -6,12 +6,15 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from benchmarks import process, sets
 from benchmarks.figures import Figure, Results, Taken, ratios
 from benchmarks.kinds import DIGITS, KINDS, PHOTOS, SCANS, SHEETS, STRIPS, TABLES
 from benchmarks.process import Cost, python
 from benchmarks.sets import PictureSet, Store
+
+T = TypeVar("T")
 
 RUN, DECODE, MOVES, TUTORIAL, BATCHES, PARTS = "run", "decode", "moves", "tutorial", "batches", "parts"
 NAMES = {
@@ -96,7 +99,7 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def in_turn(programs: Sequence[str], pairs: int, measure: Callable[[str], Once]) -> dict[str, list[Once]]:
+def in_turn(programs: Sequence[str], pairs: int, measure: Callable[[str], T]) -> dict[str, list[T]]:
     """Measure each program once in each round; every other round goes backwards.
 
     >>> order = []
@@ -104,7 +107,7 @@ def in_turn(programs: Sequence[str], pairs: int, measure: Callable[[str], Once])
     >>> order
     ['a', 'b', 'b', 'a']
     """
-    runs: dict[str, list[Once]] = {name: [] for name in programs}
+    runs: dict[str, list[T]] = {name: [] for name in programs}
     for pair in range(pairs):
         for name in programs if pair % 2 == 0 else reversed(programs):
             runs[name].append(measure(name))

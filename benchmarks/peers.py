@@ -8,11 +8,12 @@ start is not counted. RapidOCR and the script have no target error rate: every a
 import argparse
 import csv
 import os
-import re
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from benchmarks import tables
 
 Read = Callable[[Path], tuple[str, bool]]
 """Return the text of a picture, and whether it is accepted."""
@@ -48,9 +49,7 @@ def main() -> None:
     print(table)
     if options.markdown:
         text = options.markdown.read_text(encoding="utf-8")
-        marked = f"<!-- peers -->\n\n{table}\n\n<!-- /peers -->"
-        text = re.sub("<!-- peers -->.*<!-- /peers -->", marked, text, flags=re.DOTALL)
-        options.markdown.write_text(text, encoding="utf-8")
+        options.markdown.write_text(tables.inserted(text, f"{table}\n", "peers"), encoding="utf-8")
 
 
 def measure(read: Read, labels: list[tuple[Path, str]]) -> str:

@@ -7,7 +7,6 @@ from benchmarks.figures import Figure, Results, Taken
 from benchmarks.kinds import KINDS
 
 Rows = list[tuple[str, ...]]
-MARKS = ("<!-- bench -->", "<!-- /bench -->")
 
 
 def text(results: Results) -> str:
@@ -20,8 +19,8 @@ def markdown(results: Results) -> str:
     return "\n\n".join(f"**{title}**\n\n{pipe_table(rows)}" for title, rows in _tables(results)) + _notes(results)
 
 
-def inserted(document: str, tables: str) -> str:
-    r"""The document with these tables between its marks.
+def inserted(document: str, tables: str, name: str = "bench") -> str:
+    r"""The document with these tables between its marks of this name.
 
     >>> inserted("before\n<!-- bench -->\nold\n<!-- /bench -->\n", "new\n").splitlines()
     ['before', '<!-- bench -->', '', 'new', '', '<!-- /bench -->']
@@ -29,8 +28,9 @@ def inserted(document: str, tables: str) -> str:
     Raises:
         ValueError: it has no marks.
     """
-    begin, end = (document.index(mark) for mark in MARKS)
-    return f"{document[: begin + len(MARKS[0])]}\n\n{tables}\n{document[end:]}"
+    start = f"<!-- {name} -->"
+    begin, end = document.index(start), document.index(f"<!-- /{name} -->")
+    return f"{document[: begin + len(start)]}\n\n{tables}\n{document[end:]}"
 
 
 def format_figure(figure: Figure) -> str:
