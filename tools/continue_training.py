@@ -16,7 +16,7 @@ import numpy as np
 
 from digitrec.app import composition, models
 from digitrec.errors import DigitrecError
-from digitrec.models.package import INK_TFLITE, KERAS, LINE_TFLITE, ModelPackage
+from digitrec.models.package import INK_KERAS, INK_TFLITE, KERAS, LINE_KERAS, LINE_TFLITE, ModelPackage
 from digitrec.recognition.normalize import from_arrays
 from digitrec.recognition.segmenter import Segmenter
 from digitrec.text import format_utc
@@ -32,7 +32,6 @@ from digitrec.training.synthetic import generate, glyphs, page_strips
 from digitrec.training.synthetic.symbols import GlyphSources
 from digitrec.types import PREPROCESSING_VERSION
 
-LINE_KERAS = "line.keras"
 _REPORTED_STEPS = 200
 
 
@@ -149,12 +148,12 @@ def _train_classifier(run: _Run, line: Model, line_facts: StageFacts, excluded: 
         extra_validation=(from_arrays(held_out.pictures), held_out.classes),
     )
     model.set_weights(fitted.weights)
-    files = {name: base.read_file(name) for name in ("ink.keras", INK_TFLITE)}
+    files = {name: base.read_file(name) for name in (INK_KERAS, INK_TFLITE)}
     files |= {
         LINE_KERAS: export.to_keras_bytes(line),
         LINE_TFLITE: export.to_tflite_bytes(line, LINE_INPUT_SHAPE, "line"),
     }
-    segmenter_weights = int(_load_network(base, "ink.keras").count_params())
+    segmenter_weights = int(_load_network(base, INK_KERAS).count_params())
     stages = {
         **base.card.training["stages"],
         "line": line_facts,

@@ -26,6 +26,9 @@ KERAS = "model.keras"
 INK_TFLITE = "ink.tflite"
 LINE_TFLITE = "line.tflite"
 """Page model: segmenter and sequence recognizer; a model has both files or none."""
+INK_KERAS = "ink.keras"
+LINE_KERAS = "line.keras"
+"""The same as Keras networks, to train further."""
 _PICKLES = {".pkl", ".pickle", ".joblib", ".dill", ".pt", ".pth"}
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from digitrec.errors import ModelError, describe_error
-from digitrec.models.package import INK_TFLITE, KERAS, LINE_TFLITE, ModelPackage
+from digitrec.models.package import INK_KERAS, INK_TFLITE, KERAS, LINE_KERAS, LINE_TFLITE, ModelPackage
 from digitrec.recognition.classifier import NO_DIGIT
 from digitrec.recognition.classifier_keras import start_keras
 from digitrec.recognition.normalize import from_arrays
@@ -41,7 +41,6 @@ from digitrec.training.synthetic.generate import LineExamples
 from digitrec.training.synthetic.symbols import GlyphSources
 from digitrec.types import PREPROCESSING_VERSION
 
-LINE_KERAS = "line.keras"
 _PAGES, _PAGES_HELD_OUT, _LINES, _LINES_HELD_OUT, _AUGMENTED = range(11, 16)
 """Second seed of each kind of data, different from those of `pretraining`."""
 
@@ -198,7 +197,7 @@ def _prepare_page_models(
 ) -> tuple[PretrainedModels, Mapping[str, Any]]:
     """Return the page models with new examples, and facts about the fine-tuning of the sequence recognizer."""
     base_model, config, splits, seed = context.base_model, context.config, context.splits, context.seed
-    files = {name: base_model.read_file(name) for name in ("ink.keras", INK_TFLITE, LINE_KERAS, LINE_TFLITE)}
+    files = {name: base_model.read_file(name) for name in (INK_KERAS, INK_TFLITE, LINE_KERAS, LINE_TFLITE)}
     line, facts = _finetune_sequence_recognizer(context, correction_examples.line_examples(corrected))
     if line is not None:
         files[LINE_KERAS] = export.to_keras_bytes(line)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from digitrec.models.package import INK_KERAS, INK_TFLITE, LINE_KERAS, LINE_TFLITE
 from digitrec.recognition.segmenter import CROP_PX, Segmenter
 from digitrec.recognition.sequence_recognizer import LINE_HEIGHT_PX
 from digitrec.training import export, pipeline_examples, segmenter, sequence_recognizer
@@ -157,12 +158,12 @@ def pretrain_paper_models(
         context, sequence_recognizer.NAME, build_sequence_recognizer, asked, _train_sequence_recognizer
     )
     files = {
-        "ink.keras": export.to_keras_bytes(ink),
-        "ink.tflite": export.to_tflite_bytes(ink, _INK_INPUT_SHAPE, "ink"),
-        "line.keras": export.to_keras_bytes(line),
-        "line.tflite": export.to_tflite_bytes(line, LINE_INPUT_SHAPE, "line"),
+        INK_KERAS: export.to_keras_bytes(ink),
+        INK_TFLITE: export.to_tflite_bytes(ink, _INK_INPUT_SHAPE, "ink"),
+        LINE_KERAS: export.to_keras_bytes(line),
+        LINE_TFLITE: export.to_tflite_bytes(line, LINE_INPUT_SHAPE, "line"),
     }
-    network = Segmenter(files["ink.tflite"], "ink.tflite")
+    network = Segmenter(files[INK_TFLITE], INK_TFLITE)
     examples, page_facts = _load_or_generate_examples(
         context, network, _weights_digest(ink), save=not is_ink_interrupted
     )

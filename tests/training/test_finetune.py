@@ -11,7 +11,7 @@ import pytest
 
 from digitrec.app import composition
 from digitrec.errors import ModelError
-from digitrec.models.package import INK_TFLITE, KERAS, TFLITE, ModelPackage
+from digitrec.models.package import INK_TFLITE, KERAS, LINE_KERAS, TFLITE, ModelPackage
 from digitrec.recognition.classifier_keras import start_keras
 from digitrec.training import correction_examples, finetune, sequence_recognizer, train
 from digitrec.training.classifier import TrainingState, no_progress
@@ -147,7 +147,7 @@ def test_finetuning_is_reproducible_and_reuses_generated_pages(
     again, states, recognizer = rejected
 
     assert again.read_file(TFLITE) == model.read_file(TFLITE)
-    kept = start_keras().saving.load_model(model.path(finetune.LINE_KERAS), compile=False)
+    kept = start_keras().saving.load_model(model.path(LINE_KERAS), compile=False)
     for weights, others in zip(kept.get_weights(), recognizer.get_weights(), strict=True):
         np.testing.assert_array_equal(weights, others)
     assert "pages" not in {state.stage for state in states}
