@@ -21,16 +21,20 @@ class TurnParams(NamedTuple):
     """Number of digits up to which a page is turned: three more readings of a longer one would take too long."""
     poor: float = 0.8
     """Mean confidence of the digits below which a page is turned."""
+    many: int = 8
+    """Number of digits from which a page is turned below `poor_of_many`: a mean of few says little."""
+    poor_of_many: float = 0.9
+    """The same for such a page; upside down, numbers were read with up to 0.87, of which single ones were accepted."""
     well: float = 0.8
     """Least mean confidence of a turned reading."""
-    better: float = 0.15
-    """Least difference of the mean confidences by which a turned reading is better."""
+    doubt: float = 0.5
+    """Largest doubt (1 - mean confidence) of a turned reading, as a share of the other's."""
     fewer: float = 0.6
     """Least number of digits of a turned reading, as a share of the other's."""
     sampled: int = 40
     """Number of numbers that are read of a turned page at first."""
     slack: float = 0.1
-    """Amount by which a sample may miss `well` and `better`; a mean of 38 numbers differed by 0.03 from that of all."""
+    """Amount by which a sample may miss `well` and `doubt`; a mean of 38 numbers differed by 0.03 from that of all."""
 
 
 PARAMS = TurnParams()
@@ -38,7 +42,8 @@ PARAMS = TurnParams()
 
 def is_poor(page: PageResult) -> bool:
     """Return True if a page should be read turned."""
-    return PARAMS.fewest <= len(page.boxes) <= PARAMS.most and mean_confidence(page) < PARAMS.poor
+    p, digits = PARAMS, len(page.boxes)
+    return p.fewest <= digits <= p.most and mean_confidence(page) < (p.poor if digits < p.many else p.poor_of_many)
 
 
 def is_promising(sample: PageResult, page: PageResult) -> bool:
@@ -52,7 +57,7 @@ def is_better(turned: PageResult, page: PageResult) -> bool:
 
 
 def _is_more_confident(turned: PageResult, page: PageResult, slack: float = 0.0) -> bool:
-    least = max(PARAMS.well, mean_confidence(page) + PARAMS.better) - slack
+    least = max(PARAMS.well, 1 - PARAMS.doubt * (1 - mean_confidence(page))) - slack
     return mean_confidence(turned) >= least
 
 

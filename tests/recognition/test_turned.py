@@ -85,6 +85,9 @@ def test_four_quarters_give_the_picture_again() -> None:
 def test_only_pages_of_several_doubtful_digits_are_turned() -> None:
     assert is_poor(result([0.5] * 5))
     assert not is_poor(result([0.99] * 5))
+    assert not is_poor(result([0.85] * 5))
+    assert is_poor(result([0.85] * 8))
+    assert not is_poor(result([0.92] * 8))
     assert not is_poor(result([0.5]))
     assert not is_poor(result([]))
 
@@ -95,6 +98,8 @@ def test_a_turned_reading_is_taken_only_if_it_is_by_far_better() -> None:
     assert is_better(result([0.98] * 6), poor)
     assert not is_better(result([0.55] * 6), poor)
     assert not is_better(result([0.98] * 2), poor)
+    assert is_better(result([0.95] * 6), result([0.87] * 6))
+    assert not is_better(result([0.92] * 6), result([0.87] * 6))
     assert not is_better(result([0.98] * 6), result([0.97] * 6))
     assert not is_better(poor, poor)
 
@@ -105,7 +110,7 @@ def test_a_sample_may_be_a_little_less_confident_than_a_whole_reading() -> None:
     assert is_promising(sample, page)
     assert not is_better(result([0.78] * 6), page)
     assert not is_promising(result([0.69] * 2), page)
-    assert not is_promising(sample, result([0.75] * 6))
+    assert not is_promising(sample, result([0.8] * 6))
 
 
 def test_the_best_turned_reading_is_one_of_those_that_are_better() -> None:
