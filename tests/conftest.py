@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -52,6 +53,13 @@ _PROFILE = "fast" if os.environ.get("DIGITREC_FAST") else "long" if os.environ.g
 hypothesis_settings.load_profile(_PROFILE)
 typer.main.get_command = functools.cache(typer.main.get_command)  # else each call of main() builds all commands, 0.1 s
 _SLOW_FILE = re.compile(rb"^pytestmark = \[?\s*pytest\.mark\.slow", re.MULTILINE)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Set a home for Keras: it would read MNIST in the user's, and delete a file that it cannot download again."""
+    home = tempfile.TemporaryDirectory(prefix="digitrec-keras-")  # before any test module imports Keras
+    config.add_cleanup(home.cleanup)
+    os.environ["KERAS_HOME"] = home.name
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
