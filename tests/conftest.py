@@ -52,6 +52,8 @@ hypothesis_settings.register_profile("long", deadline=None, max_examples=2000)
 _PROFILE = "fast" if os.environ.get("DIGITREC_FAST") else "long" if os.environ.get("DIGITREC_FAULTS") else "digitrec"
 hypothesis_settings.load_profile(_PROFILE)
 typer.main.get_command = functools.cache(typer.main.get_command)  # else each call of main() builds all commands, 0.1 s
+DEFAULT_SIGNALS = ("env", "--default-signal")
+"""Start of a command that is to react to signals, although the tests run under `nohup` or behind a script's `&`."""
 _SLOW_FILE = re.compile(rb"^pytestmark = \[?\s*pytest\.mark\.slow", re.MULTILINE)
 
 

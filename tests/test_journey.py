@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.conftest import read_csv
+from tests.conftest import DEFAULT_SIGNALS, read_csv
 
 pytestmark = pytest.mark.slow
 
@@ -134,7 +134,7 @@ def test_a_signal_ends_run_and_the_next_run_continues(tmp_path: Path, signal_num
     for number in range(PICTURES):
         (tmp_path / "inbox" / f"{number:03}.png").write_bytes(scan_of(number % 10, number))
     process = subprocess.Popen(
-        command(tmp_path, "run", "--settle-s", "0", "--batch-files", "10"),
+        [*DEFAULT_SIGNALS, *command(tmp_path, "run", "--settle-s", "0", "--batch-files", "10")],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
@@ -153,7 +153,7 @@ def test_a_signal_ends_run_and_the_next_run_continues(tmp_path: Path, signal_num
 
 def test_watch_ends_in_order_when_its_terminal_is_closed(tmp_path: Path) -> None:
     (tmp_path / "inbox").mkdir()
-    process = subprocess.Popen(command(tmp_path, "watch"), stderr=subprocess.DEVNULL)
+    process = subprocess.Popen([*DEFAULT_SIGNALS, *command(tmp_path, "watch")], stderr=subprocess.DEVNULL)
     until((tmp_path / "inbox" / ".claimed" / "main" / "lock").exists, 20)
     time.sleep(0.5)
 

@@ -17,7 +17,7 @@ from digitrec.app.reader import Reader
 from digitrec.pipeline import workspace
 from digitrec.settings import Settings
 from tests.cli.test_main import call
-from tests.conftest import RunCommand, ServiceHarness, draw, in_folder
+from tests.conftest import DEFAULT_SIGNALS, RunCommand, ServiceHarness, draw, in_folder
 
 
 @pytest.mark.parametrize(
@@ -213,8 +213,9 @@ def test_ctrl_c_in_a_run_with_worker_processes_prints_few_lines(tmp_path: Path) 
     workspace.init_folders(Settings(workspace=tmp_path))
     for number in range(400):
         (tmp_path / "inbox" / f"{number}.png").write_bytes(draw(7))
+    run = (sys.executable, "-m", "digitrec", "run", "--engine", "processes", "--threads", "2", "--settle-s", "0")
     process = subprocess.Popen(
-        [sys.executable, "-m", "digitrec", "run", "--engine", "processes", "--threads", "2", "--settle-s", "0"],
+        [*DEFAULT_SIGNALS, *run],
         cwd=tmp_path,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

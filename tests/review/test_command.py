@@ -15,7 +15,7 @@ import pytest
 
 from digitrec.app.review import open_listening_socket
 from digitrec.errors import UsageError
-from tests.conftest import in_folder
+from tests.conftest import DEFAULT_SIGNALS, in_folder
 from tests.review import browser
 from tests.review.conftest import BATCH, Answer, Opens
 
@@ -94,7 +94,7 @@ def test_it_prints_an_address_that_works_once_and_ends_at_a_signal(opened: Opens
     pages = opened([Answer(), Answer()])
     command = [sys.executable, "-m", "digitrec", "review", "--no-browser", "--reviewer", "Anna"]
     with subprocess.Popen(
-        [*command, "--workspace", str(pages.settings.workspace)],
+        [*DEFAULT_SIGNALS, *command, "--workspace", str(pages.settings.workspace)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
