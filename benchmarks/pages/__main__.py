@@ -46,14 +46,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if given.sheet is not None:
         given.sheet.write_bytes(contact_sheet(load_sources(given.data)[0], kinds or [*KINDS], given.seed))
         return
-    scorer = PageScorer.open(Options(given.model, given.data, given.seed))
+    scorer = PageScorer.open(Options(given.model, given.data, given.seed, given.turns))
     about = dict(scorer.about)
     if given.real is not None:
         about["real"] = str(given.real)
         tasks = labelled_pictures(given.real, kinds)
     else:
         count = given.count or (_QUICK if given.quick else _LONG)
-        about |= {"digits": load_sources(given.data)[1], "seed": given.seed, "count": count}
+        about |= {"digits": load_sources(given.data)[1], "seed": given.seed, "count": count, "turns": given.turns}
         tasks = [PageTask(kind, number) for kind in kinds or KINDS for number in range(count)]
     pages: list[ReadPage] = []
     for result in read_pages(tasks, scorer, given.jobs):
@@ -105,6 +105,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help=f"the short form: {_QUICK} pages a kind")
     parser.add_argument("--kinds", help=f"with commas between: some of {', '.join(KINDS)}; with --real, names of sets")
     parser.add_argument("--seed", type=int, default=_SEED, help="other seeds give other pages")
+    parser.add_argument(
+        "--turns", type=int, choices=range(4), default=0, help="quarters by which drawn pages are turned, such as 2"
+    )
     parser.add_argument("--data", default="mnist", help="the digits to draw with (what digitrec --data takes)")
     parser.add_argument("--model", help="an id or a folder; default: the one in use")
     parser.add_argument("--real", type=Path, help="read labelled sets of real pictures instead of drawn pages")

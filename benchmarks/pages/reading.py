@@ -6,11 +6,12 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Self
 
 import cv2
+import numpy as np
 
 from benchmarks.pages.scores import Scored, score
 from digitrec.app import composition
@@ -64,6 +65,8 @@ class Options:
     model: str | None
     data: str
     seed: int
+    turns: int = 0
+    """Quarters by which every page is turned, counter-clockwise."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,10 +101,16 @@ class PageScorer:
     def _open(self, task: PageTask) -> DrawnPage:
         if task.picture is None:
             sources, _ = load_sources(self.options.data)
-            return draw_page(sources, task.kind, task.number, self.options.seed)
+            page = draw_page(sources, task.kind, task.number, self.options.seed)
+            return replace(page, file=_turn(page.file, self.options.turns)) if self.options.turns else page
         file = Encoded(task.picture.suffix, task.picture.read_bytes())
         truth = Truth(number_lines([[task.label]]), is_digits_only=True)
         return DrawnPage(file, truth, {"file": str(task.picture)}, ())
+
+
+def _turn(file: Encoded, quarters: int) -> Encoded:
+    picture = cv2.imdecode(np.frombuffer(file.content, np.uint8), cv2.IMREAD_UNCHANGED)
+    return Encoded(".png", cv2.imencode(".png", np.rot90(picture, quarters))[1].tobytes())
 
 
 @functools.cache

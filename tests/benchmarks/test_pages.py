@@ -229,6 +229,23 @@ def test_pages_are_read_scored_and_written_down(tmp_path: Path, capsys: pytest.C
 
 
 @pytest.mark.slow
+def test_pages_can_be_turned(tmp_path: Path) -> None:
+    result = tmp_path / "pages.json"
+
+    pages.main(
+        [
+            *("--count", "2", "--kinds", "digit_page", "--data", "mnist-5k", "--turns", "2", "--seed", "3"),
+            "--json",
+            str(result),
+        ]
+    )
+
+    result_data = json.loads(result.read_text(encoding="utf-8"))
+    assert result_data["about"]["turns"] == 2
+    assert {entry["reason"] for entry in result_data["pages"]} == {"turned"}
+
+
+@pytest.mark.slow
 def test_only_what_is_wrong_or_lost_is_dumped(tmp_path: Path) -> None:
     folder, result = tmp_path / "dump", tmp_path / "pages.json"
 
