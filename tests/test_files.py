@@ -135,3 +135,18 @@ def test_a_file_at_the_longest_path_leaves_no_temp_file(tmp_path: Path, spare_by
 
     assert path.read_text() == "2"
     assert [name for _, _, file_names in os.walk(tmp_path) for name in file_names] == ["a.csv"]
+
+
+@pytest.mark.parametrize(
+    ("name", "portable"),
+    [
+        ("", "_"),
+        (". .", "_"),
+        ("   .png", "_.png"),
+        ("a:b.png ", "a_b.png"),
+        ("a\udcff.p\ng", "a_.p_g"),
+        ("x." + "y" * 200, "x." + "y" * 118),
+    ],
+)
+def test_a_portable_name_is_never_empty_or_long(name: str, portable: str) -> None:
+    assert files.portable_name(name) == portable

@@ -43,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     kinds = given.kinds.split(",") if given.kinds else []
     if given.real is None and (unknown := ", ".join(kind for kind in kinds if kind not in KINDS)):
         parser.error(f"there is no kind {unknown}; --kinds takes {', '.join(KINDS)}")
+    if given.turns and (given.real or given.sheet):
+        parser.error("--turns turns drawn pages that are read: not with --real or --sheet")
     if given.sheet is not None:
         given.sheet.write_bytes(contact_sheet(load_sources(given.data)[0], kinds or [*KINDS], given.seed))
         return

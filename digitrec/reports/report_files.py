@@ -29,7 +29,7 @@ def write_report(
         report: the numbers.
         charts: the charts of the page, as `charts` by name in the template.
         figures: functions that draw more PNG files, by name.
-        has_png: False: write no PNG, and remove none.
+        has_png: False: write no PNG, and remove those of the charts only.
         content: more values for the template.
     """
     files.make_dir(folder)
@@ -41,8 +41,9 @@ def write_report(
         pictures |= {name: draw() for name, draw in (figures or {}).items()}
     for name, png in pictures.items():
         files.atomic_write(folder / f"{name}.png", png)
-    for old in folder.glob("*.png") if has_png else ():
-        if old.stem not in pictures:
+    own = {chart.name for chart in charts}.union(figures or ())
+    for old in folder.glob("*.png"):
+        if old.stem not in pictures and (has_png or old.stem in own):
             old.unlink()
     files.atomic_write(folder / "report.json", json.dumps(report, indent=1, allow_nan=False) + "\n")
     page = folder / "index.html"

@@ -90,7 +90,7 @@ class WorkspaceFiles:
             selection = export.Selection(batch_ids)
             result = export.export_tables(self.settings, ledgers, TableFormat.XLSX, target, selection)
             if not result.pages:
-                raise UsageError("no page with numbers")
+                raise UsageError("no page has a number to export", hint="Download the answers instead.")
             return target.read_bytes()
 
 

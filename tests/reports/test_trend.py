@@ -207,6 +207,15 @@ def test_the_page_shows_the_numbers_of_report_json(tmp_path, read_page, days):
     assert (tmp_path / "trend" / "index.html").stat().st_size < 1_500_000
 
 
+def test_a_page_without_png_files_leaves_none_of_an_earlier_one(tmp_path, read_page):
+    write_and_read(tmp_path / "trend", season(3), read_page)
+    (tmp_path / "trend" / "mine.png").write_bytes(b"of a person")
+
+    write_trend(tmp_path / "trend", season(3), {}, made_at=NOW, app_version="0", has_png=False)
+
+    assert [path.name for path in (tmp_path / "trend").glob("*.png")] == ["mine.png"]
+
+
 def test_nothing_read_yet_is_a_page_too(tmp_path, read_page):
     page, report = write_and_read(tmp_path / "trend", [], read_page)
 

@@ -179,7 +179,7 @@ def test_an_export_of_tables_without_numbers_is_refused_in_words(opened: Opens) 
     answer = pages.person().get("/export/tables.xlsx")
 
     assert answer.status_code == 400
-    assert "no page with numbers" in answer.text
+    assert "no page has a number to export" in answer.text
 
 
 def test_an_export_leaves_no_workbook_in_memory(pages: Pages) -> None:
