@@ -61,10 +61,10 @@ class PaperTrainingConfig:
 
 DEFAULT_CONFIG = PaperTrainingConfig()
 QUICK_CONFIG = PaperTrainingConfig(
-    crops=12_000,
+    crops=10_000,
     crops_held_out=500,
     segmenter_epochs=4,
-    line_rounds=(LineRound(12_000, 3), LineRound(6_000, 2, pages=400)),
+    line_rounds=(LineRound(9_000, 3), LineRound(4_000, 2, pages=300)),
     lines_held_out=600,
     pages=6_000,
     pages_held_out=300,
