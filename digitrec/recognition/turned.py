@@ -24,11 +24,11 @@ class TurnParams(NamedTuple):
     many: int = 8
     """Number of digits from which a page is turned below `poor_of_many`: a mean of few says little."""
     poor_of_many: float = 0.9
-    """The same for such a page; upside down, numbers were read with up to 0.87, of which single ones were accepted."""
+    """The same for such a page: upside down, drawn pages were read with up to 0.87, and single numbers accepted."""
     well: float = 0.8
     """Least mean confidence of a turned reading."""
     doubt: float = 0.5
-    """Largest doubt (1 - mean confidence) of a turned reading, as a share of the other's."""
+    """Largest doubt (1 - mean confidence) of a turned reading, as a share of the other's; set on the same pages."""
     fewer: float = 0.6
     """Least number of digits of a turned reading, as a share of the other's."""
     sampled: int = 40
