@@ -109,8 +109,8 @@ class PageScorer:
 
 
 def _turn(file: Encoded, quarters: int) -> Encoded:
-    picture = cv2.imdecode(np.frombuffer(file.content, np.uint8), cv2.IMREAD_UNCHANGED)
-    return Encoded(".png", cv2.imencode(".png", np.rot90(picture, quarters))[1].tobytes())
+    picture = np.asarray(cv2.imdecode(np.frombuffer(file.content, np.uint8), cv2.IMREAD_UNCHANGED), np.uint8)
+    return Encoded(".png", bytes(cv2.imencode(".png", np.rot90(picture, quarters))[1]))
 
 
 @functools.cache
